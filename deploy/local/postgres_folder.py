@@ -1,0 +1,163 @@
+"""Gets the folder ready for a server: passwords, an initialised cluster, no older server in it."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from deploy.local.child import ChildSpec, launch
+from deploy.local.postgres_binaries import PostgresBinaries
+from deploy.local.privileges import Account
+from deploy.local.refusal import StartRefused
+from deploy.local.supervisor import last_lines
+
+_LEFTOVER_ENDS_WITHIN_S = 10.0
+
+
+def environment() -> dict[str, str]:
+    """Nothing of ours: PGDATA, PGPORT or a terminal's locale must not reach a server."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
+
+
+def passwords_in(file: Path, roles: Iterable[str], *, data: Path) -> dict[str, str]:
+    """Reads ``role:password`` lines, or makes them once.
+
+    They are on disk before the cluster is, so there is never a cluster without them.
+    """
+    if file.exists():
+        return dict(line.split(":", 1) for line in file.read_text().splitlines())
+    if data.exists():
+        raise StartRefused(
+            problem=f"{file} is missing, so nobody can log in to the database in {data}",
+            kept="the data is untouched, nothing was started",
+            remedy="put the file back from a copy, or start over with: valerix reset",
+        )
+    made = {role: secrets.token_hex(24) for role in roles}
+    fresh = file.with_suffix(".new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+        out.write("".join(f"{role}:{password}\n" for role, password in made.items()))
+        out.flush()
+        os.fsync(out.fileno())
+    fresh.rename(file)
+    return made
+
+
+def data_version(data: Path) -> int | None:
+    """The major version that wrote an existing data folder."""
+    try:
+        return int((data / "PG_VERSION").read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def accepts_connections(data: Path, port: int) -> bool:
+    """What ``pg_ctl`` looks at: the last line of postmaster.pid says ``ready`` from then on."""
+    lines = _postmaster_lines(data)
+    return (
+        len(lines) >= 8
+        and lines[7].strip() == "ready"
+        and lines[3] == str(port)
+        and _serves(int(lines[0]), data)
+    )
+
+
+async def end_leftover(data: Path) -> None:
+    """Ends a server that an earlier run left in this folder because its supervisor was killed.
+
+    The kernel has told it to end already (on Linux), so the first second is only waiting.
+    """
+    began = time.monotonic()
+    asked = False
+    while (lines := _postmaster_lines(data)) and _serves(pid := int(lines[0]), data):
+        waited = time.monotonic() - began
+        if waited > _LEFTOVER_ENDS_WITHIN_S:
+            raise StartRefused(
+                problem=f"a Postgres server of an earlier run (pid {pid}) in {data} does not end",
+                kept="its data is untouched, nothing was started",
+                remedy=f"end it with: kill -QUIT {pid}",
+            )
+        if not asked and waited > 1.0:
+            asked = True
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGQUIT)
+        await asyncio.sleep(0.02)
+
+
+async def build_cluster(
+    data: Path,
+    *,
+    binaries: PostgresBinaries,
+    account: Account | None,
+    superuser: str,
+    password: str,
+    log: Path,
+    fsync: bool,
+) -> None:
+    """Runs initdb beside the place, then moves the result there: never a half-made cluster."""
+    building = data.with_name(f"{data.name}.new")
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(mode=0o700)
+    password_file = building.with_name("initdb.password")
+    password_file.touch(mode=0o600)
+    password_file.write_text(password)
+    if account is not None:
+        account.take(building)
+        account.take(password_file)
+    options = ["--encoding=UTF8", "--no-locale", "--data-checksums", "--no-instructions"]
+    if not fsync:
+        options.append("--no-sync")
+    initdb = ChildSpec(
+        name="initdb",
+        argv=(
+            str(binaries.initdb),
+            *options,
+            "--auth=scram-sha-256",
+            f"--username={superuser}",
+            f"--pwfile={password_file}",
+            f"--pgdata={building}",
+        ),
+        env=environment(),
+        cwd=Path("/"),
+        account=account,
+    )
+    try:
+        process = await launch(initdb, log)
+        code = await process.wait()
+    except OSError as error:
+        raise _no_cluster(f"{binaries.initdb} cannot be run: {error}", log) from error
+    finally:
+        password_file.unlink(missing_ok=True)
+    if code != 0:
+        raise _no_cluster(f"initdb ended with code {code}\n{last_lines(log)}", log)
+    building.rename(data)
+
+
+def _no_cluster(problem: str, log: Path) -> StartRefused:
+    return StartRefused(
+        problem=problem,
+        kept="nothing was created",
+        remedy=f"read {log}, mend the cause and start again",
+    )
+
+
+def _postmaster_lines(data: Path) -> list[str]:
+    try:
+        return (data / "postmaster.pid").read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _serves(pid: int, data: Path) -> bool:
+    """Whether this pid is a server of this folder, and not a stranger given the number later."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and str(data) in process.cmdline()
+    except psutil.Error:
+        return False
