@@ -8,11 +8,11 @@ Usable alone, as integration tests do::
 
 import os
 import signal
-import socket
 from pathlib import Path
 from typing import Self
 
 from deploy.local.child import ChildSpec
+from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.postgres_binaries import PostgresBinaries, find_binaries
 from deploy.local.postgres_folder import (
     accepts_connections,
@@ -27,13 +27,12 @@ from deploy.local.supervisor import SupervisedProcess
 
 DATABASES = ("orders", "inventory")
 SUPERUSER = "postgres"
-HOST = "127.0.0.1"
 
 _ROLES = "SELECT rolname FROM pg_roles"
 _DATABASES = "SELECT datname FROM pg_database"
 
 _SETTINGS = {
-    "listen_addresses": HOST,
+    "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",  # TCP on loopback with a password is the only door
     "password_encryption": "scram-sha-256",
     # four services with pools of 10 to 20, and room for a person and the tests
@@ -57,14 +56,6 @@ _SETTINGS = {
 # Names that older majors do not know and would refuse to start with. Worker processes for I/O do
 # not pay off at this size.
 _SETTINGS_SINCE = {18: {"io_method": "sync"}}
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class EmbeddedPostgres:
@@ -126,7 +117,7 @@ class EmbeddedPostgres:
     def dsn(self, database: str, role: str | None = None) -> str:
         """``postgresql://…`` of ``database`` as ``role`` (the role that owns it, unless told)."""
         role = role or (database if database in DATABASES else SUPERUSER)
-        return f"postgresql://{role}:{self._passwords[role]}@{HOST}:{self.port}/{database}"
+        return f"postgresql://{role}:{self._passwords[role]}@{LOOPBACK}:{self.port}/{database}"
 
     def admin_dsn(self, database: str = "postgres") -> str:
         """As the superuser, who may create further databases for tests and take backups."""

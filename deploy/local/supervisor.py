@@ -1,4 +1,4 @@
-"""Keeps one child running: starts it, probes it, starts it again when it dies, and logs all that."""
+"""Keeps one child running: starts it, probes it, starts it again when it dies, and logs it."""
 
 import asyncio
 import contextlib
