@@ -65,6 +65,7 @@ async def end(process: asyncio.subprocess.Process, spec: ChildSpec) -> None:
     """Asks the child to end; after ``stop_within_s`` kills it and whatever it started."""
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(spec.stop_signal)
+        process.send_signal(signal.SIGCONT)  # a frozen one could not hear the first
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), spec.stop_within_s)
     kill_group(process.pid)

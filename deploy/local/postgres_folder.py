@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from deploy.local.child import ChildSpec, launch
+from deploy.local.child import ChildSpec, kill_group, launch
 from deploy.local.postgres_binaries import PostgresBinaries
 from deploy.local.privileges import Account
 from deploy.local.refusal import StartRefused
@@ -127,7 +127,10 @@ async def build_cluster(
     )
     try:
         process = await launch(initdb, log)
-        code = await process.wait()
+        try:
+            code = await process.wait()
+        finally:
+            kill_group(process.pid)
     except OSError as error:
         raise _no_cluster(f"{binaries.initdb} cannot be run: {error}", log) from error
     finally:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,16 +14,17 @@ from typing import Any
 from deploy.local.child import ChildSpec, end, kill_group, launch
 from deploy.local.refusal import StartRefused
 
-_log = logging.getLogger("valerix.supervisor")
+_LOG = logging.getLogger("valerix.supervisor")
 
 # A child that had become ready is started again at once: its users are waiting. One that dies
 # before it is ready has a reason that will not go away in a millisecond, so each further try waits
 # longer.
 _FIRST_BACKOFF_S = 0.1
 _LONGEST_BACKOFF_S = 5.0
+_DEADLY = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGABRT}
 _PROBE_EVERY_S = 0.02
 _PROBE_EVERY_LATER_S = 0.2
-_DEATHS_BEFORE_FIRST_READY = 4
+_FAILURES_BEFORE_FIRST_READY = 4
 
 
 class SupervisedProcess:
@@ -30,20 +32,28 @@ class SupervisedProcess:
 
     ``pid`` is the present process (``None`` while there is none), ``exits`` counts its deaths that
     nobody asked for, ``ready`` is an event, set while the present process has answered its probe.
+    ``log`` gets one line for every start, readiness and end, with the pid; ``on_change`` is called
+    after each of these.
     """
 
     def __init__(
-        self, spec: ChildSpec, logs: Path, on_change: Callable[[], None] = lambda: None
+        self,
+        spec: ChildSpec,
+        logs: Path,
+        on_change: Callable[[], None] = lambda: None,
+        log: logging.Logger = _LOG,
     ) -> None:
         self.spec = spec
         self.log_file = logs / f"{spec.name}.log"
         self.ready = asyncio.Event()
+        self.log = log
         self.exits = 0
         self.last_exit_code: int | None = None
         self.started_at: float | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._on_change = on_change
+        self._became_ready = False
         self._broken: StartRefused | None = None
         self._running = asyncio.Event()
 
@@ -54,11 +64,10 @@ class SupervisedProcess:
 
     @property
     def state(self) -> str:
-        if self.pid is None:
-            return (
-                "restarting" if self._keeper is not None and not self._keeper.done() else "stopped"
-            )
-        return "ready" if self.ready.is_set() else "starting"
+        if self.pid is not None:
+            return "ready" if self.ready.is_set() else "starting"
+        kept = self._keeper is not None and not self._keeper.done()
+        return "restarting" if kept else "stopped"
 
     async def start(self, *, extra_env: Mapping[str, str] | None = None) -> None:
         """Starts the child and returns when it has a process id; ``wait_ready`` waits for the rest.
@@ -75,14 +84,10 @@ class SupervisedProcess:
         running = asyncio.create_task(self._running.wait())
         await asyncio.wait({running, self._keeper}, return_when=asyncio.FIRST_COMPLETED)
         running.cancel()
-        if self._keeper.done():
-            self._keeper.result()
-            self._raise_if_broken()
+        self._raise_if_broken()
 
     async def wait_ready(self, within_s: float | None = None) -> None:
-        """Returns once the child answers its probe; ``StartRefused`` with the end of its log when
-        it cannot come up.
-        """
+        """Returns once the child answers its probe; ``StartRefused`` when it cannot come up."""
         limit = self.spec.ready_within_s if within_s is None else within_s
         waiting = asyncio.create_task(self.ready.wait())
         watched: set[asyncio.Task[Any]] = {waiting}
@@ -105,7 +110,7 @@ class SupervisedProcess:
                 await keeper
         process = self._process
         if process is not None and process.returncode is None:
-            _log.info("stopping %s pid=%d", self.spec.name, process.pid)
+            self.log.info("stopping %s pid=%d", self.spec.name, process.pid)
             await end(process, self.spec)
             self._note_exit(process)
         self._process = None
@@ -125,36 +130,46 @@ class SupervisedProcess:
         if self._process is None or pid is None:
             raise ProcessLookupError(f"{self.spec.name} is not running")
         self._process.send_signal(sig)
+        if sig in _DEADLY:
+            # It may take the kernel a moment; whoever waits for readiness now means the next one.
+            self.ready.clear()
         return pid
 
     async def _keep(self) -> None:
         """Start, watch, start again: until cancelled, or until it is clear it never comes up."""
-        deaths_before_ready = 0
+        failures = 0
         was_ready_once = False
         while True:
-            process = await self._launch()
-            prober = asyncio.create_task(self._probe(process), name=f"probe {self.spec.name}")
+            self._became_ready = False
             try:
-                await process.wait()
-            finally:
-                prober.cancel()
-            became_ready = self.ready.is_set()
-            self.ready.clear()
-            was_ready_once = was_ready_once or became_ready
-            deaths_before_ready = 0 if became_ready else deaths_before_ready + 1
-            self.exits += 1
-            self._note_exit(process)
-            kill_group(process.pid)
-            if not was_ready_once and deaths_before_ready >= _DEATHS_BEFORE_FIRST_READY:
-                self._broken = self._refusal(
-                    f"{self.spec.name} ended {deaths_before_ready} times before it was ready"
-                )
+                process = await self._launch()
+            except (OSError, subprocess.SubprocessError) as error:
+                self.log.warning("cannot start %s: %s", self.spec.name, error)
+                problem = f"{self.spec.name} cannot be started: {error}"
+            else:
+                await self._watch(process)
+                problem = f"{self.spec.name} ended {failures + 1} times before it was ready"
+            was_ready_once = was_ready_once or self._became_ready
+            failures = 0 if self._became_ready else failures + 1
+            if failures >= _FAILURES_BEFORE_FIRST_READY and not was_ready_once:
+                self._broken = self._refusal(problem)
                 return
             self._on_change()
-            if deaths_before_ready:
-                await asyncio.sleep(
-                    min(_LONGEST_BACKOFF_S, _FIRST_BACKOFF_S * 2.0 ** (deaths_before_ready - 1))
-                )
+            if failures:
+                longest = _FIRST_BACKOFF_S * 2.0 ** (failures - 1)
+                await asyncio.sleep(min(_LONGEST_BACKOFF_S, longest))
+
+    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+        """Until this process has ended."""
+        prober = asyncio.create_task(self._probe(process), name=f"probe {self.spec.name}")
+        try:
+            await process.wait()
+        finally:
+            prober.cancel()
+        self.ready.clear()
+        self.exits += 1
+        self._note_exit(process, logging.WARNING)
+        kill_group(process.pid)
 
     async def _launch(self) -> asyncio.subprocess.Process:
         # Shielded: a stop that arrives in the middle of a start must not lose the handle of a
@@ -165,11 +180,9 @@ class SupervisedProcess:
         except asyncio.CancelledError:
             self._process = await starting
             raise
-        except OSError as error:
-            raise self._refusal(f"{self.spec.name} cannot be started: {error}") from error
         self._process = process
         self.started_at = time.time()
-        _log.info("started %s pid=%d", self.spec.name, process.pid)
+        self.log.info("started %s pid=%d", self.spec.name, process.pid)
         self._running.set()
         self._on_change()
         return process
@@ -180,14 +193,15 @@ class SupervisedProcess:
         while process.returncode is None:
             if await self.spec.ready():
                 took = time.monotonic() - began
+                self._became_ready = True
                 self.ready.set()
-                _log.info("ready %s pid=%d after=%.3fs", self.spec.name, process.pid, took)
+                self.log.info("ready %s pid=%d after=%.3fs", self.spec.name, process.pid, took)
                 self._on_change()
                 return
             waited = time.monotonic() - began
             if waited > self.spec.ready_within_s and not complained:
                 complained = True
-                _log.warning(
+                self.log.warning(
                     "not ready %s pid=%d after=%.0fs, still waiting",
                     self.spec.name,
                     process.pid,
@@ -197,9 +211,9 @@ class SupervisedProcess:
                 _PROBE_EVERY_S if waited < self.spec.ready_within_s else _PROBE_EVERY_LATER_S
             )
 
-    def _note_exit(self, process: asyncio.subprocess.Process) -> None:
-        self.last_exit_code = process.returncode
-        _log.info("exited %s pid=%d code=%s", self.spec.name, process.pid, process.returncode)
+    def _note_exit(self, process: asyncio.subprocess.Process, level: int = logging.INFO) -> None:
+        code = self.last_exit_code = process.returncode
+        self.log.log(level, "exited %s pid=%d code=%s", self.spec.name, process.pid, code)
 
     def _raise_if_broken(self) -> None:
         if self._broken is not None:

@@ -1,0 +1,32 @@
+"""Brings both databases to the schema of this checkout and puts the demonstration shop in."""
+
+import asyncio
+import importlib
+from collections.abc import Callable
+
+from deploy.local.refusal import StartRefused
+from deploy.local.settings import PROJECT
+
+# database -> the package that owns it
+_OWNERS = {"orders": "order_api", "inventory": "inventory_api"}
+
+
+async def bring_up_to_date(dsn: Callable[[str], str]) -> None:
+    """Migrates and seeds; every step can be repeated. ``dsn`` gives a database's address."""
+    async with asyncio.TaskGroup() as group:
+        for database, owner in _OWNERS.items():
+            group.create_task(_one(dsn(database), owner))
+
+
+async def _one(dsn: str, owner: str) -> None:
+    from service_kit.migrations import MigrationError, migrate
+
+    try:
+        await migrate(dsn, PROJECT / owner / "migrations")
+    except MigrationError as error:
+        raise StartRefused(
+            problem=f"the database of {owner} does not fit this program: {error}",
+            kept="the data is untouched; everything that had started is stopped again",
+            remedy="start the program that the message names, or another VALERIX_HOME",
+        ) from error
+    await importlib.import_module(f"{owner}.seed").seed(dsn)

@@ -1,0 +1,160 @@
+"""How each of our own processes is started: its command, its environment, its readiness probe."""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from deploy.local.child import ChildSpec
+from deploy.local.ports import LOOPBACK, free_port
+from deploy.local.probes import answers_ok
+from deploy.local.settings import PROJECT, StackSettings
+
+INVENTORY = "inventory_api"
+ORDER = "order_api"
+WORKER = "worker"
+SUBSCRIBERS = "subscribers"
+UI = "ui"
+
+MODULES = {
+    INVENTORY: "inventory_api",
+    ORDER: "order_api",
+    WORKER: "workflows",
+    SUBSCRIBERS: "subscribers",
+    UI: "ui",
+}
+_SERVICE_TOKEN_TTL_S = 366 * 24 * 3600
+# Of the person's terminal: they would send our processes to another cluster, or change its rules.
+_NOT_PASSED_ON = ("TEMPORAL_", "PG", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
+
+
+def is_installed(name: str) -> bool:
+    """Whether this process can be started at all: its package has an entry point."""
+    try:
+        return importlib.util.find_spec(f"{MODULES[name]}.__main__") is not None
+    except ModuleNotFoundError:
+        return False
+
+
+class Services:
+    """Makes the child of each service; ``dsn`` gives the address of a database by its name."""
+
+    def __init__(self, settings: StackSettings, token_key: str, dsn: Callable[[str], str]) -> None:
+        self._settings = settings
+        self._token_key = token_key
+        self._dsn = dsn
+        self.ports = {
+            INVENTORY: settings.ports.inventory,
+            ORDER: settings.ports.order,
+            WORKER: settings.ports.worker,
+            SUBSCRIBERS: settings.ports.subscribers,
+            UI: settings.ports.ui,
+        }
+        for number in range(2, settings.inventory_replicas + 1):
+            self.ports[f"{INVENTORY}-{number}"] = free_port()
+
+    def names(self) -> list[str]:
+        """In the order of the table that a person sees."""
+        return list(self.ports)
+
+    def url(self, name: str) -> str:
+        return f"http://{LOOPBACK}:{self.ports[name]}"
+
+    def spec(self, name: str) -> ChildSpec:
+        service = name.partition("-")[0]
+        port = self.ports[name]
+        own = {
+            INVENTORY: self._inventory,
+            ORDER: self._order,
+            WORKER: self._worker,
+            SUBSCRIBERS: self._subscribers,
+            UI: self._ui,
+        }[service](port)
+        extra = {**self._settings.extra_env.get(service, {})}
+        extra |= self._settings.extra_env.get(name, {})
+
+        async def ready() -> bool:
+            return await answers_ok(port)
+
+        return ChildSpec(
+            name=name,
+            argv=(sys.executable, "-m", MODULES[service]),
+            ready=ready,
+            env={**self._shared(), **own, **extra},
+            cwd=_folder_to_run_in(),
+        )
+
+    def _shared(self) -> dict[str, str]:
+        passed_on = {
+            name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED_ON)
+        }
+        return {
+            "LOG_FORMAT": "json",
+            "LOG_LEVEL": "INFO",
+            # One arena a thread is memory for nothing in processes that have one busy thread.
+            "MALLOC_ARENA_MAX": "2",
+            **passed_on,
+            "ENVIRONMENT": "local",
+            "TOKEN_KEY": self._token_key,
+            "FAULT_INJECTION": "true" if self._settings.fault_injection else "false",
+            # What a process that is killed had to say must be in its log by then.
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def _inventory(self, port: int) -> dict[str, str]:
+        return {
+            "INVENTORY_DATABASE_URL": self._dsn("inventory"),
+            "INVENTORY_HOST": LOOPBACK,
+            "INVENTORY_PORT": str(port),
+        }
+
+    def _order(self, port: int) -> dict[str, str]:
+        return {
+            **self._temporal(),
+            "ORDERS_DATABASE_URL": self._dsn("orders"),
+            "ORDER_HOST": LOOPBACK,
+            "ORDER_PORT": str(port),
+            "INVENTORY_URL": self.url(INVENTORY),
+        }
+
+    def _worker(self, port: int) -> dict[str, str]:
+        from service_kit.tokens import issue
+
+        token = issue(self._token_key, "worker", "service", _SERVICE_TOKEN_TTL_S)
+        return {
+            **self._temporal(),
+            "ORDERS_DATABASE_URL": self._dsn("orders"),
+            "INVENTORY_URL": self.url(INVENTORY),
+            "INVENTORY_TOKEN": token,
+            "WORKER_HOST": LOOPBACK,
+            "WORKER_PORT": str(port),
+        }
+
+    def _subscribers(self, port: int) -> dict[str, str]:
+        return {
+            "ORDERS_DATABASE_URL": self._dsn("orders"),
+            "SUBSCRIBERS_HOST": LOOPBACK,
+            "SUBSCRIBERS_PORT": str(port),
+        }
+
+    def _ui(self, port: int) -> dict[str, str]:
+        return {
+            "UI_HOST": LOOPBACK,
+            "UI_PORT": str(port),
+            "ORDER_API_URL": self.url(ORDER),
+            "INVENTORY_API_URL": self.url(INVENTORY),
+            "TEMPORAL_UI_URL": f"http://{LOOPBACK}:{self._settings.ports.temporal_ui}",
+        }
+
+    def _temporal(self) -> dict[str, str]:
+        return {
+            "TEMPORAL_ADDRESS": f"{LOOPBACK}:{self._settings.ports.temporal}",
+            "TEMPORAL_NAMESPACE": "default",
+            # A profile in the person's own configuration file must not add a cloud's TLS to this.
+            "TEMPORAL_CONFIG_FILE": os.devnull,
+        }
+
+
+def _folder_to_run_in() -> Path:
+    return PROJECT if (PROJECT / "pyproject.toml").exists() else Path.cwd()

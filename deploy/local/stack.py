@@ -1,0 +1,270 @@
+"""The whole local stack as one object: starts everything in order, keeps it running, stops it.
+
+async with Stack(StackSettings.from_environment()) as stack:
+    stack.kill("inventory_api")              # SIGKILL; it is started again at once
+    await stack.wait_ready("inventory_api")
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Self
+
+from deploy.local import preflight
+from deploy.local.child import ChildSpec, kill_group
+from deploy.local.home import Home, HomeLock
+from deploy.local.leftovers import end_leftovers, identity
+from deploy.local.ports import LOOPBACK
+from deploy.local.postgres import EmbeddedPostgres
+from deploy.local.privileges import LINUX
+from deploy.local.schema import bring_up_to_date
+from deploy.local.services import INVENTORY, ORDER, SUBSCRIBERS, UI, WORKER, Services, is_installed
+from deploy.local.settings import StackSettings
+from deploy.local.supervisor import SupervisedProcess
+from deploy.local.temporal import EmbeddedTemporal, find_temporal
+
+POSTGRES = "postgres"
+TEMPORAL = "temporal"
+
+# Who takes orders goes first, then who works on them; the stores that all of them use go last.
+_STOP_ORDER = ((UI, ORDER), (WORKER, SUBSCRIBERS), (INVENTORY,), (TEMPORAL,), (POSTGRES,))
+
+
+def _silent(name: str, what: str) -> None:
+    """The default for who does not want to be told."""
+
+
+class Stack:
+    """``processes`` by name: postgres, temporal, inventory_api, order_api, worker, subscribers, ui.
+
+    ``on_progress(name, what)`` is told each step of the start; ``log`` gets a line for each start
+    and end of a process and also goes to ``logs/supervisor.log``. Start it from the main thread: on
+    Linux the children live exactly as long as the thread that started them.
+    """
+
+    def __init__(
+        self, settings: StackSettings, on_progress: Callable[[str, str], None] = _silent
+    ) -> None:
+        self.settings = settings
+        self.home = Home(settings.home)
+        self.processes: dict[str, SupervisedProcess] = {}
+        self.started_at = time.time()
+        self.token_key = ""
+        self.services: Services
+        self.log = logging.Logger("valerix.supervisor", logging.INFO)  # ours alone: two can run
+        self.postgres = EmbeddedPostgres(
+            self.home.postgres,
+            port=settings.ports.postgres,
+            logs=self.home.logs,
+            passwords=self.home.secrets / "postgres",
+        )
+        self.temporal = EmbeddedTemporal(
+            self.home.temporal,
+            port=settings.ports.temporal,
+            ui_port=settings.ports.temporal_ui,
+            synchronous=settings.temporal_synchronous,
+            logs=self.home.logs,
+        )
+        self._progress = on_progress
+        self._lock = HomeLock(self.home)
+        self._watch: asyncio.subprocess.Process | None = None
+        self._published = False
+
+    async def __aenter__(self) -> Self:
+        await self.up()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.down()
+
+    async def up(self) -> None:
+        """Starts everything, or nothing: what had started is stopped again before an error."""
+        preflight.python_is_new_enough()
+        preflight.disk_has_room(self.home.folder)
+        self.home.create()
+        self._lock.acquire()
+        try:
+            if ended := end_leftovers(self.home.read_state()):
+                self._progress("stack", f"ended leftovers of a killed run: {', '.join(ended)}")
+            preflight.ports_are_free(self.settings.ports.by_variable())
+            find_temporal()
+            self._open_log()
+            self.token_key = self.home.token_key()
+            self.services = Services(self.settings, self.token_key, self.postgres.dsn)
+            self._published = True
+            await self._watch_over_us()
+            await self._start_all()
+        except BaseExceptionGroup as group:
+            await self.down()
+            raise _first_cause(group) from None
+        except BaseException:
+            await self.down()
+            raise
+
+    async def down(self) -> None:
+        """Stops everything in order and lets go of the lock. Safe to call more than once."""
+        for group in _STOP_ORDER:
+            members = [each for name, each in self.processes.items() if _service(name) in group]
+            await asyncio.gather(*(member.stop() for member in members))
+        if self._watch is not None:
+            self._watch.kill()
+            await self._watch.wait()
+            self._watch = None
+        if self._published:
+            self._published = False
+            self.home.state_file.unlink(missing_ok=True)
+        for handler in [*self.log.handlers]:
+            self.log.removeHandler(handler)
+            handler.close()
+        self._lock.release()
+
+    def kill(self, name: str, sig: signal.Signals = signal.SIGKILL) -> int:
+        """Signals one process and returns its pid; if it dies of that it is started again."""
+        return self.processes[name].kill(sig)
+
+    async def stop(self, name: str) -> None:
+        """Takes one process down until ``start``."""
+        await self.processes[name].stop()
+
+    async def start(self, name: str, **extra_env: str) -> None:
+        await self.processes[name].start(extra_env=extra_env)
+
+    async def restart(self, name: str, **extra_env: str) -> None:
+        """Stop, start, ready; ``extra_env`` stays for later starts."""
+        await self.processes[name].restart(extra_env=extra_env)
+        await self.wait_ready(name)
+
+    async def wait_ready(self, name: str, within_s: float | None = None) -> None:
+        await self.processes[name].wait_ready(within_s)
+
+    def kill_everything(self) -> None:
+        """Ends all children at once, for who cannot wait for a clean end; what is kept is kept."""
+        for name, process in self.processes.items():
+            with contextlib.suppress(ProcessLookupError):
+                pid = process.kill(signal.SIGQUIT if name == POSTGRES else signal.SIGKILL)
+                if name != POSTGRES:
+                    kill_group(pid)
+
+    def token(self, subject: str, role: str, ttl_s: int = 86_400) -> str:
+        """A signed token that the services of this stack accept."""
+        from service_kit.tokens import issue
+
+        return issue(self.token_key, subject, role, ttl_s)
+
+    def url(self, name: str) -> str:
+        """Where a service answers; the Web UI of Temporal for ``temporal``."""
+        if name == TEMPORAL:
+            return f"http://{LOOPBACK}:{self.settings.ports.temporal_ui}"
+        return self.services.url(name)
+
+    def state(self) -> dict[str, Any]:
+        """What ``valerix status`` reads: pids, ports and how often each was started again."""
+        ports = {
+            **self.services.ports,
+            POSTGRES: self.settings.ports.postgres,
+            TEMPORAL: self.settings.ports.temporal,
+        }
+        return {
+            "supervisor": {"pid": os.getpid(), "started_at": self.started_at},
+            "temporal_ui_port": self.settings.ports.temporal_ui,
+            "postgres_version": self.postgres.binaries.version,
+            "children": {
+                name: {
+                    "pid": process.pid,
+                    "born": identity(process.pid) if process.pid else None,
+                    "state": process.state,
+                    "port": ports.get(name),
+                    "exits": process.exits,
+                    "last_exit_code": process.last_exit_code,
+                    "started_at": process.started_at,
+                    "log": str(process.log_file),
+                }
+                for name, process in self.processes.items()
+            },
+        }
+
+    async def _start_all(self) -> None:
+        database, engine = asyncio.Event(), asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._start_postgres(database))
+            if self._included(TEMPORAL):
+                group.create_task(self._start_temporal(engine))
+            await database.wait()
+            for name in self.services.ports:
+                if self._included(name) and is_installed(_service(name)):
+                    needs = engine if name == WORKER else database
+                    group.create_task(self._start_service(name, needs))
+
+    async def _start_postgres(self, done: asyncio.Event) -> None:
+        fresh = not self.postgres.data.exists()
+        self._progress(POSTGRES, "creating the database" if fresh else "starting")
+        await self.postgres.prepare()
+        if (account := self.postgres.spec().account) is not None:
+            self.home.let_pass(account.gid)
+        await self._run(self.postgres.spec())
+        await self.postgres.create_databases()
+        self._progress(POSTGRES, "bringing the schema up to date")
+        await bring_up_to_date(self.postgres.dsn)
+        self._progress(POSTGRES, "ready")
+        done.set()
+
+    async def _start_temporal(self, done: asyncio.Event) -> None:
+        self._progress(TEMPORAL, "starting")
+        self.temporal.prepare()
+        await self._run(self.temporal.spec())
+        self._progress(TEMPORAL, "ready")
+        done.set()
+
+    async def _start_service(self, name: str, needs: asyncio.Event) -> None:
+        await needs.wait()
+        self._progress(name, "starting")
+        await self._run(self.services.spec(name))
+        self._progress(name, "ready")
+
+    async def _run(self, spec: ChildSpec) -> None:
+        process = SupervisedProcess(spec, self.home.logs, self._publish, self.log)
+        self.processes[spec.name] = process
+        await process.start()
+        await process.wait_ready()
+
+    async def _watch_over_us(self) -> None:
+        """Where the kernel does not end children with their parent, a small process does."""
+        if LINUX:
+            return
+        self._watch = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "deploy.local.leftovers", str(self.home.folder)),
+            stdin=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def _included(self, name: str) -> bool:
+        only = self.settings.only
+        return only is None or _service(name) in only
+
+    def _publish(self) -> None:
+        if self._published:
+            self.home.write_state(self.state())
+
+    def _open_log(self) -> None:
+        self.home.trim_logs()
+        handler = logging.FileHandler(self.home.logs / "supervisor.log")
+        formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(message)s", "%Y-%m-%dT%H:%M:%S")
+        formatter.converter = time.gmtime
+        handler.setFormatter(formatter)
+        self.log.addHandler(handler)
+
+
+def _service(name: str) -> str:
+    """``inventory_api`` for ``inventory_api-2``."""
+    return name.partition("-")[0]
+
+
+def _first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error in a tree of them: one start fails for one reason, the rest follows."""
+    first = group.exceptions[0]
+    return _first_cause(first) if isinstance(first, BaseExceptionGroup) else first
