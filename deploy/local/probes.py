@@ -9,14 +9,18 @@ import contextlib
 from deploy.local.ports import LOOPBACK
 
 
-async def http_get(port: int, path: str, within_s: float = 1.0) -> tuple[int, bytes] | None:
+async def http_get(
+    port: int, path: str, within_s: float = 1.0, authorization: str | None = None
+) -> tuple[int, bytes] | None:
     """Status and body, or ``None`` when there was no complete answer in time."""
     writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(within_s):
             reader, writer = await asyncio.open_connection(LOOPBACK, port)
-            head = f"GET {path} HTTP/1.0\r\nHost: {LOOPBACK}:{port}\r\nConnection: close\r\n\r\n"
-            writer.write(head.encode())
+            head = [f"GET {path} HTTP/1.0", f"Host: {LOOPBACK}:{port}", "Connection: close"]
+            if authorization is not None:
+                head.append(f"Authorization: {authorization}")
+            writer.write("\r\n".join([*head, "", ""]).encode())
             answer = await reader.read()
     except (OSError, TimeoutError):
         return None

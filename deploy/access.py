@@ -1,0 +1,73 @@
+"""The running stack as other commands see it: where it is, and a token to talk to it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from deploy.local.home import Home, HomeLock
+from deploy.local.ports import LOOPBACK
+from deploy.local.refusal import StartRefused
+from deploy.local.settings import StackSettings
+
+
+@dataclass(frozen=True, slots=True)
+class RunningStack:
+    """The supervisor's pid and its last published state."""
+
+    home: Home
+    pid: int
+    state: dict[str, Any]
+
+    @property
+    def children(self) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = self.state.get("children", {})
+        return found
+
+    def url(self, name: str) -> str:
+        """Where a service answers."""
+        child = self.children.get(name)
+        if child is None:
+            raise StartRefused(
+                problem=f"{name} is not part of the running stack",
+                kept="nothing was changed",
+                remedy="see what runs with: valerix status",
+            )
+        return f"http://{LOOPBACK}:{child['port']}"
+
+
+def the_home() -> Home:
+    """The folder that VALERIX_HOME names; not made by looking at it."""
+    return Home(StackSettings.from_environment().home)
+
+
+def running_stack() -> RunningStack | None:
+    """The stack of this home, if one runs."""
+    home = the_home()
+    pid = HomeLock(home).holder()
+    return None if pid is None else RunningStack(home, pid, home.read_state() or {})
+
+
+def the_running_stack() -> RunningStack:
+    """The same, or an explanation."""
+    stack = running_stack()
+    if stack is None:
+        raise StartRefused(
+            problem=f"no stack is running in {the_home().folder}",
+            kept="nothing was changed",
+            remedy="start it with `make up`, or set VALERIX_HOME to the one you mean",
+        )
+    return stack
+
+
+def issue(subject: str, role: str, ttl_s: int = 86_400) -> str:
+    """A token signed with this stack's key; it need not be running."""
+    from service_kit.tokens import issue as sign
+
+    key = the_home().existing_token_key()
+    try:
+        return sign(key, subject, role, ttl_s)
+    except ValueError as error:
+        raise StartRefused(
+            problem=f"no token was made: {error}",
+            kept="nothing was changed",
+            remedy="see: valerix token --help",
+        ) from error

@@ -1,0 +1,145 @@
+"""``valerix``: the command line of the local stack.
+
+Each command imports what it needs when it runs: `up` stays in memory next to the services, and a
+`token` in a shell's command substitution should come at once.
+"""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from deploy.local.refusal import StartRefused
+
+app = typer.Typer(
+    name="valerix",
+    help="Run the shop on this machine, look at it, place orders and break it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+gremlin = typer.Typer(help="Make inventory answer late, in a pattern that is known beforehand.")
+app.add_typer(gremlin, name="gremlin", no_args_is_help=True)
+
+
+@app.command()
+def up(
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say only what goes wrong.")] = False,
+) -> None:
+    """Start everything and stay until Ctrl-C."""
+    from deploy.foreground import run
+
+    raise typer.Exit(run(quiet=quiet))
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """What runs, how it feels, since when, in which version. Exit code 1 if not all is well."""
+    from deploy.inspection import show_status
+
+    raise typer.Exit(show_status(as_json=as_json))
+
+
+@app.command()
+def token(
+    sub: Annotated[str, typer.Option(help="Who it is for: the customer's name.")] = "alice",
+    role: Annotated[str, typer.Option(help="shopper, staff or service.")] = "shopper",
+    ttl: Annotated[int, typer.Option(min=1, help="Seconds until it expires.")] = 86_400,
+) -> None:
+    """Print a token that the services of this stack accept, and nothing else."""
+    from deploy.access import issue
+
+    print(issue(sub, role, ttl))
+
+
+@app.command()
+def order(
+    items: Annotated[list[str], typer.Argument(metavar="SKU=QTY...", help="What to order.")],
+    key: Annotated[
+        str | None, typer.Option(help="Idempotency-Key; cli-1, cli-2, … unless told.")
+    ] = None,
+    customer: Annotated[str, typer.Option(help="Who orders.")] = "alice",
+) -> None:
+    """Place an order and follow it to its end. Exit code 1 unless it is shipped."""
+    from deploy.ordering import place_and_follow
+
+    raise typer.Exit(place_and_follow(items, key, customer))
+
+
+@app.command()
+def stop() -> None:
+    """Stop the stack that runs in another terminal, and wait until it is gone."""
+    from deploy.inspection import stop_stack
+
+    stop_stack()
+
+
+@app.command()
+def reset(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete all orders, stock, keys and logs of this stack."""
+    from deploy.inspection import reset_home
+
+    reset_home(yes=yes)
+
+
+@gremlin.command("on")
+def gremlin_on(
+    seed: Annotated[int | None, typer.Option(min=0, help="Which orders it picks.")] = None,
+    share: Annotated[float | None, typer.Option(help="Of all orders, 0.2 is a fifth.")] = None,
+    delay: Annotated[float | None, typer.Option(help="Seconds.")] = None,
+) -> None:
+    """Let inventory's first answer to a fifth of all orders come 5 s late."""
+    from deploy.gremlin import switch_on
+
+    switch_on(seed=seed, share=share, delay_s=delay)
+
+
+@gremlin.command("off")
+def gremlin_off() -> None:
+    """Take every fault rule away."""
+    from deploy.gremlin import switch_off
+
+    switch_off()
+
+
+@gremlin.command("status")
+def gremlin_status() -> None:
+    """Which fault rules are in force."""
+    from deploy.gremlin import show_rules
+
+    show_rules()
+
+
+@gremlin.command("predict")
+def gremlin_predict(
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="How many orders ahead.")] = 20,
+    customer: Annotated[str, typer.Option(help="Who orders.")] = "alice",
+) -> None:
+    """Which of the coming `valerix order` calls will be hit."""
+    from deploy.gremlin import show_prediction
+
+    show_prediction(count, customer)
+
+
+def main() -> None:
+    """The console script: errors meant for people are printed, not raised."""
+    try:
+        app()
+    except StartRefused as refusal:
+        from deploy.terminal import complain
+
+        complain(refusal)
+        sys.exit(1)
+    except BrokenPipeError:
+        # `valerix status | head`: nobody reads on, which is no error of ours
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

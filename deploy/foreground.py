@@ -1,0 +1,143 @@
+"""``valerix up``: the stack in the foreground, and what a person needs to begin."""
+
+import asyncio
+import json
+import logging
+import signal
+import time
+
+from rich.table import Table
+from rich.text import Text
+
+from deploy.local.ports import LOOPBACK
+from deploy.local.probes import http_get
+from deploy.local.services import ORDER, UI
+from deploy.local.settings import StackSettings
+from deploy.local.stack import POSTGRES, TEMPORAL, Stack
+from deploy.terminal import coloured, err, out, whole_line
+
+_SHOPPER = "alice"
+_WHAT = {
+    "ui": "shop, warehouse and operations pages",
+    "order_api": "takes orders",
+    "inventory_api": "owns the stock",
+    "worker": "carries orders out",
+    "subscribers": "add-ons that follow the order events",
+    TEMPORAL: "Web UI: the story of each order",
+    POSTGRES: "databases orders and inventory",
+}
+
+
+def run(*, quiet: bool) -> int:
+    """Runs until Ctrl-C, SIGTERM or a closed terminal; returns the exit code."""
+    return asyncio.run(_run(StackSettings.from_environment(), quiet=quiet))
+
+
+async def _run(settings: StackSettings, *, quiet: bool) -> int:
+    began = time.monotonic()
+
+    def progress(name: str, what: str) -> None:
+        if not quiet:
+            line = Text(f"  {time.monotonic() - began:5.1f} s  {name:<14} ")
+            out.print(line.append(what, style="green" if what == "ready" else "dim"))
+
+    stack = Stack(settings, progress)
+    asked_to_end = asyncio.Event()
+    starting = asyncio.create_task(stack.up())
+
+    def on_signal() -> None:
+        if asked_to_end.is_set():
+            err.print("Not waiting for a clean end any longer.", style="yellow")
+            stack.kill_everything()
+        else:
+            asked_to_end.set()
+            starting.cancel()
+
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(name, on_signal)
+
+    if not quiet:
+        out.print("Starting Valerix", style="bold", end="")
+        out.print(f" in {settings.home}", style="dim", soft_wrap=True)
+    try:
+        await starting
+    except asyncio.CancelledError:
+        if not quiet:
+            out.print("Stopped before it was up; nothing is left running.")
+        return 130
+    try:
+        if not quiet:
+            await _show(stack, time.monotonic() - began)
+            stack.log.addHandler(_Deaths())
+        await asked_to_end.wait()
+    finally:
+        if not quiet:
+            out.print("\nStopping …", style="dim")
+        await stack.down()
+    if not quiet:
+        out.print("Everything is stopped; the data stays for the next start.")
+    return 0
+
+
+class _Deaths(logging.Handler):
+    """Shows a person that something died and was started again."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.WARNING:
+            err.print(Text(f"  {time.strftime('%H:%M:%S')}  {record.getMessage()}", style="yellow"))
+
+
+async def _show(stack: Stack, took_s: float) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("what", "address", "state", "pid", "for"):
+        table.add_column(title)
+    order = [UI, ORDER, *(name for name in _WHAT if name not in (UI, ORDER))]
+    shown = sorted(stack.processes, key=lambda name: order.index(name.partition("-")[0]))
+    for name in shown:
+        process = stack.processes[name]
+        address = f"{LOOPBACK}:{stack.settings.ports.postgres}"
+        if name != POSTGRES:
+            address = stack.url(name)
+        what = _WHAT[name.partition("-")[0]]
+        table.add_row(name, address, coloured(process.state), str(process.pid), what)
+    out.print(f"\nReady after {took_s:.1f} s.\n", style="bold green")
+    out.print(table)
+    out.print(f"\nLogs and data: {stack.home.folder}", style="dim", soft_wrap=True)
+    if ORDER in stack.processes:
+        await _show_first_order(stack)
+    out.print("\nCtrl-C stops everything.\n", style="bold")
+
+
+async def _show_first_order(stack: Stack) -> None:
+    from order_api.contracts import order_id_for
+
+    token = stack.token(_SHOPPER, "shopper")
+    key = f"first-{int(stack.started_at)}"
+    body = json.dumps({"lines": [{"sku": await _some_sku(stack, token), "quantity": 1}]})
+    out.print("\nA token of a shopper, good for a day:", style="bold")
+    whole_line(token)
+    out.print("\nPlace an order:", style="bold")
+    whole_line(
+        f"curl -i -X POST {stack.url(ORDER)}/v1/orders"
+        f" -H 'Authorization: Bearer {token}' -H 'Idempotency-Key: {key}'"
+        f" -H 'Content-Type: application/json' -d '{body}'"
+    )
+    out.print("\nIts story, once it is placed:", style="bold")
+    whole_line(workflow_page(stack.url(TEMPORAL), f"order-{order_id_for(_SHOPPER, key)}"))
+
+
+def workflow_page(web_ui: str, workflow_id: str) -> str:
+    """The page of one workflow in Temporal's Web UI."""
+    return f"{web_ui}/namespaces/default/workflows/{workflow_id}"
+
+
+async def _some_sku(stack: Stack, token: str) -> str:
+    """The first of the catalogue; its answer is small, so the plain probe does."""
+    answer = await http_get(
+        stack.services.ports[ORDER], "/v1/products", authorization=f"Bearer {token}"
+    )
+    try:
+        return str(json.loads(answer[1])["items"][0]["sku"]) if answer else "MUG"
+    except (ValueError, KeyError, IndexError):
+        return "MUG"

@@ -1,0 +1,163 @@
+"""``valerix status``, ``stop`` and ``reset``: looking at a stack from another terminal."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.table import Table
+
+from deploy.access import RunningStack, running_stack, the_home, the_running_stack
+from deploy.local.home import HomeLock
+from deploy.local.probes import http_get
+from deploy.local.refusal import StartRefused
+from deploy.terminal import coloured, out
+
+# Longer than the slowest clean stop of all children in a row.
+_STOP_WITHIN_S = 90.0
+
+
+def show_status(*, as_json: bool) -> int:
+    """0 when everything runs and passes, 1 when something does not, 3 when nothing runs."""
+    stack = running_stack()
+    if stack is None:
+        if as_json:
+            print(json.dumps({"running": False}))
+        else:
+            out.print(f"Nothing runs in {the_home().folder}. Start it with: make up")
+        return 3
+    rows = asyncio.run(_look_at_all(stack))
+    if as_json:
+        print(json.dumps({"running": True, "supervisor": stack.pid, "processes": rows}, indent=1))
+    else:
+        _show(stack, rows)
+    return 0 if all(row["health"] in ("pass", "warn") for row in rows) else 1
+
+
+async def _look_at_all(stack: RunningStack) -> list[dict[str, Any]]:
+    looks = (_look_at(name, child, stack) for name, child in stack.children.items())
+    return list(await asyncio.gather(*looks))
+
+
+async def _look_at(name: str, child: dict[str, Any], stack: RunningStack) -> dict[str, Any]:
+    health, version, output = await _health(name, child, stack)
+    return {
+        "name": name,
+        "pid": child.get("pid"),
+        "port": child.get("port"),
+        "state": child.get("state"),
+        "health": health,
+        "version": version,
+        "detail": output,
+        "restarts": child.get("exits", 0),
+        "started_at": child.get("started_at"),
+        "log": child.get("log"),
+    }
+
+
+async def _health(name: str, child: dict[str, Any], stack: RunningStack) -> tuple[str, str, str]:
+    """Health, version and what is wrong."""
+    if child.get("pid") is None:
+        return "fail", "", "not running"
+    if name == "postgres":
+        ok = child.get("state") == "ready"
+        return "pass" if ok else "fail", stack.state.get("postgres_version", ""), ""
+    if name == "temporal":
+        answer = await http_get(stack.state["temporal_ui_port"], "/api/v1/system-info")
+        found = _json(answer[1]) if answer and answer[0] == 200 else None
+        return "pass" if found is not None else "fail", (found or {}).get("serverVersion", ""), ""
+    answer = await http_get(child["port"], "/health", within_s=3.0)
+    found = _json(answer[1]) if answer else None
+    if found is None:
+        return "fail", "", "/health does not answer"
+    wrong = [
+        f"{key}: {each.get('output', each.get('status'))}"
+        for key, checks in found.get("checks", {}).items()
+        for each in checks
+        if each.get("status") != "pass"
+    ]
+    return found.get("status", "fail"), found.get("version", ""), "; ".join(wrong)
+
+
+def _json(body: bytes) -> dict[str, Any] | None:
+    with contextlib.suppress(ValueError):
+        found = json.loads(body)
+        if isinstance(found, dict):
+            return found
+    return None
+
+
+def _show(stack: RunningStack, rows: list[dict[str, Any]]) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("what", "state", "health", "version", "port", "pid", "restarts", "up since", ""):
+        table.add_column(title)
+    for row in rows:
+        since = row["started_at"]
+        table.add_row(
+            row["name"],
+            coloured(row["state"]),
+            coloured(row["health"]),
+            row["version"],
+            str(row["port"] or ""),
+            str(row["pid"] or ""),
+            str(row["restarts"]),
+            f"{datetime.fromtimestamp(since, UTC):%Y-%m-%d %H:%M:%SZ}" if since else "",
+            row["detail"],
+        )
+    out.print(table)
+    out.print(f"supervisor pid {stack.pid}, home {stack.home.folder}", style="dim", soft_wrap=True)
+
+
+def stop_stack() -> None:
+    """Asks the supervisor to end everything, and returns when it has let go of the home."""
+    stack = the_running_stack()
+    os.kill(stack.pid, signal.SIGTERM)
+    lock = HomeLock(stack.home)
+    deadline = time.monotonic() + _STOP_WITHIN_S
+    while lock.holder() == stack.pid:
+        if time.monotonic() > deadline:
+            raise StartRefused(
+                problem=f"the stack (pid {stack.pid}) has not ended within {_STOP_WITHIN_S:.0f} s",
+                kept="its data is safe, whichever way it ends",
+                remedy=f"see {stack.home.logs / 'supervisor.log'}; kill -9 {stack.pid} is safe",
+            )
+        time.sleep(0.05)
+    out.print("Stopped.")
+
+
+def reset_home(*, yes: bool) -> None:
+    """Deletes what the stack keeps, after saying what that is."""
+    home = the_home()
+    holder = HomeLock(home).holder()
+    if holder is not None:
+        raise StartRefused(
+            problem=f"a stack is running in {home.folder} (pid {holder})",
+            kept="nothing was deleted",
+            remedy="stop it first: valerix stop",
+        )
+    contents = home.contents()
+    if not contents:
+        out.print(f"There is nothing to delete in {home.folder}.")
+        return
+    out.print("This deletes for ever:", style="bold")
+    for path in contents:
+        out.print(f"  {path}  {_size(path) / 1e6:.1f} MB", soft_wrap=True)
+    if not yes and not typer.confirm("All orders, stock, keys and logs. Go on?"):
+        out.print("Nothing was deleted.")
+        raise typer.Exit(1)
+    lock = HomeLock(home)
+    lock.acquire()  # a start between the question and the answer wins
+    home.delete()
+    lock.release()
+    out.print("Deleted. The next start begins with an empty shop.")
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.lstat().st_size for file in files if file.is_file())

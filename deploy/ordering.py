@@ -1,0 +1,145 @@
+"""``valerix order``: places an order and follows it, event by event, to its end."""
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+
+from deploy.access import RunningStack, issue, the_running_stack
+from deploy.foreground import workflow_page
+from deploy.local.home import Home
+from deploy.local.ports import LOOPBACK
+from deploy.local.refusal import StartRefused
+from deploy.terminal import coloured, err, out, whole_line
+
+_TERMINAL = {"shipped", "rejected", "cancelled", "failed"}
+# Longer than an order may take to settle after the last fault has healed.
+_FOLLOW_S = 120.0
+
+
+def place_and_follow(items: list[str], key: str | None, customer: str) -> int:
+    """0 when the order is shipped in the end, 1 otherwise."""
+    lines = [_line(item) for item in items]
+    stack = the_running_stack()
+    token = issue(customer, "shopper")
+    key = key or next_key(stack.home)
+    with httpx.Client(
+        base_url=stack.url("order_api"),
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=httpx.Timeout(10.0, read=_FOLLOW_S),
+    ) as client:
+        try:
+            answer = client.post(
+                "/v1/orders", headers={"Idempotency-Key": key}, json={"lines": lines}
+            )
+        except httpx.HTTPError as error:
+            raise StartRefused(
+                problem=f"order_api gave no answer: {error}",
+                kept="the order may have been taken: the key makes it safe to ask again",
+                remedy=f"valerix order {' '.join(items)} --key {key} --customer {customer}",
+            ) from error
+        return _report(stack, client, answer, key)
+
+
+def _line(item: str) -> dict[str, Any]:
+    """``MUG=2`` or ``MUG``."""
+    sku, _, quantity = item.partition("=")
+    if not sku or not re.fullmatch(r"[0-9]{1,9}", quantity or "1"):
+        raise StartRefused(
+            problem=f"{item!r} is not SKU=QTY",
+            kept="nothing was ordered",
+            remedy="for example: valerix order MUG=2",
+        )
+    return {"sku": sku, "quantity": int(quantity or "1")}
+
+
+def next_key(home: Home) -> str:
+    """``cli-1``, ``cli-2``, …: one after the other, so that they can be predicted."""
+    with (home.folder / "cli-orders").open("a+") as counter:
+        fcntl.flock(counter, fcntl.LOCK_EX)
+        number = _last(home) + 1
+        counter.truncate(0)
+        counter.write(str(number))
+        counter.flush()
+        os.fsync(counter.fileno())
+    return f"cli-{number}"
+
+
+def coming_keys(home: Home, count: int) -> list[str]:
+    """The keys that the next orders of this command line will have."""
+    last = _last(home)
+    return [f"cli-{number}" for number in range(last + 1, last + count + 1)]
+
+
+def _last(home: Home) -> int:
+    try:
+        return int((home.folder / "cli-orders").read_text() or 0)
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def _report(stack: RunningStack, client: httpx.Client, answer: httpx.Response, key: str) -> int:
+    took = answer.elapsed.total_seconds()
+    body = answer.json()
+    out.print(f"{answer.status_code} after {took:.3f} s, key {key}", style="bold")
+    order_id = body.get("order_id")
+    if answer.is_error:
+        for line in (body.get("title"), body.get("detail"), body.get("advice")):
+            if line:
+                err.print(f"  {line}", markup=False)
+    elif body.get("message"):
+        out.print(f"  {body['message']}", markup=False)
+    if order_id is None:
+        return 1
+    web_ui = f"http://{LOOPBACK}:{stack.state['temporal_ui_port']}"
+    whole_line(workflow_page(web_ui, f"order-{order_id}"))
+    status = _follow(client, order_id)
+    out.print(f"order {order_id} is ", coloured(status), sep="")
+    return 0 if status == "shipped" else 1
+
+
+def _follow(client: httpx.Client, order_id: str) -> str:
+    """Prints the timeline as it grows; returns the status that the order ends with."""
+    path = f"/v1/orders/{order_id}"
+    seen = 0
+    while True:
+        try:
+            headers = {"Accept": "text/event-stream", "Last-Event-ID": str(seen)}
+            with client.stream("GET", f"{path}/events", headers=headers) as stream:
+                stream.raise_for_status()
+                for event in _events(stream):
+                    if event["seq"] > seen:
+                        seen = event["seq"]
+                        _show(event)
+                    if event["type"].rpartition(".")[2] in _TERMINAL:
+                        break
+        except httpx.TransportError as error:
+            # The stream is only a view: the order goes on without us, so look again.
+            err.print(f"  (the live view was cut: {error})", style="dim", markup=False)
+        status = str(client.get(path).raise_for_status().json()["status"])
+        if status in _TERMINAL:
+            return status
+
+
+def _events(stream: httpx.Response) -> Iterator[dict[str, Any]]:
+    """The `data:` of each server-sent event; comments and heartbeats have none."""
+    data: list[str] = []
+    for line in stream.iter_lines():
+        if line.startswith("data:"):
+            data.append(line[5:].lstrip())
+        elif not line and data:
+            event = json.loads("\n".join(data))
+            data.clear()
+            if isinstance(event, dict) and "seq" in event:
+                yield event
+
+
+def _show(event: dict[str, Any]) -> None:
+    detail = event.get("detail") or ""
+    if isinstance(detail, dict):
+        detail = ", ".join(f"{name}: {value}" for name, value in detail.items())
+    out.print(f"  {event['at']}  {event['type']:<12} {detail}", markup=False, soft_wrap=True)
