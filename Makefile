@@ -1,0 +1,47 @@
+# The commands of this project. `make` alone lists them.
+
+BIN := .venv/bin
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help up stop status test lint format bench lock clean environment
+
+help: ## list the commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name what; \
+		do printf '%-16s %s\n' "$$name" "$$what"; done
+
+up: environment ## start everything and stay until Ctrl-C
+	@exec $(BIN)/valerix up
+
+stop: environment ## stop the stack that runs in another terminal
+	@exec $(BIN)/valerix stop
+
+status: environment ## show what runs and how it feels
+	@exec $(BIN)/valerix status
+
+test: environment lint ## check style and types, then run all tests
+	@echo "pytest"
+	@exec $(BIN)/python -m pytest $(TESTS)
+
+lint: environment ## check style, formatting and types
+	@echo "ruff check" && $(BIN)/ruff check --quiet .
+	@echo "ruff format --check" && $(BIN)/ruff format --quiet --check .
+	@echo "mypy" && $(BIN)/mypy .
+
+format: environment ## format the code and mend what can be mended
+	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format .
+
+bench: environment ## measure: one table, and JSON in reports/
+	@exec $(BIN)/python -m chaos.bench $(BENCH)
+
+lock: environment ## write requirements.lock anew from pyproject.toml
+	@.venv/tools/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
+		--python-version 3.11 --group dev --custom-compile-command "make lock" \
+		pyproject.toml --output-file requirements.lock $(LOCK)
+
+clean: ## delete the environment and caches; the data in .valerix stays
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build \
+		valerix.egg-info
+	@find . -name __pycache__ -type d -not -path './.valerix/*' -prune -exec rm -rf {} +
+
+environment:
+	@sh deploy/install.sh
