@@ -19,6 +19,7 @@ class RunningStack:
 
     @property
     def children(self) -> dict[str, dict[str, Any]]:
+        """What the supervisor last said of each process."""
         found: dict[str, dict[str, Any]] = self.state.get("children", {})
         return found
 

@@ -28,13 +28,13 @@ def show_status(*, as_json: bool) -> int:
     stack = running_stack()
     if stack is None:
         if as_json:
-            print(json.dumps({"running": False}))
+            out.print_json(data={"running": False})
         else:
             out.print(f"Nothing runs in {the_home().folder}. Start it with: make up")
         return 3
     rows = asyncio.run(_look_at_all(stack))
     if as_json:
-        print(json.dumps({"running": True, "supervisor": stack.pid, "processes": rows}, indent=1))
+        out.print_json(data={"running": True, "supervisor": stack.pid, "processes": rows})
     else:
         _show(stack, rows)
     return 0 if all(row["health"] in ("pass", "warn") for row in rows) else 1

@@ -77,9 +77,11 @@ class Home:
             ) from error
 
     def write_state(self, state: dict[str, Any]) -> None:
+        """Publishes what runs now; gone after a clean end."""
         write_private(self.state_file, json.dumps(state, indent=1), durable=False)
 
     def read_state(self) -> dict[str, Any] | None:
+        """What the running stack, or one that was killed, published last."""
         try:
             found = json.loads(self.state_file.read_text())
         except (OSError, ValueError):
@@ -125,6 +127,7 @@ class HomeLock:
         self._fd = fd
 
     def release(self) -> None:
+        """Lets the next stack in."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None

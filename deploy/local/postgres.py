@@ -105,11 +105,13 @@ class EmbeddedPostgres:
 
     @property
     def process(self) -> SupervisedProcess:
+        """The server, to be killed or stopped by a test."""
         assert self._process is not None, "only while it runs as a context manager"
         return self._process
 
     @property
     def binaries(self) -> PostgresBinaries:
+        """The programs that fit the data, or the first that are found."""
         if self._binaries is None:
             self._binaries = find_binaries(data_version(self.data))
         return self._binaries

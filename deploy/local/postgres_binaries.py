@@ -23,9 +23,7 @@ _OLDEST = 16
 
 @dataclass(frozen=True, slots=True)
 class PostgresBinaries:
-    """A folder with ``postgres`` and ``initdb``, the folder with their time zones and SQL, and the
-    major version.
-    """
+    """An installation: the folder of ``postgres`` and ``initdb``, and that of their data files."""
 
     folder: Path
     share: Path
@@ -34,14 +32,17 @@ class PostgresBinaries:
 
     @property
     def major(self) -> int:
+        """18 of 18.6."""
         return int(self.version.split(".", 1)[0])
 
     @property
     def postgres(self) -> Path:
+        """The server."""
         return self.folder / "postgres"
 
     @property
     def initdb(self) -> Path:
+        """What makes a new cluster."""
         return self.folder / "initdb"
 
     def program(self, name: str) -> Path:
@@ -50,8 +51,9 @@ class PostgresBinaries:
 
 
 def find_binaries(wanted_major: int | None = None) -> PostgresBinaries:
-    """The first complete installation that is new enough, and that can read ``wanted_major`` where
-    there is data already.
+    """The first complete installation that is new enough.
+
+    With ``wanted_major`` (there is data already) the first that can read it, however old.
     """
     seen: list[str] = []
     for source, folder in _places():

@@ -13,6 +13,7 @@ _OLDEST_PYTHON = (3, 11)
 
 
 def python_is_new_enough(version: tuple[int, ...] = sys.version_info[:2]) -> None:
+    """Make sees to it first; this is for who starts us some other way."""
     if version < _OLDEST_PYTHON:
         wanted = ".".join(map(str, _OLDEST_PYTHON))
         raise StartRefused(

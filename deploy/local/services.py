@@ -59,9 +59,11 @@ class Services:
         return list(self.ports)
 
     def url(self, name: str) -> str:
+        """Where a service answers."""
         return f"http://{LOOPBACK}:{self.ports[name]}"
 
     def spec(self, name: str) -> ChildSpec:
+        """How a service is run; the environment is made now, settings of the stack win."""
         service = name.partition("-")[0]
         port = self.ports[name]
         own = {

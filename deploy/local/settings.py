@@ -35,7 +35,7 @@ class Ports:
         return cls(**{each.name: free_port() for each in fields(cls)})
 
     def by_variable(self) -> dict[str, int]:
-        """``{"UI_PORT": 8080, …}``"""
+        """Each port under the name of its environment variable."""
         return {variable(each.name): getattr(self, each.name) for each in fields(self)}
 
 
@@ -62,6 +62,7 @@ class StackSettings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Reads VALERIX_HOME, the ports and the few switches; refuses what makes no sense."""
         environ = os.environ if environ is None else environ
         synchronous = environ.get("TEMPORAL_SQLITE_SYNCHRONOUS", "FULL").upper()
         if synchronous not in ("FULL", "NORMAL"):

@@ -56,7 +56,10 @@ class Stack:
         self.started_at = time.time()
         self.token_key = ""
         self.services: Services
-        self.log = logging.Logger("valerix.supervisor", logging.INFO)  # ours alone: two can run
+        # By home: two stacks can run in one process, each with its own log.
+        self.log = logging.getLogger(f"valerix.supervisor:{settings.home}")
+        self.log.setLevel(logging.INFO)
+        self.log.propagate = False
         self.postgres = EmbeddedPostgres(
             self.home.postgres,
             port=settings.ports.postgres,
@@ -132,6 +135,7 @@ class Stack:
         await self.processes[name].stop()
 
     async def start(self, name: str, **extra_env: str) -> None:
+        """Starts it again after ``stop``; returns when it has a pid."""
         await self.processes[name].start(extra_env=extra_env)
 
     async def restart(self, name: str, **extra_env: str) -> None:
@@ -140,6 +144,7 @@ class Stack:
         await self.wait_ready(name)
 
     async def wait_ready(self, name: str, within_s: float | None = None) -> None:
+        """Returns when it answers its probe; after a ``kill`` that is the next process's."""
         await self.processes[name].wait_ready(within_s)
 
     def kill_everything(self) -> None:

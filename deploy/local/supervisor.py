@@ -59,11 +59,13 @@ class SupervisedProcess:
 
     @property
     def pid(self) -> int | None:
+        """Of the process that runs now."""
         process = self._process
         return process.pid if process is not None and process.returncode is None else None
 
     @property
     def state(self) -> str:
+        """One of ready, starting, restarting, stopped."""
         if self.pid is not None:
             return "ready" if self.ready.is_set() else "starting"
         kept = self._keeper is not None and not self._keeper.done()
@@ -118,6 +120,7 @@ class SupervisedProcess:
         self._on_change()
 
     async def restart(self, *, extra_env: Mapping[str, str] | None = None) -> None:
+        """``stop``, then ``start``."""
         await self.stop()
         await self.start(extra_env=extra_env)
 

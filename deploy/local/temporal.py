@@ -85,18 +85,22 @@ class EmbeddedTemporal:
 
     @property
     def process(self) -> SupervisedProcess:
+        """The server, to be killed or stopped by a test."""
         assert self._process is not None, "only while it runs as a context manager"
         return self._process
 
     @property
     def address(self) -> str:
+        """``host:port`` of the frontend."""
         return f"{LOOPBACK}:{self.port}"
 
     @property
     def database(self) -> Path:
+        """The file that holds every workflow."""
         return self.folder / "temporal.db"
 
     def prepare(self) -> None:
+        """The folders."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._logs.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -132,8 +136,9 @@ class EmbeddedTemporal:
         )
 
     async def _ready(self) -> bool:
-        """The namespace answers and knows our search attributes. The Web UI follows a second later,
-        nothing waits for it.
+        """The namespace answers and knows our search attributes.
+
+        The Web UI follows a second later; nothing waits for it.
         """
         path = f"/api/v1/namespaces/{NAMESPACE}/search-attributes"
         answer = await http_get(self._http_port, path)
