@@ -1,0 +1,51 @@
+"""The FastAPI application every service starts from: edge, problems, health and metrics routes."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.responses import Response
+
+from service_kit import edge, metrics, problems
+from service_kit.health import Health
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Any]]
+HealthOf = Callable[[], Health]
+
+
+def own_version() -> str:
+    """Return the version of the installed platform."""
+    try:
+        return version("valerix")
+    except PackageNotFoundError:
+        return "0.0.0"
+
+
+def create(title: str, lifespan: Lifespan, health: HealthOf) -> FastAPI:
+    """Return an app titled `title` with the routes that operations expects of every process.
+
+    `health` is asked on each call, since the probes exist only while the app runs.
+    """
+    app = FastAPI(title=title, version=own_version(), lifespan=lifespan, redoc_url=None)
+    problems.install(app)
+    app.add_middleware(edge.Edge)
+
+    @app.get("/livez", include_in_schema=False)
+    async def livez() -> Response:
+        return await health().live()
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> Response:
+        return await health().ready()
+
+    @app.get("/health", include_in_schema=False)
+    async def deep_health() -> Response:
+        return await health().deep()
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics_page() -> Response:
+        return metrics.page()
+
+    return app

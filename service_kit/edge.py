@@ -1,0 +1,148 @@
+"""The outermost layer of an HTTP service: request ids, limits, timing and the last-resort 500.
+
+Plain ASGI, since every order passes through here: no per-request objects beyond what is needed.
+"""
+
+import asyncio
+import re
+import time
+import uuid
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service_kit import logs
+from service_kit.fault_points import AnswerInstead
+from service_kit.metrics import REQUEST_SECONDS, REQUESTS_IN_FLIGHT
+from service_kit.problems import Problem, internal_error, unavailable
+from service_kit.request_context import request_id
+
+MAX_BODY_BYTES = 64 * 1024
+BODY_READ_S = 5.0
+MAX_IN_FLIGHT = 2_000
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_log = logs.get(__name__)
+
+
+class Edge:
+    """Wraps an ASGI app with what every request of every service gets.
+
+    `in_flight_limit` refuses with 503 what would only queue up; health calls always pass.
+    """
+
+    def __init__(self, app: ASGIApp, *, in_flight_limit: int = MAX_IN_FLIGHT) -> None:
+        self._app = app
+        self._limit = in_flight_limit
+        self._in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI event stream; only HTTP requests are touched."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = scope["headers"]
+        given = next((value for name, value in headers if name == b"x-request-id"), b"")
+        text = given.decode("latin-1")
+        current = text if _REQUEST_ID.fullmatch(text) else uuid.uuid4().hex
+        token = request_id.set(current)
+        started = scope.setdefault("state", {})["started"] = time.monotonic()
+        status = 500
+        answered = False
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status, answered
+            if message["type"] == "http.response.start":
+                status, answered = message["status"], True
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-request-id", current.encode()),
+                ]
+            await send(message)
+
+        self._in_flight += 1
+        REQUESTS_IN_FLIGHT.set(self._in_flight)
+        try:
+            self._admit(scope, headers)
+            await self._app(scope, _limited(receive), send_marked)
+        except Problem as problem:
+            if not answered:
+                await problem.response()(scope, receive, send_marked)
+        except AnswerInstead as fault:
+            await _answer_instead(fault, scope, receive, send_marked)
+        except Exception:
+            _log.exception("request failed", path=scope["path"])
+            if not answered:
+                await internal_error().response()(scope, receive, send_marked)
+        finally:
+            self._in_flight -= 1
+            REQUESTS_IN_FLIGHT.set(self._in_flight)
+            route = getattr(scope.get("route"), "path", "unmatched")
+            REQUEST_SECONDS.labels(scope["method"], route, str(status)).observe(
+                time.monotonic() - started
+            )
+            request_id.reset(token)
+
+    def _admit(self, scope: Scope, headers: list[tuple[bytes, bytes]]) -> None:
+        if self._in_flight > self._limit and scope["path"].startswith("/v1/"):
+            raise unavailable("overloaded", "More requests are waiting than can be served in time.")
+        for name, value in headers:
+            if name == b"content-length" and (not value.isdigit() or int(value) > MAX_BODY_BYTES):
+                raise _too_large()
+            if name == b"content-encoding" and value.lower() != b"identity":
+                raise Problem(
+                    415,
+                    "unsupported-encoding",
+                    "Compressed bodies are not accepted",
+                    "The body has a Content-Encoding.",
+                    advice="Nothing was stored. Send the body as it is, without compression.",
+                )
+
+
+def _limited(receive: Receive) -> Receive:
+    """Return `receive` with a bound on the body's size and on the time it may take to come in."""
+    deadline = asyncio.get_running_loop().time() + BODY_READ_S
+    taken = 0
+    complete = False
+
+    async def receive_limited() -> Message:
+        nonlocal taken, complete
+        if complete:  # what is left to come is the disconnect, and that may take its time
+            return await receive()
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            raise Problem(
+                408,
+                "body-too-slow",
+                "The body did not arrive in time",
+                f"The body was not complete after {BODY_READ_S:.0f} s.",
+                advice="Nothing was stored. Send the request again.",
+                headers={"Connection": "close"},
+            ) from None
+        if message["type"] == "http.request":
+            taken += len(message.get("body", b""))
+            complete = not message.get("more_body", False)
+            if taken > MAX_BODY_BYTES:
+                raise _too_large()
+        return message
+
+    return receive_limited
+
+
+async def _answer_instead(fault: AnswerInstead, scope: Scope, receive: Receive, send: Send) -> None:
+    if fault.response is not None:
+        await fault.response(scope, receive, send)
+    else:
+        scope["extensions"]["valerix.transport"]["transport"].abort()
+
+
+def _too_large() -> Problem:
+    return Problem(
+        413,
+        "body-too-large",
+        "The body is too large",
+        f"A body has at most {MAX_BODY_BYTES} bytes.",
+        advice="Nothing was stored. Send a smaller body.",
+        headers={"Connection": "close", "Retry-After": "1"},
+    )

@@ -1,0 +1,20 @@
+"""Ask another service whether it is ready, and never more than that."""
+
+import aiohttp
+
+from service_kit.health import Finding, Probe
+
+
+def readiness_of(session: aiohttp.ClientSession, base_url: str) -> Probe:
+    """Return the probe of the `/readyz` behind `base_url`.
+
+    Never `/health`: two services that asked each other deeply would ask in circles.
+    """
+    url = f"{base_url.rstrip('/')}/readyz"
+
+    async def is_ready() -> Finding:
+        async with session.get(url, allow_redirects=False) as response:
+            ok = response.status == 200
+        return Finding() if ok else Finding("fail", f"/readyz answers {response.status}")
+
+    return is_ready
