@@ -1,0 +1,26 @@
+"""Start inventory_api: the one place that knows both the service and the fault injector."""
+
+from inventory_api.main import create_app
+from inventory_api.settings import InventorySettings
+from service_kit import logs, server
+from service_kit.settings import load
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    settings = load(InventorySettings)
+    logs.configure("inventory_api", settings.log_level, settings.log_format)
+    if settings.fault_injection:
+        # not even imported in production
+        from chaos.admin import router
+        from chaos.injector import injecting
+
+        app = create_app(settings, injecting("inventory"))
+        app.include_router(router)
+    else:
+        app = create_app(settings)
+    server.run(app, settings.host, settings.port)
+
+
+if __name__ == "__main__":
+    main()

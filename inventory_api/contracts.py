@@ -1,0 +1,103 @@
+"""What inventory_api takes and gives: the models its consumers import and nobody declares again."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+MAX_LINES = 50
+MAX_QUANTITY = 10_000
+MAX_RESTOCK = 1_000_000
+
+Sku = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9](?:[A-Z0-9-]{0,62}[A-Z0-9])?$")]
+ReservationState = Literal["held", "committed", "released", "refused"]
+Operation = Literal["reserve", "commit", "release", "restock", "initial"]
+
+
+class Model(BaseModel):
+    """Frozen, strict, and without room for members nobody asked for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Line(Model):
+    """So many pieces of one SKU."""
+
+    sku: Sku
+    quantity: int = Field(ge=1, le=MAX_QUANTITY)
+
+
+class ReserveRequest(Model):
+    """Hold all of these lines for an order, or none."""
+
+    lines: tuple[Line, ...] = Field(min_length=1, max_length=MAX_LINES, strict=False)
+
+    @field_validator("lines")
+    @classmethod
+    def _each_sku_once(cls, lines: tuple[Line, ...]) -> tuple[Line, ...]:
+        if len({line.sku for line in lines}) != len(lines):
+            raise ValueError("a SKU appears in two lines; add their quantities up")
+        return lines
+
+
+class RestockRequest(Model):
+    """Add so many pieces to the shelf."""
+
+    quantity: int = Field(ge=1, le=MAX_RESTOCK)
+
+
+class Answer(BaseModel):
+    """A frozen answer; consumers ignore members that later versions add."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ReservationAnswer(Answer):
+    """The verdict on one reserve, commit or release."""
+
+    order_id: UUID
+    state: ReservationState
+
+
+class Shortage(Answer):
+    """One line that could not be held: how many were asked for and how many were free."""
+
+    sku: str
+    requested: int
+    available: int
+
+
+class Movement(Answer):
+    """One entry of the append-only ledger."""
+
+    sku: str
+    operation: Operation
+    quantity: int
+    at: datetime
+
+
+class Reservation(Answer):
+    """All that the warehouse knows of an order."""
+
+    order_id: UUID
+    state: ReservationState
+    lines: list[Line]
+    movements: list[Movement]
+    created_at: datetime
+    updated_at: datetime
+
+
+class StockLevel(Answer):
+    """Pieces of one SKU: on the shelf, promised to orders, and free to promise."""
+
+    sku: str
+    on_hand: int
+    reserved: int
+    available: int
+
+
+class StockLevels(Answer):
+    """Every SKU of the warehouse."""
+
+    items: list[StockLevel]

@@ -1,0 +1,67 @@
+"""Put inventory_api together: settings in, application out."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from inventory_api.routes import router
+from inventory_api.settings import InventorySettings
+from inventory_api.state import State
+from inventory_api.stock import Stock
+from service_kit import application, database_health, pool
+from service_kit.fault_points import FaultPoints, NoFaults
+from service_kit.health import Health
+from service_kit.migrations import latest
+from service_kit.tokens import Gate
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+TABLES = ("stock", "reservations", "movements")
+
+# Gives the fault points of a process whose pool is open; the composition root supplies it.
+Injector = Callable[[pool.Pool], AbstractAsyncContextManager[FaultPoints]]
+
+
+@asynccontextmanager
+async def no_injector(_: pool.Pool) -> AsyncIterator[FaultPoints]:
+    """Inject nothing."""
+    yield NoFaults()
+
+
+def create_app(settings: InventorySettings, injector: Injector = no_injector) -> FastAPI:
+    """Return the application; nothing is connected until it starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        connections = await pool.create(
+            settings.database_url.get_secret_value(),
+            name="inventory_api",
+            size=settings.pool_size,
+            lock_timeout_s=settings.lock_timeout_s,
+            statement_timeout_s=settings.statement_timeout_s,
+        )
+        async with injector(connections) as faults:
+            app.state.service = State(
+                pool=connections,
+                stock=Stock(
+                    connections,
+                    faults,
+                    deadline_s=settings.request_deadline_s,
+                    writers=settings.group_writers,
+                ),
+                gate=Gate(settings.token_key.get_secret_value(), settings.token_audience),
+                faults=faults,
+                health=_health(connections),
+            )
+            yield
+        connections.terminate()
+
+    app = application.create("Valerix inventory", lifespan, lambda: app.state.service.health)
+    app.include_router(router)
+    return app
+
+
+def _health(connections: pool.Pool) -> Health:
+    probes = database_health.probes(connections, TABLES, latest(MIGRATIONS))
+    return Health("inventory_api", application.own_version(), probes, needed=frozenset(probes))

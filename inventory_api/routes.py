@@ -1,0 +1,285 @@
+"""The HTTP face of the warehouse; every call is idempotent."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+from uuid import UUID
+
+import asyncpg
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
+
+from inventory_api.contracts import (
+    Reservation,
+    ReservationAnswer,
+    ReserveRequest,
+    RestockRequest,
+    StockLevel,
+    StockLevels,
+)
+from inventory_api.metrics import EFFECTS
+from inventory_api.state import State, state_of
+from inventory_api.stock import OtherLines, Verdict
+from service_kit.fault_points import Call
+from service_kit.idempotency_key import read as read_idempotency_key
+from service_kit.openapi import body_of, problems
+from service_kit.pool import UNAVAILABLE
+from service_kit.problems import Problem, unavailable, unprocessable
+from service_kit.strict_json import read
+from service_kit.tokens import Caller
+
+router = APIRouter(prefix="/v1", tags=["inventory"])
+
+# Two writers of one key that lost to each other twice in a row are told to come again, too.
+BUSY: tuple[type[Exception], ...] = (*UNAVAILABLE, asyncpg.IntegrityConstraintViolationError)
+MAX_ATTEMPT = 1_000_000
+
+
+def member(request: Request) -> Caller:
+    """Let staff and services in, nobody else."""
+    return state_of(request).gate.caller(request, "staff", "service")
+
+
+def staff(request: Request) -> Caller:
+    """Let staff in."""
+    return state_of(request).gate.caller(request, "staff")
+
+
+@contextmanager
+def database_limits() -> Iterator[None]:
+    """Turn what a struggling database raises into a quick 503."""
+    try:
+        yield
+    except BUSY:
+        raise unavailable(
+            "warehouse-busy", "The warehouse's database did not answer in time."
+        ) from None
+
+
+def _call(order_id: UUID, operation: str, x_attempt: str | None) -> Call:
+    # The header serves the fault injector and the logs; no effect depends on it.
+    known = x_attempt is not None and x_attempt.isascii() and x_attempt.isdigit()
+    attempt = min(int(x_attempt[:7]), MAX_ATTEMPT) if known and x_attempt else 1
+    return Call(order_id, operation, max(attempt, 1))
+
+
+Attempt = Annotated[str | None, Header(alias="X-Attempt", description="Count of this attempt")]
+
+
+@router.put(
+    "/reservations/{order_id}",
+    response_model=ReservationAnswer,
+    openapi_extra=body_of(ReserveRequest),
+    responses=problems(400, 401, 403, 409, 413, 415, 422, 503),
+)
+async def reserve(
+    request: Request,
+    order_id: UUID,
+    caller: Annotated[Caller, Depends(member)],
+    x_attempt: Attempt = None,
+) -> Response:
+    """Hold all lines for the order, or none."""
+    state = state_of(request)
+    body = await read(request, ReserveRequest)
+    call = _call(order_id, "reserve", x_attempt)
+    await state.faults.reach("inventory.on_request", call)
+    with database_limits():
+        try:
+            verdict = await state.stock.reserve(call, body.lines)
+        except OtherLines:
+            raise unprocessable(
+                "The order was reserved before with other lines.", order_id=str(order_id)
+            ) from None
+    await state.faults.reach("inventory.after_commit", call)
+    if verdict.state == "refused":
+        problem: Problem | None = _out_of_stock(order_id, verdict)
+    elif verdict.state == "released":
+        problem = _conflict("released", order_id, "The order was released; nothing is held.")
+    else:
+        problem = None
+    # A copy of a reserve gets the first answer, even if the order has been committed since.
+    return await _answer(state, call, verdict, "held", problem)
+
+
+@router.post(
+    "/reservations/{order_id}/commit",
+    response_model=ReservationAnswer,
+    responses=problems(401, 403, 404, 409, 422, 503),
+)
+async def commit(
+    request: Request,
+    order_id: UUID,
+    caller: Annotated[Caller, Depends(member)],
+    x_attempt: Attempt = None,
+) -> Response:
+    """Ship: what the order holds leaves the shelf."""
+    state = state_of(request)
+    call = _call(order_id, "commit", x_attempt)
+    await state.faults.reach("inventory.on_request", call)
+    with database_limits():
+        verdict = await state.stock.commit(call)
+    await state.faults.reach("inventory.after_commit", call)
+    problem = None
+    if verdict.state is None:
+        problem = _unknown(order_id)
+    elif verdict.state != "committed":
+        problem = _conflict(
+            verdict.state, order_id, f"The order is {verdict.state}; there is nothing to commit."
+        )
+    return await _answer(state, call, verdict, "committed", problem)
+
+
+@router.post(
+    "/reservations/{order_id}/release",
+    response_model=ReservationAnswer,
+    responses=problems(401, 403, 409, 422, 503),
+)
+async def release(
+    request: Request,
+    order_id: UUID,
+    caller: Annotated[Caller, Depends(member)],
+    x_attempt: Attempt = None,
+) -> Response:
+    """Undo a hold; for an unknown order, make sure that none can follow."""
+    state = state_of(request)
+    call = _call(order_id, "release", x_attempt)
+    await state.faults.reach("inventory.on_request", call)
+    with database_limits():
+        verdict = await state.stock.release(call)
+    await state.faults.reach("inventory.after_commit", call)
+    problem = None
+    if verdict.state == "committed":
+        problem = _conflict("committed", order_id, "The order has shipped; its stock is gone.")
+    # A refused order holds nothing, which is all that a release asks for.
+    return await _answer(state, call, verdict, "released", problem)
+
+
+@router.get(
+    "/reservations/{order_id}",
+    response_model=Reservation,
+    responses=problems(401, 403, 404, 422, 503),
+)
+async def reservation(
+    request: Request, order_id: UUID, caller: Annotated[Caller, Depends(member)]
+) -> Reservation:
+    """Return the order's state and movements."""
+    with database_limits():
+        found = await state_of(request).stock.reservation(order_id)
+    if found is None:
+        raise _unknown(order_id)
+    return found
+
+
+@router.get("/stock", response_model=StockLevels, responses=problems(401, 403, 503))
+async def stock_levels(request: Request, caller: Annotated[Caller, Depends(member)]) -> StockLevels:
+    """Return the level of every SKU."""
+    with database_limits():
+        return StockLevels(items=await state_of(request).stock.levels())
+
+
+SkuPath = Annotated[str, Path(max_length=64)]
+
+
+@router.get("/stock/{sku}", response_model=StockLevel, responses=problems(401, 403, 404, 422, 503))
+async def stock_level(
+    request: Request, sku: SkuPath, caller: Annotated[Caller, Depends(member)]
+) -> StockLevel:
+    """Return the level of one SKU."""
+    _refuse_nul(sku)
+    with database_limits():
+        level = await state_of(request).stock.level(sku)
+    if level is None:
+        raise _no_such_sku()
+    return level
+
+
+@router.post(
+    "/stock/{sku}/restock",
+    response_model=StockLevel,
+    openapi_extra=body_of(RestockRequest, idempotency_key=True),
+    responses=problems(400, 401, 403, 404, 413, 415, 422, 503),
+)
+async def restock(
+    request: Request, sku: SkuPath, caller: Annotated[Caller, Depends(staff)]
+) -> StockLevel:
+    """Add pieces to a SKU, once per Idempotency-Key."""
+    _refuse_nul(sku)
+    key = read_idempotency_key(request)
+    body = await read(request, RestockRequest)
+    with database_limits():
+        outcome, level = await state_of(request).stock.restock(sku, key, body.quantity)
+    if outcome == "unknown":
+        raise _no_such_sku()
+    if outcome == "other quantity":
+        raise unprocessable("This Idempotency-Key was used for another quantity.")
+    EFFECTS.labels("restock", str(outcome == "restocked").lower()).inc()
+    return level
+
+
+async def _answer(
+    state: State, call: Call, verdict: Verdict, answer: str, problem: Problem | None
+) -> Response:
+    """Count the verdict, pass the last fault point, and answer."""
+    EFFECTS.labels(call.operation, str(verdict.replayed).lower()).inc()
+    await state.faults.reach("inventory.before_response", call)
+    replayed = {"Idempotent-Replayed": "true"} if verdict.replayed else {}
+    if problem is not None:
+        problem.headers.update(replayed)
+        raise problem
+    return Response(
+        f'{{"order_id":"{call.order_id}","state":"{answer}"}}',
+        media_type="application/json",
+        headers=replayed,
+    )
+
+
+def _out_of_stock(order_id: UUID, verdict: Verdict) -> Problem:
+    lines = [shortage.model_dump() for shortage in verdict.shortages]
+    named = ", ".join(
+        f"{line['sku']} ({line['requested']} wanted, {line['available']} free)" for line in lines
+    )
+    return Problem(
+        409,
+        "out-of-stock",
+        "Not enough in stock",
+        f"Not enough in stock of {named}.",
+        advice="Nothing is held. Order less, or again under a new order id once it is back.",
+        order_id=str(order_id),
+        lines=lines,
+    )
+
+
+def _conflict(slug: str, order_id: UUID, detail: str) -> Problem:
+    return Problem(
+        409,
+        slug,
+        "The order is beyond that",
+        detail,
+        advice="Nothing was changed. See the reservation for what happened.",
+        order_id=str(order_id),
+    )
+
+
+def _unknown(order_id: UUID) -> Problem:
+    return Problem(
+        404,
+        "unknown-reservation",
+        "The order is not known here",
+        "No reservation was made for this order.",
+        advice="Reserve first.",
+        order_id=str(order_id),
+    )
+
+
+def _no_such_sku() -> Problem:
+    return Problem(
+        404,
+        "unknown-sku",
+        "There is no such SKU",
+        "The warehouse does not keep this SKU.",
+        advice="GET /v1/stock lists those it keeps.",
+    )
+
+
+def _refuse_nul(sku: str) -> None:
+    if "\x00" in sku:  # Postgres has no text with NUL in it
+        raise _no_such_sku()

@@ -1,0 +1,28 @@
+"""What a running inventory_api holds, typed, and reachable from every route."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from starlette.requests import Request
+
+from inventory_api.stock import Stock
+from service_kit.fault_points import FaultPoints
+from service_kit.health import Health
+from service_kit.pool import Pool
+from service_kit.tokens import Gate
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Made when the app starts, gone when it stops."""
+
+    pool: Pool
+    stock: Stock
+    gate: Gate
+    faults: FaultPoints
+    health: Health
+
+
+def state_of(request: Request) -> State:
+    """Return the state of the app that serves `request`."""
+    return cast("State", request.app.state.service)

@@ -1,0 +1,213 @@
+"""All SQL on stock: reserve, commit, release, restock, and reading what they left behind.
+
+Each effect is one transaction keyed by the order, so any call may be repeated, late or doubled.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from inventory_api.contracts import Line, Movement, Reservation, Shortage, StockLevel
+from service_kit.fault_points import Call, FaultPoints
+from service_kit.group_commit import GroupCommit
+from service_kit.pool import Pool, within
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a call.
+
+    `state` is the order's state after it (None: never heard of it); `replayed` says that an
+    earlier call had already decided; `shortages` says why a reserve was refused.
+    """
+
+    state: str | None
+    replayed: bool
+    shortages: tuple[Shortage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Reserve:
+    order_id: UUID
+    lines: tuple[Line, ...]
+
+
+class OtherLines(Exception):
+    """The order was reserved before with different lines."""
+
+
+class Stock:
+    """The warehouse's shelf and ledger in Postgres.
+
+    Concurrent calls are written together (group commit), each with its own verdict. `deadline_s`
+    bounds every call: TimeoutError means that the outcome is unknown and the call may be repeated.
+    """
+
+    def __init__(
+        self, pool: Pool, faults: FaultPoints, *, deadline_s: float, writers: int = 2
+    ) -> None:
+        self._pool = pool
+        self._faults = faults
+        self._deadline_s = deadline_s
+        # A key that another replica wrote at the same moment; asking again finds its row.
+        raced = (asyncpg.IntegrityConstraintViolationError,)
+        self._reserve = GroupCommit[_Reserve, Verdict](
+            self._reserve_batch, lambda r: r.order_id, blame=raced, writers=writers
+        )
+        self._commit = GroupCommit[UUID, Verdict](
+            self._commit_batch, lambda order_id: order_id, blame=raced, writers=writers
+        )
+        self._release = GroupCommit[UUID, Verdict](
+            self._release_batch, lambda order_id: order_id, blame=raced, writers=writers
+        )
+
+    async def reserve(self, call: Call, lines: tuple[Line, ...]) -> Verdict:
+        """Hold all `lines` for the order or none; OtherLines if it already asked for others."""
+        request = _Reserve(call.order_id, lines)
+        if self._faults.planned(BEFORE_COMMIT, call):
+            verdict = await self._alone(call, RESERVE, _reserve_arguments([request]))
+            answer = _reserve_verdict(verdict)
+        else:
+            answer = await self._reserve.submit(request)
+        if answer.state == "other lines":
+            raise OtherLines
+        return answer
+
+    async def commit(self, call: Call) -> Verdict:
+        """Take a held order's pieces off the shelf. Only a held order changes."""
+        if self._faults.planned(BEFORE_COMMIT, call):
+            row = await self._alone(call, SETTLE, ([call.order_id], "committed"))
+            return _settle_verdict(row, "committed")
+        return await self._commit.submit(call.order_id)
+
+    async def release(self, call: Call) -> Verdict:
+        """Give a held order's pieces back, or leave a tombstone that a late reserve will find."""
+        if self._faults.planned(BEFORE_COMMIT, call):
+            row = await self._alone(call, SETTLE, ([call.order_id], "released"))
+            return _settle_verdict(row, "released")
+        return await self._release.submit(call.order_id)
+
+    async def _reserve_batch(self, requests: Sequence[_Reserve]) -> list[Verdict]:
+        async with within(self._pool, self._deadline_s) as connection:
+            rows = await connection.fetch(RESERVE, *_reserve_arguments(requests))
+        return [_reserve_verdict(row) for row in rows]
+
+    async def _commit_batch(self, orders: Sequence[UUID]) -> list[Verdict]:
+        return await self._settle_batch(orders, "committed")
+
+    async def _release_batch(self, orders: Sequence[UUID]) -> list[Verdict]:
+        return await self._settle_batch(orders, "released")
+
+    async def _settle_batch(self, orders: Sequence[UUID], target: str) -> list[Verdict]:
+        async with within(self._pool, self._deadline_s) as connection:
+            rows = await connection.fetch(SETTLE, list(orders), target)
+        return [_settle_verdict(row, target) for row in rows]
+
+    async def _alone(self, call: Call, sql: str, arguments: tuple[Any, ...]) -> asyncpg.Record:
+        """Run one order's statement in an open transaction, with a fault waiting before COMMIT."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            row = await connection.fetchrow(sql, *arguments)
+            assert row is not None  # one order in, one row out
+            await self._faults.reach(BEFORE_COMMIT, call)
+            return row
+
+    async def restock(self, sku: str, key: str, quantity: int) -> tuple[str, StockLevel]:
+        """Add `quantity` pieces once per `key`.
+
+        Returns what happened ('now restocked', 'restocked', 'other quantity', 'unknown') and the
+        level after it.
+        """
+        async with within(self._pool, self._deadline_s) as connection:
+            row = await connection.fetchrow(RESTOCK, sku, key, quantity)
+        assert row is not None  # the function always answers with one row
+        return row["outcome"], _level(sku, row["on_hand"], row["reserved"])
+
+    async def levels(self) -> list[StockLevel]:
+        """Return every SKU's level, by SKU."""
+        async with within(self._pool, self._deadline_s) as connection:
+            rows = await connection.fetch(LEVELS)
+        return [_level(row["sku"], row["on_hand"], row["reserved"]) for row in rows]
+
+    async def level(self, sku: str) -> StockLevel | None:
+        """Return one SKU's level, or None if there is no such SKU."""
+        async with within(self._pool, self._deadline_s) as connection:
+            row = await connection.fetchrow(LEVEL, sku)
+        return None if row is None else _level(sku, row["on_hand"], row["reserved"])
+
+    async def reservation(self, order_id: UUID) -> Reservation | None:
+        """Return an order's state and movements, or None if the order is not known here."""
+        async with within(self._pool, self._deadline_s) as connection:
+            row = await connection.fetchrow(RESERVATION, order_id)
+        if row is None:
+            return None
+        movements = [Movement.model_validate(item) for item in json.loads(row["movements"])]
+        return Reservation(
+            order_id=order_id,
+            state=row["state"],
+            lines=[
+                Line(sku=movement.sku, quantity=movement.quantity)
+                for movement in movements
+                if movement.operation == "reserve"
+            ],
+            movements=movements,
+            created_at=row["created_at"],
+            updated_at=row["updated_at"],
+        )
+
+
+BEFORE_COMMIT = "inventory.before_commit"
+
+# See migrations/0002_verdicts.sql for what these three functions do and why they are functions.
+RESERVE = "SELECT outcome, shortage FROM reserve_many($1, $2, $3, $4, $5) ORDER BY place"
+SETTLE = "SELECT outcome FROM settle_many($1, $2) ORDER BY place"
+RESTOCK = "SELECT outcome, on_hand, reserved FROM restock($1, $2, $3)"
+LEVELS = "SELECT sku, on_hand, reserved FROM stock ORDER BY sku"
+LEVEL = "SELECT on_hand, reserved FROM stock WHERE sku = $1"
+RESERVATION = """
+SELECT state, created_at, updated_at, (
+    SELECT coalesce(jsonb_agg(jsonb_build_object(
+        'sku', sku, 'operation', operation, 'quantity', quantity, 'at', at
+    ) ORDER BY movement_id), '[]')
+    FROM movements WHERE order_id = $1
+) AS movements
+FROM reservations WHERE order_id = $1
+"""
+
+
+def digest(lines: Sequence[Line]) -> bytes:
+    """Return a fingerprint of what was asked for, whatever order the lines came in."""
+    text = "\n".join(sorted(f"{line.sku}={line.quantity}" for line in lines))
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _reserve_arguments(requests: Sequence[_Reserve]) -> tuple[Any, ...]:
+    flat = [(n, line) for n, request in enumerate(requests, 1) for line in request.lines]
+    return (
+        [request.order_id for request in requests],
+        [digest(request.lines) for request in requests],
+        [n for n, _ in flat],
+        [line.sku for _, line in flat],
+        [line.quantity for _, line in flat],
+    )
+
+
+def _reserve_verdict(row: asyncpg.Record) -> Verdict:
+    outcome: str = row["outcome"]
+    found = json.loads(row["shortage"]) if row["shortage"] else ()
+    shortages = tuple(Shortage.model_validate(item) for item in found)
+    return Verdict(outcome.removeprefix("now "), not outcome.startswith("now "), shortages)
+
+
+def _settle_verdict(row: asyncpg.Record, target: str) -> Verdict:
+    before: str | None = row["outcome"]
+    changed = before == "held" or (before is None and target == "released")
+    return Verdict(target if changed else before, not changed)
+
+
+def _level(sku: str, on_hand: int, reserved: int) -> StockLevel:
+    return StockLevel(sku=sku, on_hand=on_hand, reserved=reserved, available=on_hand - reserved)
