@@ -1,0 +1,71 @@
+"""What the saga's steps take and give, and the words for an order's state that all share."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from inventory_api.contracts import Line
+
+OrderStatus = Literal["received", "reserved", "shipped", "rejected", "cancelled", "failed"]
+TERMINAL: frozenset[str] = frozenset({"shipped", "rejected", "cancelled", "failed"})
+
+EventType = Literal[
+    "received",
+    "reserved",
+    "ready_to_ship",
+    "shipped",
+    "rejected",
+    "cancel_requested",
+    "cancelled",
+    "failed",
+    "waiting",
+    "released",
+]
+
+
+class Message(BaseModel):
+    """A frozen value that travels through Temporal.
+
+    Members may be added with defaults and are never removed: histories outlive releases.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class StepCall(Message):
+    """One step for one order; `first_attempt` continues the count when a step falls back."""
+
+    order_id: UUID
+    lines: tuple[Line, ...] = ()
+    first_attempt: int = 1
+
+
+class StepDone(Message):
+    """The warehouse's word and when it came."""
+
+    state: str
+    at: datetime
+    attempt: int = 1
+
+
+class Happening(Message):
+    """One entry of an order's timeline. `key` names it within the order: it is written once."""
+
+    key: str
+    type: EventType
+    at: datetime
+    detail: dict[str, Any] = {}
+
+
+class Progress(Message):
+    """Where an order stands and what has happened since it was last written down."""
+
+    order_id: UUID
+    status: OrderStatus
+    at: datetime
+    reason: str | None = None
+    waiting_for: str | None = None
+    happenings: tuple[Happening, ...] = ()
+    first_attempt: int = 1

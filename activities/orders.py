@@ -1,0 +1,33 @@
+"""Write down how an order fares: its status and its timeline, in one idempotent step."""
+
+from typing import Protocol
+
+from temporalio import activity
+
+from activities.contracts import Progress
+from service_kit.fault_points import Call, FaultPoints
+
+
+class OrderLedger(Protocol):
+    """Where progress is kept; order_api's store is the real one."""
+
+    async def record(self, progress: Progress) -> None:
+        """Keep `progress`. Repeating it, or bringing older news, changes nothing."""
+        ...
+
+
+class OrderActivities:
+    """The saga's one way of telling the order service what has happened."""
+
+    def __init__(self, ledger: OrderLedger, faults: FaultPoints) -> None:
+        self._ledger = ledger
+        self._faults = faults
+
+    @activity.defn(name="record")
+    async def record(self, progress: Progress) -> None:
+        """Bring the order's row and timeline up to date."""
+        attempt = progress.first_attempt + activity.info().attempt - 1
+        call = Call(progress.order_id, "record", attempt)
+        await self._faults.reach("worker.before_record", call)
+        await self._ledger.record(progress)
+        await self._faults.reach("worker.after_record", call)

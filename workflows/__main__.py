@@ -1,0 +1,52 @@
+"""Start the worker: the one place that knows the saga, the order store and the fault injector."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import uvicorn
+
+from order_api.schema import MIGRATIONS, TABLES
+from order_api.store import Store
+from order_api.wakeups import Wakeups
+from service_kit import database_health, logs, pool, server
+from service_kit.fault_points import FaultPoints, NoFaults
+from service_kit.migrations import latest
+from service_kit.settings import load
+from workflows.process import create_app
+from workflows.settings import WorkerSettings
+
+
+async def serve(settings: WorkerSettings) -> None:
+    """Work until told to stop."""
+    async with AsyncExitStack() as stack:
+        connections = await pool.create(
+            settings.orders_database_url.get_secret_value(),
+            name="worker",
+            size=settings.pool_size,
+            lock_timeout_s=0.3,
+            statement_timeout_s=0.5,
+        )
+        stack.callback(connections.terminate)
+        faults: FaultPoints = NoFaults()
+        if settings.fault_injection:
+            from chaos.injector import injecting
+
+            faults = await stack.enter_async_context(injecting("orders")(connections))
+        wakeups = await stack.enter_async_context(Wakeups(connections))
+        store = Store(connections, wakeups, faults)
+        probes = database_health.probes(connections, TABLES, latest(MIGRATIONS))
+        app = create_app(settings, store, faults, probes)
+        await uvicorn.Server(server.config(app, settings.host, settings.port)).serve()
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    settings = load(WorkerSettings)
+    logs.configure("worker", settings.log_level, settings.log_format)
+    server.raise_open_file_limit()
+    with asyncio.Runner(loop_factory=server.event_loop()) as runner:
+        runner.run(serve(settings))
+
+
+if __name__ == "__main__":
+    main()

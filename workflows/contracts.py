@@ -1,0 +1,34 @@
+"""How the order service and the saga speak to each other."""
+
+from datetime import datetime
+from uuid import UUID
+
+from activities.contracts import Message, OrderStatus
+from inventory_api.contracts import Line
+
+TASK_QUEUE = "orders"
+WORKFLOW = "OrderWorkflow"
+SETTLED = "settled"
+CANCEL = "cancel"
+
+
+class OrderInput(Message):
+    """All that the saga needs to know of an order; no names, no prices, no secrets."""
+
+    order_id: UUID
+    lines: tuple[Line, ...]
+
+
+class OrderOutcome(Message):
+    """Where the order stands, as the saga sees it."""
+
+    order_id: UUID
+    status: OrderStatus
+    at: datetime
+    reason: str | None = None
+    waiting_for: str | None = None
+
+
+def workflow_id(order_id: UUID) -> str:
+    """Return the one workflow id that an order can have."""
+    return f"order-{order_id}"

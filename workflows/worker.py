@@ -1,0 +1,97 @@
+"""Build the Temporal worker that executes orders, and watch over it while it runs."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from temporalio.client import Client
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+
+from activities.inventory import InventoryActivities
+from activities.orders import OrderActivities
+from service_kit import logs
+from service_kit.health import PROBE_LIMIT_S, Finding
+from workflows.connection import connect
+from workflows.contracts import TASK_QUEUE
+from workflows.order import OrderWorkflow
+from workflows.settings import WorkerSettings
+
+RECONNECT_S = 0.5
+_log = logs.get(__name__)
+
+
+def steps(inventory: InventoryActivities, orders: OrderActivities) -> list[Callable[..., Any]]:
+    """Return every activity that an order's workflow may call."""
+    return [inventory.reserve, inventory.commit, inventory.release, orders.record]
+
+
+def runner(*, sandbox: bool) -> WorkflowRunner:
+    """Return the way workflow code is executed.
+
+    The sandbox re-imports the workflow module for every order, which costs about as much CPU as
+    the rest of the order (docs/decisions). Tests and replays use it; production need not pay.
+    """
+    return SandboxedWorkflowRunner() if sandbox else UnsandboxedWorkflowRunner()
+
+
+def build(
+    client: Client, activities: Sequence[Callable[..., Any]], settings: WorkerSettings
+) -> Worker:
+    """Return a worker on the task queue of orders; it polls once it is run."""
+    return Worker(
+        client,
+        task_queue=TASK_QUEUE,
+        workflows=[OrderWorkflow],
+        activities=activities,
+        workflow_runner=runner(sandbox=settings.sandbox),
+        max_cached_workflows=settings.cached_workflows,
+        max_concurrent_workflow_tasks=settings.workflow_tasks,
+        max_concurrent_local_activities=settings.local_activities,
+        max_concurrent_activities=settings.activities,
+        max_concurrent_workflow_task_polls=20,
+        max_concurrent_activity_task_polls=10,
+        nonsticky_to_sticky_poll_ratio=0.5,
+        # How long a workflow task waits for the worker that has the order in its cache.
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),
+        graceful_shutdown_timeout=timedelta(seconds=3),
+    )
+
+
+class WorkerRun:
+    """A worker from before the first connection to after the last task."""
+
+    def __init__(self, settings: WorkerSettings, activities: Sequence[Callable[..., Any]]) -> None:
+        self._settings = settings
+        self._activities = activities
+        self._client: Client | None = None
+        self._worker: Worker | None = None
+
+    async def run(self) -> None:
+        """Connect, however long that takes, and work until cancelled."""
+        self._client = await self._connected()
+        self._worker = build(self._client, self._activities, self._settings)
+        _log.info("worker polls", task_queue=TASK_QUEUE)
+        await self._worker.run()
+
+    async def _connected(self) -> Client:
+        while True:
+            try:
+                return await connect()
+            except RuntimeError as error:  # what the SDK raises when nobody answers
+                _log.warning("Temporal is not there yet", reason=str(error)[:200])
+                await asyncio.sleep(RECONNECT_S)
+
+    async def polls(self) -> Finding:
+        """Probe: is the worker taking tasks?"""
+        running = self._worker is not None and self._worker.is_running
+        return Finding() if running else Finding("fail", "not polling for orders")
+
+    async def engine_answers(self) -> Finding:
+        """Probe: does Temporal answer?"""
+        if self._client is None:
+            return Finding("fail", "not connected")
+        timeout = timedelta(seconds=PROBE_LIMIT_S)
+        serving = await self._client.service_client.check_health(timeout=timeout)
+        return Finding() if serving else Finding("fail", "not serving")
