@@ -1,0 +1,145 @@
+"""What order_api takes and gives, and how an order gets its id."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID, uuid5
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, field_validator
+
+from activities.contracts import OrderStatus
+from inventory_api.contracts import MAX_LINES, Line
+
+ORDER_NAMESPACE = UUID("6f1f0f5e-6c1c-5d0b-9b1e-3f0a8a5c2d17")
+_UNIT_SEPARATOR = "\x1f"
+
+
+def order_id_for(customer: str, key: str) -> UUID:
+    """Return the one id that this customer's order under this Idempotency-Key can have."""
+    return uuid5(ORDER_NAMESPACE, f"{customer}{_UNIT_SEPARATOR}{key}")
+
+
+Time = Annotated[
+    datetime,
+    PlainSerializer(lambda t: t.isoformat().replace("+00:00", "Z"), return_type=str),
+]
+
+
+class PlaceOrder(BaseModel):
+    """What a shopper sends: SKUs and quantities. Prices are ours."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    lines: tuple[Line, ...] = Field(min_length=1, max_length=MAX_LINES, strict=False)
+
+    @field_validator("lines")
+    @classmethod
+    def _each_sku_once(cls, lines: tuple[Line, ...]) -> tuple[Line, ...]:
+        if len({line.sku for line in lines}) != len(lines):
+            raise ValueError("a SKU appears in two lines; add their quantities up")
+        return lines
+
+
+class Answer(BaseModel):
+    """A frozen answer; consumers ignore members that later versions add."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Product(Answer):
+    """Something that can be ordered; `unit_price_minor` in the currency's smallest unit."""
+
+    sku: str
+    name: str
+    description: str
+    unit_price_minor: int
+    currency: str
+    image_url: str
+
+
+class Products(Answer):
+    """The catalogue."""
+
+    items: list[Product]
+
+
+class OrderLine(Answer):
+    """One line at the price it was ordered for."""
+
+    sku: str
+    quantity: int
+    unit_price_minor: int
+
+
+class Order(Answer):
+    """An order as its customer sees it."""
+
+    order_id: UUID
+    status: OrderStatus
+    reason: str | None
+    lines: list[OrderLine]
+    total_minor: int
+    currency: str
+    created_at: Time
+    updated_at: Time
+    message: str
+    workflow_id: str
+
+
+class OrderPage(Answer):
+    """Some orders, newest first; `next_cursor` asks for the following ones, None at the end."""
+
+    items: list[Order]
+    next_cursor: str | None = None
+
+
+class TimelineEvent(Answer):
+    """One thing that happened to an order; `detail.message` says it in plain words."""
+
+    seq: int
+    at: Time
+    type: str
+    detail: dict[str, Any]
+
+
+class Timeline(Answer):
+    """All that has happened to an order so far, oldest first."""
+
+    items: list[TimelineEvent]
+
+
+class ResponseTime(Answer):
+    """The answer time of order requests over the rolling window, and whether it is too long."""
+
+    window_s: float
+    count: int
+    average_s: float | None
+    oldest_in_flight_s: float
+    state: str
+    threshold_s: float
+
+
+_MESSAGES: dict[str, str] = {
+    "received": "We have your order and are working on it.",
+    "reserved": "Your goods are set aside for you and will ship shortly.",
+    "shipped": "Your order is on its way.",
+    "cancelled": "Your order is cancelled. Nothing will be sent.",
+    "failed": "We could not complete your order. Nothing will be sent; please contact us.",
+}
+_SOLD_OUT = "Sold out: we do not have enough of what you ordered. Nothing will be sent."
+_REFUSED = "We could not take this order. Nothing will be sent."
+_SLOW = "We have your order. The warehouse is slow to answer; you will see it here when it ships."
+_CANCELLING = "We are cancelling your order; you will see here whether that was in time."
+
+
+def message_for(
+    status: str, reason: str | None, waiting_for: str | None, *, cancelling: bool
+) -> str:
+    """Return what a shopper is told about an order in this state."""
+    if status == "rejected":
+        return _SOLD_OUT if reason == "out-of-stock" else _REFUSED
+    if status in ("received", "reserved"):
+        if cancelling:
+            return _CANCELLING
+        if waiting_for is not None:
+            return _SLOW
+    return _MESSAGES[status]

@@ -1,0 +1,140 @@
+"""The order service's side of Temporal: start an order's workflow and wait for it a little."""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import timedelta
+from uuid import UUID
+
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+    WorkflowUpdateStage,
+)
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import TemporalError
+from temporalio.service import RPCError
+
+from inventory_api.contracts import Line
+from order_api.contracts import OrderLine
+from service_kit.health import PROBE_LIMIT_S, Finding
+from workflows import policies
+from workflows.contracts import (
+    CANCEL,
+    SETTLED,
+    TASK_QUEUE,
+    WORKFLOW,
+    OrderInput,
+    OrderOutcome,
+    workflow_id,
+)
+
+_STATUS = SearchAttributeKey.for_keyword("OrderStatus")
+_SKUS = SearchAttributeKey.for_keyword_list("OrderSkus")
+
+# What Temporal away, slow, or in doubt looks like. The order itself is safe in the database.
+AWAY: tuple[type[Exception], ...] = (
+    TimeoutError,
+    RPCError,
+    RuntimeError,
+    TemporalError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+
+WORKFLOW_TROUBLE: tuple[type[Exception], ...] = (*AWAY, WorkflowFailureError)
+
+
+class Engine:
+    """Starts workflows under their deterministic ids; starting one twice is the same as once."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def settle(
+        self, order_id: UUID, lines: Iterable[OrderLine], wait_s: float
+    ) -> OrderOutcome:
+        """Make sure the order's workflow runs and return its outcome if it has one in `wait_s`.
+
+        Raises one of AWAY otherwise; the workflow may be running all the same.
+        """
+        return await self._ask(SETTLED, order_id, lines, wait_s)
+
+    async def cancel(
+        self, order_id: UUID, lines: Iterable[OrderLine], wait_s: float
+    ) -> OrderOutcome:
+        """Ask the order's workflow to cancel, and return how it ended if it has in `wait_s`."""
+        return await self._ask(CANCEL, order_id, lines, wait_s)
+
+    async def at_work(self, order_id: UUID, wait_s: float) -> bool:
+        """Tell whether the order's workflow is running; False also if nobody can say."""
+        try:
+            async with asyncio.timeout(wait_s):
+                found = await self._client.get_workflow_handle(workflow_id(order_id)).describe()
+        except AWAY:
+            return False
+        return found.status is WorkflowExecutionStatus.RUNNING
+
+    async def final_outcome(self, order_id: UUID, wait_s: float) -> OrderOutcome | None:
+        """Return what the order's workflow ended with, None if it has not, or not well."""
+        handle = self._client.get_workflow_handle(workflow_id(order_id), result_type=OrderOutcome)
+        try:
+            async with asyncio.timeout(wait_s):
+                outcome: OrderOutcome = await handle.result(follow_runs=False)
+                return outcome
+        except WORKFLOW_TROUBLE:
+            return None
+
+    async def answers(self) -> Finding:
+        """Probe: does Temporal answer?"""
+        timeout = timedelta(seconds=PROBE_LIMIT_S)
+        serving = await self._client.service_client.check_health(timeout=timeout)
+        return Finding() if serving else Finding("fail", "not serving")
+
+    async def _ask(
+        self, update: str, order_id: UUID, lines: Iterable[OrderLine], wait_s: float
+    ) -> OrderOutcome:
+        async with asyncio.timeout(wait_s):
+            handle = await self._client.start_update_with_start_workflow(
+                update,
+                # one update per question and order, however many ask it
+                id=update,
+                wait_for_stage=WorkflowUpdateStage.COMPLETED,
+                result_type=OrderOutcome,
+                start_workflow_operation=_start(order_id, lines),
+            )
+            outcome: OrderOutcome = await handle.result()
+            return outcome
+
+
+def _start(
+    order_id: UUID, lines: Iterable[OrderLine]
+) -> "WithStartWorkflowOperation[OrderInput, OrderOutcome]":
+    wanted = tuple(Line(sku=line.sku, quantity=line.quantity) for line in lines)
+    pieces = sum(line.quantity for line in wanted)
+    return WithStartWorkflowOperation(
+        WORKFLOW,
+        OrderInput(order_id=order_id, lines=wanted),
+        id=workflow_id(order_id),
+        task_queue=TASK_QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        task_timeout=policies.WORKFLOW_TASK,
+        result_type=OrderOutcome,
+        search_attributes=TypedSearchAttributes(
+            [
+                SearchAttributePair(_STATUS, "received"),
+                SearchAttributePair(_SKUS, [line.sku for line in wanted][:20]),
+            ]
+        ),
+        static_summary=f"{pieces} x {', '.join(line.sku for line in wanted[:3])}"[:200],
+    )

@@ -1,0 +1,113 @@
+"""Put order_api together: settings in, application out."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+
+import aiohttp
+from fastapi import FastAPI
+
+from order_api.catalogue import Catalogue
+from order_api.engine import Engine
+from order_api.live import LiveFeed
+from order_api.placing import Placing
+from order_api.rate_limit import RateLimit
+from order_api.relay import Relay
+from order_api.response_time import ResponseTimes
+from order_api.routes import router
+from order_api.schema import MIGRATIONS, TABLES
+from order_api.settings import OrderSettings
+from order_api.state import State
+from order_api.store import Store
+from order_api.wakeups import Wakeups
+from service_kit import application, database_health, pool
+from service_kit.background import Background
+from service_kit.fault_points import FaultPoints, NoFaults
+from service_kit.health import Finding, Health, Probe
+from service_kit.migrations import latest
+from service_kit.readiness import readiness_of
+from service_kit.tokens import Gate
+from workflows.connection import connect
+
+# Gives the fault points of a process whose pool is open; the composition root supplies it.
+Injector = Callable[[pool.Pool], AbstractAsyncContextManager[FaultPoints]]
+
+
+@asynccontextmanager
+async def no_injector(_: pool.Pool) -> AsyncIterator[FaultPoints]:
+    """Inject nothing."""
+    yield NoFaults()
+
+
+def create_app(settings: OrderSettings, injector: Injector = no_injector) -> FastAPI:
+    """Return the application; nothing is connected until it starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            app.state.service = await _start(settings, injector, stack)
+            yield
+
+    app = application.create("Valerix orders", lifespan, lambda: app.state.service.health)
+    app.include_router(router)
+    return app
+
+
+async def _start(settings: OrderSettings, injector: Injector, stack: AsyncExitStack) -> State:
+    dsn = settings.database_url.get_secret_value()
+    connections = await pool.create(
+        dsn,
+        name="order_api",
+        size=settings.pool_size,
+        lock_timeout_s=settings.accept_deadline_s / 3,
+        statement_timeout_s=settings.accept_deadline_s / 2,
+    )
+    stack.callback(connections.terminate)
+    faults = await stack.enter_async_context(injector(connections))
+    wakeups = await stack.enter_async_context(Wakeups(connections))
+    session = await stack.enter_async_context(aiohttp.ClientSession())
+    store = Store(connections, wakeups, faults)
+    engine = Engine(await connect(lazy=True))
+    relay = Relay(store, engine)
+    live = LiveFeed(dsn, store)
+    await stack.enter_async_context(Background(relay.run(), live.run()))
+    catalogue = Catalogue(store)
+    return State(
+        store=store,
+        catalogue=catalogue,
+        placing=Placing(settings, store, catalogue, engine, relay, faults),
+        live=live,
+        gate=Gate(settings.token_key.get_secret_value(), settings.token_audience),
+        rate_limit=RateLimit(settings.rate_limit_per_minute),
+        response_times=ResponseTimes(),
+        faults=faults,
+        health=_health(settings, connections, store, engine, session),
+    )
+
+
+def _health(
+    settings: OrderSettings,
+    connections: pool.Pool,
+    store: Store,
+    engine: Engine,
+    session: aiohttp.ClientSession,
+) -> Health:
+    async def backlog() -> Finding:
+        due, oldest_s = await store.backlog()
+        late = oldest_s > settings.relay_after_s
+        return Finding("warn" if late else "pass", "orders wait to be started" if late else "", due)
+
+    database = database_health.probes(connections, TABLES, latest(MIGRATIONS))
+    probes: dict[str, Probe] = {
+        **database,
+        "temporal:frontend": engine.answers,
+        "inventory_api:readiness": readiness_of(session, settings.inventory_url),
+        "relay:backlog": backlog,
+    }
+    return Health(
+        "order_api",
+        application.own_version(),
+        probes,
+        needed=frozenset(database),
+        # Without either of these, orders are still accepted durably and settled later.
+        optional=frozenset({"temporal:frontend", "inventory_api:readiness", "relay:backlog"}),
+    )

@@ -1,0 +1,155 @@
+"""Take an order: make it durable, start its workflow, and answer within the budget.
+
+Accepting is separate from completing. Once the order's transaction has committed it cannot be
+lost, whatever happens below; all that is left to find out is how much of its end the shopper
+gets to see in this answer.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Sequence
+
+from prometheus_client import Counter
+
+from activities.contracts import TERMINAL
+from inventory_api.contracts import Line
+from order_api.catalogue import Catalogue
+from order_api.contracts import PlaceOrder, order_id_for
+from order_api.engine import AWAY, Engine
+from order_api.relay import Relay
+from order_api.settings import OrderSettings
+from order_api.store import Accepted, NewOrder, Store, StoredOrder
+from service_kit.fault_points import Call, FaultPoints
+from service_kit.pool import TROUBLE
+from service_kit.problems import Problem, unavailable, unprocessable
+
+ACCEPTED = Counter("orders_accepted", "Orders made durable, and repeats of known ones.", ["known"])
+
+# Left of the budget for turning the outcome into an answer.
+_TO_ANSWER_S = 0.03
+
+
+class Placing:
+    """The accept path of one process."""
+
+    def __init__(
+        self,
+        settings: OrderSettings,
+        store: Store,
+        catalogue: Catalogue,
+        engine: Engine,
+        relay: Relay,
+        faults: FaultPoints,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._catalogue = catalogue
+        self._engine = engine
+        self._relay = relay
+        self._faults = faults
+        self._free_slots = settings.wait_slots
+
+    async def place(
+        self, customer: str, key: str, wanted: PlaceOrder, started: float
+    ) -> StoredOrder:
+        """Return the order under this key as it stands when the budget, from `started`, is used.
+
+        Raises a problem: 422 (nothing stored), or 503 if it could not be made durable.
+        """
+        waits = self._settings.answer_budget_s > 0 and self._free_slots > 0
+        self._free_slots -= waits
+        try:
+            accepted = await self._accept(customer, key, wanted, waits=waits)
+            ACCEPTED.labels(str(not accepted.created).lower()).inc()
+            if not waits:
+                self._relay.nudge()
+                return accepted.order
+            return await self._watch(accepted, started + self._settings.answer_budget_s)
+        finally:
+            self._free_slots += waits
+
+    async def cancel(self, order: StoredOrder, started: float) -> StoredOrder:
+        """Note the wish to cancel durably, pass it on, and return the order as it then stands.
+
+        If the saga cannot be reached in time, the relay passes the wish on later.
+        """
+        noted = await self._store.request_cancel(order.order_id)
+        if noted is None:  # it has ended meanwhile
+            return await self._store.order(order.order_id) or order
+        deadline = started + max(self._settings.answer_budget_s, 1.0)
+        wait_s = max(deadline - _TO_ANSWER_S - time.monotonic(), 0.0)
+        try:
+            outcome = await self._engine.cancel(order.order_id, order.lines, wait_s)
+        except AWAY:
+            return await self._again(noted, deadline)
+        return noted.after(outcome)
+
+    async def _accept(
+        self, customer: str, key: str, wanted: PlaceOrder, *, waits: bool
+    ) -> Accepted:
+        order_id = order_id_for(customer, key)
+        try:
+            async with asyncio.timeout(self._settings.accept_deadline_s):
+                lines, total, currency = await self._catalogue.price(wanted.lines)
+                new = NewOrder(
+                    order_id=order_id,
+                    customer=customer,
+                    key=key,
+                    digest=digest(wanted.lines),
+                    lines=lines,
+                    total_minor=total,
+                    currency=currency,
+                    relay_in_s=self._settings.relay_after_s if waits else 0.0,
+                )
+                accepted = await self._store.accept(new)
+        except TROUBLE:
+            raise not_durable() from None
+        if accepted.order.digest != new.digest:
+            raise unprocessable(
+                "This Idempotency-Key was used for another order.", order_id=str(order_id)
+            )
+        return accepted
+
+    async def _watch(self, accepted: Accepted, deadline: float) -> StoredOrder:
+        """Return the order with what happens to it until `deadline` (monotonic)."""
+        order = accepted.order
+        if not is_open(order):
+            return order
+        wait_s = deadline - _TO_ANSWER_S - time.monotonic()
+        try:
+            outcome = await self._engine.settle(order.order_id, order.lines, max(wait_s, 0.0))
+        except AWAY:
+            return await self._again(order, deadline)
+        await self._faults.reach("order.after_start", Call(order.order_id, "accept"))
+        return order.after(outcome)
+
+    async def _again(self, order: StoredOrder, deadline: float) -> StoredOrder:
+        """Return the order's newest row: it may have ended while we could not see its workflow."""
+        left_s = deadline + _TO_ANSWER_S - time.monotonic()
+        try:
+            async with asyncio.timeout(max(left_s, 0.05)):
+                return await self._store.order(order.order_id) or order
+        except TROUBLE:
+            return order
+
+
+def is_open(order: StoredOrder) -> bool:
+    """Tell whether there is something to wait for before answering."""
+    return order.status not in TERMINAL and not (
+        order.status == "reserved" and order.waiting_for is not None
+    )
+
+
+def digest(lines: Sequence[Line]) -> bytes:
+    """Return a fingerprint of what is wanted; neither white space nor the lines' order matters."""
+    text = "\n".join(sorted(f"{line.sku}={line.quantity}" for line in lines))
+    return hashlib.sha256(text.encode()).digest()
+
+
+def not_durable() -> Problem:
+    """Return the 503 for an order of which nobody can say that it was stored."""
+    return unavailable(
+        "not-stored",
+        "We could not store your order.",
+    )

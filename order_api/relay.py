@@ -1,0 +1,100 @@
+"""Looks after accepted orders that nobody else does: no workflow yet, or one that has gone missing.
+
+The API may have died after its commit, Temporal may have been away, the load too high to start
+the workflow at once. The relay starts them under the same ids, so meeting another starter is
+harmless. It paces itself: it has a bounded number of orders under way and waits for each a moment.
+"""
+
+import asyncio
+
+from activities.contracts import Happening, Progress
+from order_api.engine import AWAY, Engine
+from order_api.store import Laggard, Store
+from service_kit import logs
+from service_kit.pool import TROUBLE
+
+AT_ONCE = 48
+WAIT_S = 1.0
+LEASE_S = 15.0
+LOOK_S = 0.5
+# After a failed start: soon, since the engine's return is what the order waits for.
+AGAIN_S = 2.0
+# After a good one: in case the engine loses its data, which replay and idempotency survive.
+CHECK_AGAIN_S = 600.0
+
+_log = logs.get(__name__)
+
+
+class Relay:
+    """Drives overdue orders until it is cancelled; any number of replicas may run one."""
+
+    def __init__(self, store: Store, engine: Engine) -> None:
+        self._store = store
+        self._engine = engine
+        self._nudged = asyncio.Event()
+
+    def nudge(self) -> None:
+        """Say that an order was accepted which only the relay will start."""
+        self._nudged.set()
+
+    async def run(self) -> None:
+        """Take what is due, drive it, and look again."""
+        while True:
+            self._nudged.clear()
+            try:
+                due = await self._store.claim_laggards(AT_ONCE, LEASE_S)
+                if due:
+                    await self._drive_all(due)
+                    continue
+            except TROUBLE as error:
+                _log.warning("relay cannot reach the database", reason=type(error).__name__)
+                await asyncio.sleep(LOOK_S)
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    await self._nudged.wait()
+            except TimeoutError:
+                pass
+
+    async def _drive_all(self, due: list[Laggard]) -> None:
+        started = await asyncio.gather(*(self._drive(order) for order in due))
+        going = [order.order_id for order, ok in zip(due, started, strict=True) if ok]
+        stuck = [order.order_id for order, ok in zip(due, started, strict=True) if not ok]
+        if stuck:
+            await self._store.relay_later(stuck, AGAIN_S)
+        if going:
+            await self._store.relay_later(going, CHECK_AGAIN_S)
+        _log.info("relayed", started=len(going), failed=len(stuck))
+
+    async def _drive(self, order: Laggard) -> bool:
+        """Return whether the order's workflow is known to be at work or done."""
+        ask = self._engine.cancel if order.cancelling else self._engine.settle
+        try:
+            await ask(order.order_id, order.lines, WAIT_S)
+        except AWAY:
+            if order.cancelling:
+                return False  # until the request is known to have arrived
+            return await self._engine.at_work(order.order_id, WAIT_S) or await self._heal(order)
+        return True
+
+    async def _heal(self, order: Laggard) -> bool:
+        """Write down the end of an order whose row does not know of it (an older backup, say)."""
+        outcome = await self._engine.final_outcome(order.order_id, WAIT_S)
+        if outcome is None:
+            return False
+        await self._store.record(
+            Progress(
+                order_id=order.order_id,
+                status=outcome.status,
+                at=outcome.at,
+                reason=outcome.reason,
+                happenings=(
+                    Happening(
+                        key=outcome.status,
+                        type=outcome.status,
+                        at=outcome.at,
+                        detail={"message": "Brought up to date from the workflow's result."},
+                    ),
+                ),
+            )
+        )
+        return True

@@ -1,0 +1,225 @@
+"""The HTTP face of the order service."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from activities.contracts import TERMINAL, OrderStatus
+from order_api import cursors
+from order_api.contracts import (
+    Order,
+    OrderPage,
+    PlaceOrder,
+    Products,
+    ResponseTime,
+    Timeline,
+    message_for,
+)
+from order_api.state import State, state_of
+from order_api.store import StoredOrder
+from service_kit.idempotency_key import read as read_idempotency_key
+from service_kit.openapi import body_of, problems
+from service_kit.pool import UNAVAILABLE
+from service_kit.problems import Problem, unavailable
+from service_kit.strict_json import read
+from service_kit.tokens import Caller
+
+router = APIRouter(prefix="/v1", tags=["orders"])
+
+RETRY_AFTER_S = "2"
+
+
+def caller_of(request: Request) -> Caller:
+    """Let in whoever has a good token."""
+    return state_of(request).gate.caller(request)
+
+
+Who = Annotated[Caller, Depends(caller_of)]
+
+
+@contextmanager
+def database_limits() -> Iterator[None]:
+    """Turn what a struggling database raises into a quick 503."""
+    try:
+        yield
+    except UNAVAILABLE:
+        raise unavailable("database-busy", "Our database did not answer in time.") from None
+
+
+@router.get("/products", response_model=Products, responses=problems(401, 503))
+async def products(request: Request, caller: Who) -> Products:
+    """Return the catalogue."""
+    with database_limits():
+        return Products(items=await state_of(request).catalogue.products())
+
+
+@router.post(
+    "/orders",
+    response_model=Order,
+    status_code=201,
+    openapi_extra=body_of(PlaceOrder, idempotency_key=True),
+    responses={
+        202: {"model": Order, "description": "Durably accepted, still working"},
+        **problems(400, 401, 409, 413, 415, 422, 429, 503),
+    },
+)
+async def place_order(request: Request, caller: Who) -> Response:
+    """Place an order, once per Idempotency-Key, and say within the answer budget how it stands."""
+    state = state_of(request)
+    with state.response_times.measure():
+        key = read_idempotency_key(request)
+        await state.rate_limit.count(caller.subject)
+        wanted = await read(request, PlaceOrder)
+        order = await state.placing.place(
+            caller.subject, key, wanted, request.scope["state"]["started"]
+        )
+    return _placed(order)
+
+
+@router.get("/orders", response_model=OrderPage, responses=problems(401, 403, 422, 503))
+async def list_orders(
+    request: Request,
+    caller: Who,
+    status: OrderStatus | None = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    scope: Annotated[str, Query(pattern="^(own|all)$")] = "own",
+) -> OrderPage:
+    """Return orders, newest first: the caller's own, or with `scope=all`, for staff, everyone's."""
+    state = state_of(request)
+    customer: str | None = caller.subject
+    if scope == "all":
+        state.gate.caller(request, "staff", "service")
+        customer = None
+    before = cursors.decode(cursor) if cursor is not None else None
+    with database_limits():
+        found = await state.store.page(customer, status, limit + 1, before)
+    page, more = found[:limit], len(found) > limit
+    return OrderPage(
+        items=[order.seen() for order in page],
+        next_cursor=cursors.encode(page[-1].created_at, page[-1].order_id) if more else None,
+    )
+
+
+@router.get(
+    "/orders/{order_id}",
+    response_model=Order,
+    responses=problems(401, 404, 503),
+)
+async def get_order(request: Request, order_id: str, caller: Who) -> Order:
+    """Return one order."""
+    return (await _own(state_of(request), order_id, caller)).seen()
+
+
+@router.get(
+    "/orders/{order_id}/events",
+    response_model=Timeline,
+    responses={
+        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        **problems(401, 404, 503),
+    },
+)
+async def order_events(
+    request: Request,
+    order_id: str,
+    caller: Who,
+    accept: Annotated[str, Header()] = "application/json",
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Return the order's timeline, or follow it live with `Accept: text/event-stream`."""
+    state = state_of(request)
+    order = await _own(state, order_id, caller)
+    if "text/event-stream" in accept:
+        after = last_event_id or ""
+        seen = int(after) if after.isascii() and after.isdigit() and len(after) < 19 else 0
+        return StreamingResponse(
+            state.live.follow(order.order_id, seen),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+    with database_limits():
+        timeline = Timeline(items=await state.store.events(order.order_id))
+    return Response(timeline.model_dump_json(), media_type="application/json")
+
+
+@router.post(
+    "/orders/{order_id}/cancel",
+    response_model=Order,
+    status_code=202,
+    responses=problems(401, 404, 409, 503),
+)
+async def cancel_order(request: Request, order_id: str, caller: Who) -> Response:
+    """Cancel an order that has not shipped. Whether it was in time, the warehouse decides."""
+    state = state_of(request)
+    order = await _own(state, order_id, caller)
+    with database_limits():
+        order = await state.placing.cancel(order, request.scope["state"]["started"])
+    if order.status in TERMINAL and order.status != "cancelled":
+        raise Problem(
+            409,
+            f"already-{order.status}",
+            "Too late to cancel",
+            f"The order is already {order.status}.",
+            advice="See the order for what happens next.",
+            order_id=str(order.order_id),
+        )
+    return _order_answer(202, order, {"Retry-After": RETRY_AFTER_S})
+
+
+@router.get("/ops/response-time", response_model=ResponseTime, responses=problems(401))
+async def response_time(request: Request, caller: Who) -> ResponseTime:
+    """Return the average answer time of order requests over the last 30 seconds."""
+    return state_of(request).response_times.read()
+
+
+async def _own(state: State, text: str, caller: Caller) -> StoredOrder:
+    """Return the caller's order; a 404 problem for anything else, without saying which."""
+    try:
+        order_id = UUID(text)
+    except ValueError:
+        raise _not_found() from None
+    with database_limits():
+        order = await state.store.order(order_id)
+    if order is None or (order.customer != caller.subject and caller.role == "shopper"):
+        raise _not_found()
+    return order
+
+
+def _not_found() -> Problem:
+    return Problem(
+        404,
+        "no-such-order",
+        "There is no such order",
+        "You have no order under this id.",
+        advice="GET /v1/orders lists your orders.",
+    )
+
+
+def _placed(order: StoredOrder) -> Response:
+    location = {"Location": f"/v1/orders/{order.order_id}"}
+    if order.status in ("rejected", "cancelled", "failed"):
+        raise Problem(
+            409,
+            order.reason if order.reason == "out-of-stock" else order.status,
+            "The order was not taken" if order.status == "rejected" else "The order has ended",
+            message_for(order.status, order.reason, None, cancelling=False),
+            advice="The order is kept as a record. To try again, use a new Idempotency-Key.",
+            headers=location,
+            order_id=str(order.order_id),
+        )
+    if order.status in ("reserved", "shipped"):
+        return _order_answer(201, order, location)
+    return _order_answer(202, order, {**location, "Retry-After": RETRY_AFTER_S})
+
+
+def _order_answer(status: int, order: StoredOrder, headers: dict[str, str]) -> Response:
+    return Response(
+        order.seen().model_dump_json(),
+        status_code=status,
+        media_type="application/json",
+        headers=headers,
+    )

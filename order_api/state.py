@@ -1,0 +1,36 @@
+"""What a running order_api holds, typed, and reachable from every route."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from starlette.requests import Request
+
+from order_api.catalogue import Catalogue
+from order_api.live import LiveFeed
+from order_api.placing import Placing
+from order_api.rate_limit import RateLimit
+from order_api.response_time import ResponseTimes
+from order_api.store import Store
+from service_kit.fault_points import FaultPoints
+from service_kit.health import Health
+from service_kit.tokens import Gate
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Made when the app starts, gone when it stops."""
+
+    store: Store
+    catalogue: Catalogue
+    placing: Placing
+    live: LiveFeed
+    gate: Gate
+    rate_limit: RateLimit
+    response_times: ResponseTimes
+    faults: FaultPoints
+    health: Health
+
+
+def state_of(request: Request) -> State:
+    """Return the state of the app that serves `request`."""
+    return cast("State", request.app.state.service)

@@ -1,0 +1,68 @@
+"""Tell whoever watches orders that there is something new: NOTIFY, a little later, many at once.
+
+A NOTIFY inside the transaction would make commits queue for each other. So the database is told
+after the commit, for all orders of some milliseconds together. A wake-up carries no facts: it can
+be lost with the process, and whoever waits looks for itself once a second anyway.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from service_kit.pool import TROUBLE, Pool, within
+
+CHANNEL = "order_events"
+GATHER_S = 0.02
+IDS_PER_NOTIFY = 200  # a payload has at most 8000 bytes, an id with its comma has 37
+
+
+class Wakeups:
+    """Announces changed orders on the channel; an async context manager around its one task."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._changed: set[UUID] = set()
+        self._something = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Start announcing."""
+        self._task = asyncio.create_task(self._announce())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop announcing."""
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def wake(self, orders: Iterable[UUID]) -> None:
+        """Have these orders announced soon."""
+        self._changed.update(orders)
+        self._something.set()
+
+    async def _announce(self) -> None:
+        while True:
+            await self._something.wait()
+            await asyncio.sleep(GATHER_S)
+            self._something.clear()
+            ids = [str(order_id) for order_id in self._changed]
+            self._changed.clear()
+            payloads = [
+                ",".join(ids[start : start + IDS_PER_NOTIFY])
+                for start in range(0, len(ids), IDS_PER_NOTIFY)
+            ]
+            with contextlib.suppress(*TROUBLE):
+                async with within(self._pool, 1.0) as connection:
+                    await connection.execute(NOTIFY, CHANNEL, payloads)
+
+
+NOTIFY = "SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload"
