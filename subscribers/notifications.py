@@ -1,0 +1,44 @@
+"""An add-on: writes the message that a shopper would get, to its own table."""
+
+from service_kit.pool import Connection
+from subscribers.contracts import OrderEvent
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS notifications (
+    event_seq  bigint PRIMARY KEY,
+    order_id   uuid NOT NULL,
+    customer   text NOT NULL,
+    subject    text NOT NULL,
+    body       text NOT NULL,
+    written_at timestamptz NOT NULL DEFAULT now()
+)
+"""
+_WRITE = """
+INSERT INTO notifications (event_seq, order_id, customer, subject, body)
+VALUES ($1, $2, $3, $4, $5)
+"""
+_SUBJECTS = {
+    "received": "We have your order",
+    "waiting": "Your order takes a little longer",
+    "shipped": "Your order is on its way",
+    "rejected": "Sold out",
+    "cancelled": "Your order is cancelled",
+    "failed": "We could not complete your order",
+}
+
+
+class Notifications:
+    """Tells shoppers what they want to know and leaves the rest out."""
+
+    async def prepare(self, connection: Connection) -> None:
+        """Make the table."""
+        await connection.execute(_TABLE)
+
+    async def handle(self, event: OrderEvent, connection: Connection) -> None:
+        """Write the message for `event`, if it is one that shoppers care about."""
+        subject = _SUBJECTS.get(event.type)
+        if subject is not None:
+            body = str(event.detail.get("message", subject))
+            await connection.execute(
+                _WRITE, event.seq, event.order_id, event.customer, subject, body
+            )

@@ -1,0 +1,133 @@
+"""Feed order events to one add-on, in commit order, each exactly once, and never give up on it."""
+
+import asyncio
+import json
+from typing import Any
+
+import asyncpg
+from prometheus_client import Counter, Gauge
+
+from service_kit import logs
+from service_kit.pool import TROUBLE, Connection, Pool
+from subscribers.contracts import OrderEvent, Subscriber
+
+BATCH = 100
+HANDLE_S = 10.0
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+LOOK_S = 1.0
+
+HANDLED = Counter("subscriber_events", "Events an add-on has taken.", ["subscriber"])
+FAILED = Counter("subscriber_failures", "Events an add-on has failed at.", ["subscriber"])
+BEHIND = Gauge("subscriber_behind_seconds", "Age of the oldest event not taken.", ["subscriber"])
+
+_log = logs.get(__name__)
+
+
+class Runner:
+    """One add-on with its durable cursor.
+
+    `news` is set when there may be something to read; the runner also looks once a second.
+    Replicas are fine: the cursor's row is locked while a batch is handled, the others wait.
+    """
+
+    def __init__(self, name: str, subscriber: Subscriber, pool: Pool, news: asyncio.Event) -> None:
+        self.name = name
+        self._subscriber = subscriber
+        self._pool = pool
+        self._news = news
+
+    async def run(self) -> None:
+        """Hand over events for ever, pausing longer and longer while the add-on fails."""
+        pause_s = FIRST_PAUSE_S
+        prepared = False
+        while True:
+            try:
+                if not prepared:
+                    await self._prepare()
+                    prepared = True
+                taken = await self._take_batch()
+            except Exception as error:
+                FAILED.labels(self.name).inc()
+                _log.warning(
+                    "add-on failed, will try again",
+                    subscriber=self.name,
+                    reason=repr(error)[:300],
+                    pause_s=pause_s,
+                )
+                await self._note_failure(error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+                continue
+            pause_s = FIRST_PAUSE_S
+            if taken < BATCH:
+                await self._wait_for_news()
+
+    async def _prepare(self) -> None:
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(REGISTER, self.name)
+            await self._subscriber.prepare(connection)
+
+    async def _wait_for_news(self) -> None:
+        try:
+            async with asyncio.timeout(LOOK_S):
+                await self._news.wait()
+        except TimeoutError:
+            pass
+        self._news.clear()
+
+    async def _take_batch(self) -> int:
+        """Handle up to BATCH events; each commits with its own step of the cursor."""
+        async with self._pool.acquire() as connection:
+            rows = await connection.fetch(NEXT, self.name, BATCH)
+            BEHIND.labels(self.name).set(rows[0]["age_s"] if rows else 0.0)
+            for row in rows:
+                async with connection.transaction():
+                    if not await self._is_next(connection, row):
+                        return BATCH  # another replica was here; look again at once
+                    async with asyncio.timeout(HANDLE_S):
+                        await self._subscriber.handle(_event(row), connection)
+                    await connection.execute(ADVANCE, self.name, row["tx"], row["seq"])
+                HANDLED.labels(self.name).inc()
+        return len(rows)
+
+    async def _is_next(self, connection: Connection, row: asyncpg.Record) -> bool:
+        return bool(await connection.fetchval(LOCK, self.name, row["tx"], row["seq"]))
+
+    async def _note_failure(self, error: Exception) -> None:
+        try:
+            await self._pool.execute(FAILURE, self.name, repr(error)[:500])
+        except TROUBLE:
+            _log.warning("could not note the failure either", subscriber=self.name)
+
+
+# Events of transactions that are still open, or younger than one that is, stay out of sight: they
+# might be followed by one with a smaller number.
+NEXT = """
+SELECT e.tx::text AS tx, e.seq, e.order_id, o.customer, e.type, e.at, e.detail,
+       extract(epoch FROM now() - e.at)::float8 AS age_s
+FROM subscriber_cursors c
+JOIN order_events e ON (e.tx, e.seq) > (c.tx, c.seq)
+JOIN orders o USING (order_id)
+WHERE c.subscriber = $1 AND e.tx < pg_snapshot_xmin(pg_current_snapshot())
+ORDER BY e.tx, e.seq LIMIT $2
+"""
+REGISTER = "INSERT INTO subscriber_cursors (subscriber) VALUES ($1) ON CONFLICT DO NOTHING"
+LOCK = """
+SELECT (tx, seq) < ($2::text::xid8, $3::bigint) FROM subscriber_cursors
+WHERE subscriber = $1 FOR NO KEY UPDATE
+"""
+ADVANCE = """
+UPDATE subscriber_cursors SET tx = $2::text::xid8, seq = $3, failures = 0, last_error = NULL,
+       updated_at = now()
+WHERE subscriber = $1
+"""
+FAILURE = """
+UPDATE subscriber_cursors SET failures = failures + 1, last_error = $2, updated_at = now()
+WHERE subscriber = $1
+"""
+
+
+def _event(row: asyncpg.Record) -> OrderEvent:
+    detail: dict[str, Any] = json.loads(row["detail"])
+    return OrderEvent(row["seq"], row["order_id"], row["customer"], row["type"], row["at"], detail)
