@@ -23,7 +23,7 @@ _FOLLOW_S = 120.0
 
 def place_and_follow(items: list[str], key: str | None, customer: str) -> int:
     """0 when the order is shipped in the end, 1 otherwise."""
-    lines = [_line(item) for item in items]
+    lines = [read_line(item) for item in items]
     stack = the_running_stack()
     token = issue(customer, "shopper")
     key = key or next_key(stack.home)
@@ -45,10 +45,10 @@ def place_and_follow(items: list[str], key: str | None, customer: str) -> int:
         return _report(stack, client, answer, key)
 
 
-def _line(item: str) -> dict[str, Any]:
+def read_line(item: str) -> dict[str, Any]:
     """``MUG=2`` or ``MUG``."""
-    sku, _, quantity = item.partition("=")
-    if not sku or not re.fullmatch(r"[0-9]{1,9}", quantity or "1"):
+    sku, equals, quantity = item.partition("=")
+    if not sku or (equals and not re.fullmatch(r"[0-9]{1,9}", quantity)):
         raise StartRefused(
             problem=f"{item!r} is not SKU=QTY",
             kept="nothing was ordered",
@@ -111,7 +111,7 @@ def _follow(client: httpx.Client, order_id: str) -> str:
             headers = {"Accept": "text/event-stream", "Last-Event-ID": str(seen)}
             with client.stream("GET", f"{path}/events", headers=headers) as stream:
                 stream.raise_for_status()
-                for event in _events(stream):
+                for event in read_events(stream):
                     if event["seq"] > seen:
                         seen = event["seq"]
                         _show(event)
@@ -125,7 +125,7 @@ def _follow(client: httpx.Client, order_id: str) -> str:
             return status
 
 
-def _events(stream: httpx.Response) -> Iterator[dict[str, Any]]:
+def read_events(stream: httpx.Response) -> Iterator[dict[str, Any]]:
     """The `data:` of each server-sent event; comments and heartbeats have none."""
     data: list[str] = []
     for line in stream.iter_lines():

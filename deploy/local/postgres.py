@@ -77,8 +77,8 @@ class EmbeddedPostgres:
         passwords: Path | None = None,
         binaries: PostgresBinaries | None = None,
     ) -> None:
-        self.folder = folder
-        self.data = folder / "data"
+        self.folder = folder.resolve()  # processes are recognised by this path
+        self.data = self.folder / "data"
         self.port = port or free_port()
         self.fsync = fsync
         self._logs = logs or folder

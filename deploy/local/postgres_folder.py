@@ -71,21 +71,29 @@ async def end_leftover(data: Path) -> None:
 
     The kernel has told it to end already (on Linux), so the first second is only waiting.
     """
+    if not (data / "postmaster.pid").exists():
+        return
     began = time.monotonic()
     asked = False
-    while (lines := _postmaster_lines(data)) and _serves(pid := int(lines[0]), data):
+    while servers := _servers_of(data):
         waited = time.monotonic() - began
         if waited > _LEFTOVER_ENDS_WITHIN_S:
+            pids = " ".join(map(str, servers))
             raise StartRefused(
-                problem=f"a Postgres server of an earlier run (pid {pid}) in {data} does not end",
+                problem=f"a Postgres server of an earlier run (pid {pids}) in {data} does not end",
                 kept="its data is untouched, nothing was started",
-                remedy=f"end it with: kill -QUIT {pid}",
+                remedy=f"end it with: kill -QUIT {pids}",
             )
         if not asked and waited > 1.0:
             asked = True
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGQUIT)
+            for pid in servers:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGQUIT)
         await asyncio.sleep(0.02)
+    # A new server would refuse to start if some process had the pid in this file: a stranger that
+    # got the number later, or the dead server itself where nobody collects orphans. None of its
+    # processes lives, and nobody else starts one while we hold the lock of the home.
+    (data / "postmaster.pid").unlink(missing_ok=True)
 
 
 async def build_cluster(
@@ -155,12 +163,20 @@ def _postmaster_lines(data: Path) -> list[str]:
         return []
 
 
+def _servers_of(data: Path) -> list[int]:
+    """All live processes of a server in this folder, its children included."""
+    import psutil
+
+    return [pid for pid in psutil.pids() if _serves(pid, data)]
+
+
 def _serves(pid: int, data: Path) -> bool:
     """Whether this pid is a server of this folder, and not a stranger given the number later."""
     import psutil
 
     try:
         process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and str(data) in process.cmdline()
+        found = process.cmdline()
+        return str(data) in found and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False

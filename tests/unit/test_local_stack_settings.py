@@ -1,0 +1,86 @@
+"""What the stack is told, and what it says when that cannot be."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from deploy.local import preflight
+from deploy.local.ports import free_port, is_taken
+from deploy.local.refusal import StartRefused
+from deploy.local.settings import PROJECT, Ports, StackSettings
+
+
+def test_without_settings_the_ports_of_the_contract_are_used() -> None:
+    ports = StackSettings.from_environment({}).ports.by_variable()
+    assert ports == {
+        "UI_PORT": 8080,
+        "ORDER_PORT": 8101,
+        "INVENTORY_PORT": 8102,
+        "WORKER_PORT": 8103,
+        "SUBSCRIBERS_PORT": 8104,
+        "TEMPORAL_PORT": 7233,
+        "TEMPORAL_UI_PORT": 8233,
+        "POSTGRES_PORT": 5439,
+    }
+
+
+def test_the_home_is_in_the_checkout_unless_told() -> None:
+    assert StackSettings.from_environment({}).home == PROJECT / ".valerix"
+    told = StackSettings.from_environment({"VALERIX_HOME": "/somewhere/else"})
+    assert told.home == Path("/somewhere/else")
+
+
+@pytest.mark.parametrize("text", ["0", "65536", "-1", "http", "1e3", "٣"])
+def test_a_port_that_is_none_is_refused_by_its_variable(text: str) -> None:
+    with pytest.raises(StartRefused, match="ORDER_PORT"):
+        StackSettings.from_environment({"ORDER_PORT": text})
+
+
+def test_two_settings_with_one_port_are_refused_with_both_names() -> None:
+    with pytest.raises(StartRefused, match="UI_PORT and WORKER_PORT are both 8080"):
+        StackSettings.from_environment({"WORKER_PORT": "8080"})
+
+
+def test_an_unknown_durability_is_refused() -> None:
+    with pytest.raises(StartRefused, match="TEMPORAL_SQLITE_SYNCHRONOUS"):
+        StackSettings.from_environment({"TEMPORAL_SQLITE_SYNCHRONOUS": "OFF"})
+
+
+def test_extra_environment_is_added_to_one_child_only() -> None:
+    settings = StackSettings(home=Path("/x")).with_env("worker", LOG_LEVEL="DEBUG")
+    settings = settings.with_env("worker", OTHER="1")
+    assert settings.extra_env == {"worker": {"LOG_LEVEL": "DEBUG", "OTHER": "1"}}
+
+
+def test_free_ports_are_free_and_different() -> None:
+    ports = Ports.free().by_variable().values()
+    assert len(set(ports)) == len(ports)
+    assert not any(is_taken(port) for port in ports)
+
+
+def test_a_taken_port_is_named_with_its_holder_and_its_setting() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(StartRefused) as refused:
+            preflight.ports_are_free({"UI_PORT": free_port(), "ORDER_PORT": port})
+    message = str(refused.value)
+    assert f"port {port} is taken" in message
+    assert "pid" in message
+    assert "(ORDER_PORT)" in message
+    assert "nothing was started" in message
+    assert f"ORDER_PORT={port + 10000} make up" in message
+
+
+def test_a_full_disk_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    home = tmp_path / "not" / "yet"
+    with pytest.raises(StartRefused, match="MB are free"):
+        preflight.disk_has_room(home, needed=2**62)
+    assert not home.exists()
+
+
+def test_an_old_python_is_refused() -> None:
+    with pytest.raises(StartRefused, match=r"this is Python 3\.10"):
+        preflight.python_is_new_enough((3, 10))
