@@ -94,7 +94,12 @@ def _health(
     async def backlog() -> Finding:
         due, oldest_s = await store.backlog()
         late = oldest_s > settings.relay_after_s
-        return Finding("warn" if late else "pass", "orders wait to be started" if late else "", due)
+        return Finding(
+            "warn" if late else "pass",
+            "orders wait to be started" if late else "",
+            due,
+            "orders",
+        )
 
     database = database_health.probes(connections, TABLES, latest(MIGRATIONS))
     probes: dict[str, Probe] = {

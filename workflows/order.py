@@ -1,7 +1,7 @@
 """The life of one order, from accepted to settled: reserve, ship, undo what has to be undone."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio import workflow
@@ -53,6 +53,7 @@ class OrderWorkflow:
         self._cancel_requested = False
         self._unwritten: list[Happening] = []
         self._story: list[str] = []
+        self._told_at = self._changed_at
         self._written: OrderStatus = "received"
 
     @workflow.run
@@ -251,19 +252,18 @@ class OrderWorkflow:
         detail: dict[str, Any] = {"message": story}
         if done is not None and done.attempt > 1:
             detail["attempts"] = done.attempt
-        at = done.at if done else workflow.now()
-        self._tell(Happening(key=kind, type=kind, at=at, detail=detail))
+        self._tell(kind, kind, done.at if done else workflow.now(), detail)
 
     def _wait_for(self, whom: str, step: str) -> None:
         self._waiting_for = whom
         detail = {"message": f"The {whom} is slow to answer. We keep asking.", "step": step}
-        self._tell(
-            Happening(key=f"waiting:{step}", type="waiting", at=workflow.now(), detail=detail)
-        )
+        self._tell(f"waiting:{step}", "waiting", workflow.now(), detail)
 
-    def _tell(self, happening: Happening) -> None:
-        self._unwritten.append(happening)
-        self._story.append(f"- {happening.at:%H:%M:%S} {happening.detail['message']}")
+    def _tell(self, key: str, kind: EventType, at: datetime, detail: dict[str, Any]) -> None:
+        # The worker's clock and the engine's differ a little; a timeline never goes back.
+        self._told_at = max(self._told_at, at)
+        self._unwritten.append(Happening(key=key, type=kind, at=self._told_at, detail=detail))
+        self._story.append(f"- {self._told_at:%H:%M:%S} {detail['message']}")
 
     async def _write_down(self) -> None:
         """Bring the order's row and timeline up to date, and what the Web UI shows with them."""
