@@ -18,13 +18,13 @@ from deploy.terminal import coloured, err, out, whole_line
 
 _SHOPPER = "alice"
 _WHAT = {
-    "ui": "shop, warehouse and operations pages",
+    "ui": "shop and warehouse",
     "order_api": "takes orders",
     "inventory_api": "owns the stock",
     "worker": "carries orders out",
-    "subscribers": "add-ons that follow the order events",
-    TEMPORAL: "Web UI: the story of each order",
-    POSTGRES: "databases orders and inventory",
+    "subscribers": "add-ons",
+    TEMPORAL: "the story of each order",
+    POSTGRES: "orders, inventory",
 }
 
 

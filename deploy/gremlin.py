@@ -5,13 +5,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
-from rich.table import Table
 
 from chaos.faults import GREMLIN, FaultRule, predict
 from deploy.access import RunningStack, issue, the_running_stack
 from deploy.local.refusal import StartRefused
 from deploy.ordering import coming_keys
-from deploy.terminal import out
+from deploy.terminal import out, whole_line
 from order_api.contracts import order_id_for
 
 _OWNERS = ("inventory_api", "order_api")
@@ -32,7 +31,7 @@ def switch_on(*, seed: int | None, share: float | None, delay_s: float | None) -
         ) from error
     with _admin(the_running_stack(), "inventory_api") as client:
         _ask(client, "PUT", f"{_FAULTS}/{rule.name}", json=rule.model_dump(mode="json"))
-    out.print(f"On: {_in_words(rule)}.")
+    whole_line(f"On: {_in_words(rule)}.")
     out.print("Which of your next orders that is: valerix gremlin predict", style="dim")
 
 
@@ -56,7 +55,7 @@ def show_rules() -> None:
         with _admin(stack, owner) as client:
             lines += [f"{owner}  {rule.name}: {_in_words(rule)}" for rule in _rules(client)]
     for line in lines or ["No fault rule is in force."]:
-        out.print(line, markup=False)
+        whole_line(line)
 
 
 def show_prediction(count: int, customer: str) -> None:
@@ -72,21 +71,22 @@ def show_prediction(count: int, customer: str) -> None:
         none = "no rule is in force" if not rules else "no rule picks any of them"
         out.print(f"None of the next {count} orders of {customer} will be hit: {none}.")
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("key", "order", "call", "attempt", "rule"):
-        table.add_column(title, no_wrap=True)
     for order_id, operation, attempt, rule in hits:
-        table.add_row(keys[order_id], str(order_id), operation, str(attempt), _in_words(rule))
-    out.print(table)
+        what = f"attempt {attempt} to {operation}: {_fault(rule)}"
+        whole_line(f"{keys[order_id]:<8} order-{order_id}  {what}")
     orders = len({order_id for order_id, *_ in hits})
     out.print(f"{orders} of the next {count} orders of {customer} will be hit.", style="bold")
 
 
 def _in_words(rule: FaultRule) -> str:
-    what = f"{rule.delay_s:g} s delay" if rule.fault == "delay" else rule.fault
     calls = "/".join(rule.operations) or "any call"
     attempts = ", ".join(map(str, rule.attempts))
-    return f"{what} at {rule.point}, {rule.share:.0%} of orders, {calls}, attempt {attempts}"
+    return f"{_fault(rule)}, {rule.share:.0%} of orders, {calls}, attempt {attempts}"
+
+
+def _fault(rule: FaultRule) -> str:
+    what = f"{rule.delay_s:g} s late" if rule.fault == "delay" else rule.fault
+    return f"{what} at {rule.point}"
 
 
 def _rules(client: httpx.Client) -> list[FaultRule]:

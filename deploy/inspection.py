@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +94,7 @@ def _json(body: bytes) -> dict[str, Any] | None:
 
 def _show(stack: RunningStack, rows: list[dict[str, Any]]) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("what", "state", "health", "version", "port", "pid", "restarts", "up since", ""):
+    for title in ("what", "state", "health", "version", "port", "pid", "restarts", "up for", ""):
         table.add_column(title)
     for row in rows:
         since = row["started_at"]
@@ -107,11 +106,18 @@ def _show(stack: RunningStack, rows: list[dict[str, Any]]) -> None:
             str(row["port"] or ""),
             str(row["pid"] or ""),
             str(row["restarts"]),
-            f"{datetime.fromtimestamp(since, UTC):%Y-%m-%d %H:%M:%SZ}" if since else "",
+            _age(time.time() - since) if since else "",
             row["detail"],
         )
     out.print(table)
     out.print(f"supervisor pid {stack.pid}, home {stack.home.folder}", style="dim", soft_wrap=True)
+
+
+def _age(seconds: float) -> str:
+    """``12 s``, ``5 min``, ``3.1 h``."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def stop_stack() -> None:
