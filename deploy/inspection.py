@@ -3,12 +3,11 @@
 import asyncio
 import contextlib
 import json
-import os
-import signal
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import typer
 from rich.table import Table
 
@@ -121,19 +120,26 @@ def _age(seconds: float) -> str:
 
 
 def stop_stack() -> None:
-    """Asks the supervisor to end everything, and returns when it has let go of the home."""
+    """Asks the supervisor to end everything, and returns when it is gone."""
     stack = the_running_stack()
-    os.kill(stack.pid, signal.SIGTERM)
-    lock = HomeLock(stack.home)
-    deadline = time.monotonic() + _STOP_WITHIN_S
-    while lock.holder() == stack.pid:
-        if time.monotonic() > deadline:
-            raise StartRefused(
-                problem=f"the stack (pid {stack.pid}) has not ended within {_STOP_WITHIN_S:.0f} s",
-                kept="its data is safe, whichever way it ends",
-                remedy=f"see {stack.home.logs / 'supervisor.log'}; kill -9 {stack.pid} is safe",
-            )
-        time.sleep(0.05)
+    try:
+        supervisor = psutil.Process(stack.pid)
+        supervisor.terminate()
+        supervisor.wait(_STOP_WITHIN_S)
+    except psutil.TimeoutExpired as error:
+        raise StartRefused(
+            problem=f"the stack (pid {stack.pid}) has not ended within {_STOP_WITHIN_S:.0f} s",
+            kept="its data is safe, whichever way it ends",
+            remedy=f"see {stack.home.logs / 'supervisor.log'}; kill -9 {stack.pid} is safe",
+        ) from error
+    except psutil.AccessDenied as error:
+        raise StartRefused(
+            problem=f"the stack (pid {stack.pid}) belongs to another user",
+            kept="it goes on undisturbed",
+            remedy="stop it as that user",
+        ) from error
+    except psutil.NoSuchProcess:
+        pass  # it ended by itself between the look and the signal
     out.print("Stopped.")
 
 

@@ -14,11 +14,12 @@ from deploy.local.child import kill_group
 
 
 def identity(pid: int) -> float | None:
-    """When the process was born: with the pid, a name for it that is never given twice."""
+    """When the live process was born: with the pid, a name for it that is never given twice."""
     import psutil
 
     try:
-        return psutil.Process(pid).create_time()
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
     except psutil.Error:
         return None
 

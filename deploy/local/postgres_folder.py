@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -139,13 +140,20 @@ async def build_cluster(
             code = await process.wait()
         finally:
             kill_group(process.pid)
-    except OSError as error:
-        raise _no_cluster(f"{binaries.initdb} cannot be run: {error}", log) from error
+    except (OSError, subprocess.SubprocessError) as error:
+        raise _no_cluster(f"{binaries.initdb} cannot be run{_as_whom(account)}", log) from error
     finally:
         password_file.unlink(missing_ok=True)
     if code != 0:
         raise _no_cluster(f"initdb ended with code {code}\n{last_lines(log)}", log)
     building.rename(data)
+
+
+def _as_whom(account: Account | None) -> str:
+    if account is None:
+        return ""
+    reach = " (which may not enter all folders above it)" if account.bridge else ""
+    return f" by the account with uid {account.uid}{reach}"
 
 
 def _no_cluster(problem: str, log: Path) -> StartRefused:

@@ -21,10 +21,11 @@ LINUX = sys.platform == "linux"
 
 # <linux/prctl.h> and <linux/capability.h>
 _PR_SET_PDEATHSIG = 1
-_PR_SET_KEEPCAPS = 8
+_PR_SET_SECUREBITS = 28
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _CAP_DAC_OVERRIDE = 1
+_SECBIT_NO_SETUID_FIXUP = 1 << 2
 _CAPABILITY_VERSION_3 = 0x20080522
 
 # Loaded once here: between fork and exec a child must not start importing or allocating more than
@@ -145,7 +146,10 @@ def _become(account: Account) -> None:
     os.setgid(account.gid)
     if account.bridge:
         assert _libc is not None
-        _check(_libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0), "prctl(KEEPCAPS)")
+        # Otherwise setuid takes all capabilities away, and access(2), with which initdb looks for
+        # the server beside it, would not count the one that is kept.
+        bits = _SECBIT_NO_SETUID_FIXUP
+        _check(_libc.prctl(_PR_SET_SECUREBITS, bits, 0, 0, 0), "prctl(SECUREBITS)")
     os.setuid(account.uid)
     if account.bridge:
         assert _libc is not None
