@@ -28,7 +28,10 @@ def create(title: str, lifespan: Lifespan, health: HealthOf) -> FastAPI:
 
     `health` is asked on each call, since the probes exist only while the app runs.
     """
-    app = FastAPI(title=title, version=own_version(), lifespan=lifespan, redoc_url=None)
+    # the interactive pages would load their scripts from the internet; /openapi.json stays
+    app = FastAPI(
+        title=title, version=own_version(), lifespan=lifespan, docs_url=None, redoc_url=None
+    )
     problems.install(app)
     app.add_middleware(edge.Edge)
 

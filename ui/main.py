@@ -25,8 +25,8 @@ _PAGE = """<!doctype html>
 <h1>Valerix</h1>
 <p>Orders are being taken. The shop window is not open yet; this is what there is:</p>
 <ul>
-  <li><a href="{orders}/docs">Order service</a>: place orders and follow them</li>
-  <li><a href="{inventory}/docs">Inventory service</a>: what is on the shelf</li>
+  <li><a href="{orders}/openapi.json">Order service</a>: place orders and follow them</li>
+  <li><a href="{inventory}/openapi.json">Inventory service</a>: what is on the shelf</li>
   <li><a href="{temporal}">Temporal Web UI</a>: the story of every order</li>
 </ul>
 </body></html>

@@ -1,0 +1,53 @@
+"""Bring both databases to this release's schema; run it before the release's services.
+
+    ORDERS_DATABASE_URL=… INVENTORY_DATABASE_URL=… python -m deploy.migrate [--seed]
+
+Safe to run twice and side by side. `--seed` also puts the demonstration shop in.
+"""
+
+import argparse
+import asyncio
+from pathlib import Path
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings
+
+import inventory_api
+import order_api
+from inventory_api import seed as inventory_seed
+from order_api import seed as order_seed
+from service_kit.migrations import migrate
+from service_kit.settings import load
+
+
+class MigrateSettings(BaseSettings):
+    """Addresses of the two databases, with the roles that own them."""
+
+    orders_database_url: SecretStr
+    inventory_database_url: SecretStr
+
+
+async def bring_up_to_date(settings: MigrateSettings, *, seed: bool) -> None:
+    """Migrate, and seed if asked to."""
+    for package, dsn, shop in (
+        (order_api, settings.orders_database_url, order_seed),
+        (inventory_api, settings.inventory_database_url, inventory_seed),
+    ):
+        folder = Path(package.__path__[0]) / "migrations"
+        version = await migrate(dsn.get_secret_value(), folder)
+        print(f"{package.__name__}: schema at version {version}")
+        if seed:
+            await shop.seed(dsn.get_secret_value())
+            print(f"{package.__name__}: demonstration data is in")
+
+
+def main() -> None:
+    """Read the command line and do it."""
+    parser = argparse.ArgumentParser(description="Bring both databases up to date.")
+    parser.add_argument("--seed", action="store_true", help="put the demonstration shop in, too")
+    arguments = parser.parse_args()
+    asyncio.run(bring_up_to_date(load(MigrateSettings), seed=arguments.seed))
+
+
+if __name__ == "__main__":
+    main()
