@@ -19,10 +19,11 @@ from order_api.contracts import PlaceOrder, order_id_for
 from order_api.engine import AWAY, Engine
 from order_api.relay import Relay
 from order_api.settings import OrderSettings
-from order_api.store import Accepted, NewOrder, Store, StoredOrder
+from order_api.store import Store
+from order_api.stored_order import Accepted, NewOrder, StoredOrder
 from service_kit.fault_points import Call, FaultPoints
 from service_kit.pool import TROUBLE
-from service_kit.problems import Problem, unavailable, unprocessable
+from service_kit.problems import Problem, unprocessable
 
 ACCEPTED = Counter("orders_accepted", "Orders made durable, and repeats of known ones.", ["known"])
 
@@ -148,8 +149,16 @@ def digest(lines: Sequence[Line]) -> bytes:
 
 
 def not_durable() -> Problem:
-    """Return the 503 for an order of which nobody can say that it was stored."""
-    return unavailable(
+    """Return the 503 for an order that we cannot vouch for.
+
+    Nothing is stored, unless the database was cut off in the very moment of its commit; in both
+    cases the same key brings the client to the one order that there can be.
+    """
+    return Problem(
+        503,
         "not-stored",
-        "We could not store your order.",
+        "We could not store your order",
+        "Our database did not confirm your order in time.",
+        advice="Send it again with the same Idempotency-Key: it can only become one order.",
+        headers={"Retry-After": "1"},
     )

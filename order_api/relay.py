@@ -9,7 +9,8 @@ import asyncio
 
 from activities.contracts import Happening, Progress
 from order_api.engine import AWAY, Engine
-from order_api.store import Laggard, Store
+from order_api.store import Store
+from order_api.stored_order import Laggard
 from service_kit import logs
 from service_kit.pool import TROUBLE
 

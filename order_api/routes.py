@@ -20,7 +20,7 @@ from order_api.contracts import (
     message_for,
 )
 from order_api.state import State, state_of
-from order_api.store import StoredOrder
+from order_api.stored_order import StoredOrder
 from service_kit.idempotency_key import read as read_idempotency_key
 from service_kit.openapi import body_of, problems
 from service_kit.pool import UNAVAILABLE

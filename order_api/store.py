@@ -2,103 +2,28 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 from activities.contracts import Progress
-from order_api.contracts import Order, OrderLine, Product, TimelineEvent, message_for
+from order_api.contracts import Product, TimelineEvent
+from order_api.stored_order import (
+    Accepted,
+    Laggard,
+    NewOrder,
+    StoredOrder,
+    fresh,
+    lines_of,
+    stored,
+)
 from order_api.wakeups import Wakeups
 from service_kit.fault_points import Call, FaultPoints
 from service_kit.group_commit import GroupCommit
 from service_kit.pool import Connection, Pool, within
-from workflows.contracts import OrderOutcome, workflow_id
 
 DEADLINE_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class NewOrder:
-    """A valid, priced order that is about to be accepted.
-
-    `relay_in_s`: how soon the relay should look after it if nobody else has.
-    """
-
-    order_id: UUID
-    customer: str
-    key: str
-    digest: bytes
-    lines: tuple[OrderLine, ...]
-    total_minor: int
-    currency: str
-    relay_in_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class StoredOrder:
-    """An order's row with its lines."""
-
-    order_id: UUID
-    customer: str
-    digest: bytes
-    status: str
-    reason: str | None
-    waiting_for: str | None
-    lines: tuple[OrderLine, ...]
-    total_minor: int
-    currency: str
-    created_at: datetime
-    updated_at: datetime
-    cancelling: bool = False
-
-    def seen(self) -> Order:
-        """Return the order as its customer sees it."""
-        return Order.model_validate(
-            {
-                "order_id": self.order_id,
-                "status": self.status,
-                "reason": self.reason,
-                "lines": list(self.lines),
-                "total_minor": self.total_minor,
-                "currency": self.currency,
-                "created_at": self.created_at,
-                "updated_at": self.updated_at,
-                "message": message_for(
-                    self.status, self.reason, self.waiting_for, cancelling=self.cancelling
-                ),
-                "workflow_id": workflow_id(self.order_id),
-            }
-        )
-
-    def after(self, outcome: OrderOutcome) -> "StoredOrder":
-        """Return the order as it is after what the saga has reported."""
-        return replace(
-            self,
-            status=outcome.status,
-            reason=outcome.reason,
-            waiting_for=outcome.waiting_for,
-            updated_at=outcome.at,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The order under a key, and whether this very request made it."""
-
-    order: StoredOrder
-    created: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Laggard:
-    """An unsettled order that nobody has looked after for a while."""
-
-    order_id: UUID
-    lines: tuple[OrderLine, ...]
-    cancelling: bool
 
 
 class Store:
@@ -156,9 +81,9 @@ class Store:
         created_at = {row["order_id"]: row["created_at"] for row in rows}
         known = [new.order_id for new in batch if new.order_id not in created_at]
         # a statement of its own: its snapshot sees what the insert has just run into
-        earlier = {row["order_id"]: _stored(row) for row in await self._known(connection, known)}
+        earlier = {row["order_id"]: stored(row) for row in await self._known(connection, known)}
         return [
-            Accepted(_fresh(new, created_at[new.order_id]), created=True)
+            Accepted(fresh(new, created_at[new.order_id]), created=True)
             if new.order_id in created_at
             else Accepted(earlier[new.order_id], created=False)
             for new in batch
@@ -180,7 +105,7 @@ class Store:
         """Return an order, or None."""
         async with within(self._pool, DEADLINE_S) as connection:
             row = await connection.fetchrow(BY_IDS, [order_id])
-        return None if row is None else _stored(row)
+        return None if row is None else stored(row)
 
     async def page(
         self,
@@ -194,7 +119,7 @@ class Store:
         sql = PAGE_OF_ALL if customer is None else PAGE_OF_CUSTOMER
         async with within(self._pool, DEADLINE_S) as connection:
             rows = await connection.fetch(sql, customer or "", status, created_at, order_id, limit)
-        return [_stored(row) for row in rows]
+        return [stored(row) for row in rows]
 
     async def events(self, order_id: UUID, after: int = 0) -> list[TimelineEvent]:
         """Return what has happened to the order since event number `after`."""
@@ -239,7 +164,7 @@ class Store:
             if row is None:
                 return None
             [found] = await connection.fetch(BY_IDS, [order_id])
-        return _stored(found)
+        return stored(found)
 
     # --- for the relay -------------------------------------------------------------------
 
@@ -247,7 +172,7 @@ class Store:
         """Take up to `limit` unsettled orders that are due, for `lease_s` seconds."""
         async with within(self._pool, DEADLINE_S) as connection:
             rows = await connection.fetch(CLAIM, limit, lease_s)
-        return [Laggard(row["order_id"], _lines(row["lines"]), row["cancelling"]) for row in rows]
+        return [Laggard(row["order_id"], lines_of(row["lines"]), row["cancelling"]) for row in rows]
 
     async def relay_later(self, orders: Sequence[UUID], seconds: float) -> None:
         """Have these orders looked after again in `seconds`, if they are unsettled then."""
@@ -364,33 +289,3 @@ SELECT count(*) AS due,
        coalesce(extract(epoch FROM now() - min(relay_at)), 0)::float8 AS oldest_s
 FROM orders WHERE status IN ('received', 'reserved') AND relay_at <= now()
 """
-
-
-def _lines(column: str) -> tuple[OrderLine, ...]:
-    return tuple(
-        OrderLine(sku=sku, quantity=quantity, unit_price_minor=price)
-        for sku, quantity, price in json.loads(column)
-    )
-
-
-def _stored(row: asyncpg.Record) -> StoredOrder:
-    columns: dict[str, Any] = dict(row)
-    columns["digest"] = columns.pop("request_digest")
-    columns["lines"] = _lines(columns["lines"])
-    return StoredOrder(**columns)
-
-
-def _fresh(new: NewOrder, created_at: datetime) -> StoredOrder:
-    return StoredOrder(
-        order_id=new.order_id,
-        customer=new.customer,
-        digest=new.digest,
-        status="received",
-        reason=None,
-        waiting_for=None,
-        lines=new.lines,
-        total_minor=new.total_minor,
-        currency=new.currency,
-        created_at=created_at,
-        updated_at=created_at,
-    )
