@@ -1,0 +1,126 @@
+"""An order on its way into the database and out of it."""
+
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from order_api.contracts import Order, OrderLine, message_for
+from workflows.contracts import OrderOutcome, workflow_id
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrder:
+    """A valid, priced order that is about to be accepted.
+
+    `relay_in_s`: how soon the relay should look after it if nobody else has.
+    """
+
+    order_id: UUID
+    customer: str
+    key: str
+    digest: bytes
+    lines: tuple[OrderLine, ...]
+    total_minor: int
+    currency: str
+    relay_in_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOrder:
+    """An order's row with its lines."""
+
+    order_id: UUID
+    customer: str
+    digest: bytes
+    status: str
+    reason: str | None
+    waiting_for: str | None
+    lines: tuple[OrderLine, ...]
+    total_minor: int
+    currency: str
+    created_at: datetime
+    updated_at: datetime
+    cancelling: bool = False
+
+    def seen(self) -> Order:
+        """Return the order as its customer sees it."""
+        return Order.model_validate(
+            {
+                "order_id": self.order_id,
+                "status": self.status,
+                "reason": self.reason,
+                "lines": list(self.lines),
+                "total_minor": self.total_minor,
+                "currency": self.currency,
+                "created_at": self.created_at,
+                "updated_at": self.updated_at,
+                "message": message_for(
+                    self.status, self.reason, self.waiting_for, cancelling=self.cancelling
+                ),
+                "workflow_id": workflow_id(self.order_id),
+            }
+        )
+
+    def after(self, outcome: OrderOutcome) -> "StoredOrder":
+        """Return the order as it is after what the saga has reported."""
+        return replace(
+            self,
+            status=outcome.status,
+            reason=outcome.reason,
+            waiting_for=outcome.waiting_for,
+            updated_at=outcome.at,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The order under a key, and whether this very request made it."""
+
+    order: StoredOrder
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Laggard:
+    """An unsettled order that nobody has looked after for a while."""
+
+    order_id: UUID
+    lines: tuple[OrderLine, ...]
+    cancelling: bool
+
+
+def lines_of(column: str) -> tuple[OrderLine, ...]:
+    """Return the lines in a JSON column of `[sku, quantity, unit price]`."""
+    return tuple(
+        OrderLine(sku=sku, quantity=quantity, unit_price_minor=price)
+        for sku, quantity, price in json.loads(column)
+    )
+
+
+def stored(row: asyncpg.Record) -> StoredOrder:
+    """Return the order in a row of the store's queries."""
+    columns: dict[str, Any] = dict(row)
+    columns["digest"] = columns.pop("request_digest")
+    columns["lines"] = lines_of(columns["lines"])
+    return StoredOrder(**columns)
+
+
+def fresh(new: NewOrder, created_at: datetime) -> StoredOrder:
+    """Return `new` as it stands right after it was made durable at `created_at`."""
+    return StoredOrder(
+        order_id=new.order_id,
+        customer=new.customer,
+        digest=new.digest,
+        status="received",
+        reason=None,
+        waiting_for=None,
+        lines=new.lines,
+        total_minor=new.total_minor,
+        currency=new.currency,
+        created_at=created_at,
+        updated_at=created_at,
+    )
