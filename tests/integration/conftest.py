@@ -1,0 +1,88 @@
+"""Real parts for tests: one Postgres for the session, fresh databases, served applications.
+
+The function-scoped fixtures are for convenience. A module that shares one application among its
+tests builds a module-scoped fixture from `databases` and the functions in `serving`.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+import inventory_api.seed
+from deploy.local.postgres import EmbeddedPostgres
+from deploy.local.temporal import EmbeddedTemporal
+from tests.integration.backstage import Backstage
+from tests.integration.databases import Databases
+from tests.integration.serving import Served, serve_inventory, serve_orders, serve_worker
+
+
+@pytest.fixture(scope="session")
+def backstage() -> Iterator[Backstage]:
+    with Backstage() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def databases(
+    backstage: Backstage, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Databases]:
+    folder = tmp_path_factory.mktemp("postgres")
+    with backstage.entered(EmbeddedPostgres(folder, fsync=False)) as postgres:
+        found = Databases(backstage, postgres)
+        found.prepare()
+        yield found
+
+
+@pytest.fixture
+def inventory_database(databases: Databases) -> Iterator[str]:
+    """The address of a migrated database with empty shelves."""
+    with databases.fresh("inventory") as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def orders_database(databases: Databases) -> Iterator[str]:
+    """The address of a migrated database with the demonstration catalogue."""
+    with databases.fresh("orders") as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def inventory_app(backstage: Backstage, inventory_database: str) -> Iterator[Served]:
+    """inventory_api with the demonstration stock."""
+    backstage.run(inventory_api.seed.seed(inventory_database))
+    with serve_inventory(inventory_database) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def temporal(
+    backstage: Backstage, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[EmbeddedTemporal]:
+    """An empty Temporal server, in the environment for every client of this module.
+
+    One for each module: workflow ids follow from customer and key, and modules reuse those.
+    """
+    folder = tmp_path_factory.mktemp("temporal")
+    engine = EmbeddedTemporal(folder, synchronous="NORMAL")
+    with backstage.entered(engine) as running, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TEMPORAL_ADDRESS", running.address)
+        yield running
+
+
+@pytest.fixture
+def order_app(
+    temporal: EmbeddedTemporal, orders_database: str, inventory_app: Served
+) -> Iterator[Served]:
+    """order_api on a real engine that nobody works for; add `worker` to have orders settled."""
+    with serve_orders(orders_database, inventory_app.url) as served:
+        yield served
+
+
+@pytest.fixture
+def worker(
+    temporal: EmbeddedTemporal, orders_database: str, inventory_app: Served
+) -> Iterator[Served]:
+    """The real worker, between `order_app` and `inventory_app`."""
+    with serve_worker(orders_database, inventory_app.url) as served:
+        yield served

@@ -1,0 +1,158 @@
+"""Serve a real application through real uvicorn, with the services' own protocol settings."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+import inventory_api.main
+import order_api.main
+from inventory_api.settings import InventorySettings
+from order_api.schema import MIGRATIONS, TABLES
+from order_api.settings import OrderSettings
+from order_api.store import Store
+from order_api.wakeups import Wakeups
+from service_kit import database_health, pool, server, tokens
+from service_kit.fault_points import NoFaults
+from service_kit.migrations import latest
+from workflows.process import create_app as create_worker_app
+from workflows.settings import WorkerSettings
+
+TOKEN_KEY = "a key for tests that is long enough to sign with"
+
+
+def token(role: str = "shopper", subject: str = "alice") -> str:
+    """Return a good token, valid for an hour."""
+    return tokens.issue(TOKEN_KEY, subject, role, 3600)
+
+
+def bearer(role: str = "shopper", subject: str = "alice") -> dict[str, str]:
+    """Return the header that says who is calling."""
+    return {"Authorization": f"Bearer {token(role, subject)}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A running application: `url` without a slash at the end."""
+
+    app: FastAPI
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+class _Announced(uvicorn.Server):
+    """A server that says when it has started."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.over = threading.Event()  # the start, well or not
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.over.set()
+
+
+@contextmanager
+def serve(app: FastAPI) -> Iterator[Served]:
+    """Serve `app` on a free loopback port, in a thread of its own, until the block ends."""
+    config = server.config(app, "127.0.0.1", 0)
+    running = _Announced(config)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=config.backlog)
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            with asyncio.Runner(loop_factory=server.event_loop()) as runner:
+                runner.run(running.serve([listener]))
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            running.over.set()
+
+    thread = threading.Thread(target=run, name="served app")
+    thread.start()
+    running.over.wait()
+    try:
+        if running.should_exit or failures:
+            raise RuntimeError(f"the application did not start: {failures}")
+        yield Served(app, listener.getsockname()[1])
+    finally:
+        running.should_exit = True
+        thread.join()
+        listener.close()
+    if failures:
+        raise failures[0]
+
+
+def inventory_settings(dsn: str, **changes: Any) -> InventorySettings:
+    """Return the settings of an inventory_api on the database at `dsn`."""
+    return InventorySettings(database_url=dsn, token_key=TOKEN_KEY, **changes)
+
+
+def order_settings(dsn: str, inventory_url: str, **changes: Any) -> OrderSettings:
+    """Return the settings of an order_api on the database at `dsn`."""
+    return OrderSettings(
+        database_url=dsn, token_key=TOKEN_KEY, inventory_url=inventory_url, **changes
+    )
+
+
+@contextmanager
+def serve_inventory(dsn: str, **changes: Any) -> Iterator[Served]:
+    """Serve inventory_api."""
+    with serve(inventory_api.main.create_app(inventory_settings(dsn, **changes))) as served:
+        yield served
+
+
+@contextmanager
+def serve_orders(dsn: str, inventory_url: str, **changes: Any) -> Iterator[Served]:
+    """Serve order_api; TEMPORAL_ADDRESS in the environment says where its engine is."""
+    app = order_api.main.create_app(order_settings(dsn, inventory_url, **changes))
+    with serve(app) as served:
+        yield served
+
+
+@contextmanager
+def serve_worker(dsn: str, inventory_url: str, **changes: Any) -> Iterator[Served]:
+    """Run the real worker, with its health page; TEMPORAL_ADDRESS says where its engine is."""
+    settings = WorkerSettings(
+        orders_database_url=dsn,
+        token_key=TOKEN_KEY,
+        inventory_url=inventory_url,
+        inventory_token=token("service", "worker"),
+        **changes,
+    )
+    app = FastAPI(lifespan=_worker_lifespan(settings))
+    with serve(app) as served:
+        yield served
+
+
+def _worker_lifespan(settings: WorkerSettings) -> Any:
+    @asynccontextmanager
+    async def lifespan(outer: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            connections = await pool.create(
+                settings.orders_database_url.get_secret_value(),
+                name="worker",
+                size=settings.pool_size,
+                lock_timeout_s=0.3,
+                statement_timeout_s=0.5,
+            )
+            stack.callback(connections.terminate)
+            wakeups = await stack.enter_async_context(Wakeups(connections))
+            store = Store(connections, wakeups, NoFaults())
+            probes = database_health.probes(connections, TABLES, latest(MIGRATIONS))
+            inner = create_worker_app(settings, store, NoFaults(), probes)
+            await stack.enter_async_context(inner.router.lifespan_context(inner))
+            outer.mount("/", inner)
+            yield
+
+    return lifespan
