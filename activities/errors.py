@@ -10,6 +10,9 @@ ALREADY_COMMITTED = "AlreadyCommitted"
 UNWORKABLE = "Unworkable"
 UNKNOWN_OUTCOME = "UnknownOutcome"
 
+# Asking again would bring the same answer.
+FINAL: frozenset[str] = frozenset({OUT_OF_STOCK, ALREADY_RELEASED, ALREADY_COMMITTED, UNWORKABLE})
+
 # The longest pause that another service may impose on an order by way of Retry-After.
 MAX_IMPOSED_DELAY_S = 30.0
 

@@ -6,7 +6,12 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
-from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    FailureError,
+    is_cancelled_exception,
+)
 
 with workflow.unsafe.imports_passed_through():
     from activities import errors
@@ -24,6 +29,9 @@ with workflow.unsafe.imports_passed_through():
 
 STATUS = SearchAttributeKey.for_keyword("OrderStatus")
 STEP = SearchAttributeKey.for_keyword("OrderStep")
+
+# A local activity hands its own error on; only a normal one, or a timeout, comes wrapped.
+STEP_FAILED = (ActivityError, ApplicationError)
 
 
 class Refused(Exception):
@@ -158,7 +166,7 @@ class OrderWorkflow:
                 )
             )
             return fast
-        except ActivityError as failure:
+        except STEP_FAILED as failure:
             _raise_if_final(failure)
         return await self._durably(name, call, within, interruptible=interruptible)
 
@@ -178,7 +186,7 @@ class OrderWorkflow:
         await self._write_down()
         try:
             done: StepDone = await self._outlast(step, interruptible=interruptible)
-        except ActivityError as failure:
+        except STEP_FAILED as failure:
             _raise_if_final(failure)
             raise ApplicationError(f"{name} took too long", type="TooLong") from failure
         finally:
@@ -290,7 +298,7 @@ class OrderWorkflow:
                     retry_policy=policies.ONCE,
                 )
             )
-        except ActivityError:
+        except STEP_FAILED:
             await self._shielded(
                 lambda: workflow.start_activity(
                     "record",
@@ -303,8 +311,11 @@ class OrderWorkflow:
         self._written = progress.status
 
 
-def _raise_if_final(failure: ActivityError) -> None:
-    """Raise the warehouse's definite no, if that is what made the activity fail."""
-    cause = failure.cause
-    if isinstance(cause, ApplicationError) and cause.non_retryable:
+def _raise_if_final(failure: FailureError) -> None:
+    """Raise the warehouse's definite no, if that is what made the activity fail.
+
+    A normal activity's failure comes wrapped in an ActivityError, a local one's does not.
+    """
+    cause = failure.cause if isinstance(failure, ActivityError) else failure
+    if isinstance(cause, ApplicationError) and cause.type in errors.FINAL:
         raise cause
