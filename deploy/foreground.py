@@ -1,15 +1,21 @@
 """``valerix up``: the stack in the foreground, and what a person needs to begin."""
 
 import asyncio
+import contextlib
 import json
 import logging
+import os
+import select
 import signal
+import sys
 import time
+from collections.abc import Callable
 
 from rich.table import Table
 from rich.text import Text
 
 from deploy.local.ports import LOOPBACK
+from deploy.local.privileges import LINUX, end_with_parent
 from deploy.local.probes import http_get
 from deploy.local.services import ORDER, UI
 from deploy.local.settings import StackSettings
@@ -30,6 +36,9 @@ _WHAT = {
 
 def run(*, quiet: bool) -> int:
     """Runs until Ctrl-C, SIGTERM or a closed terminal; returns the exit code."""
+    if "MAKELEVEL" in os.environ:
+        # Nobody expects a stack to go on when the `make up` that showed it was killed.
+        end_with_parent(signal.SIGTERM)
     return asyncio.run(_run(StackSettings.from_environment(), quiet=quiet))
 
 
@@ -45,17 +54,21 @@ async def _run(settings: StackSettings, *, quiet: bool) -> int:
     asked_to_end = asyncio.Event()
     starting = asyncio.create_task(stack.up())
 
-    def on_signal() -> None:
-        if asked_to_end.is_set():
-            err.print("Not waiting for a clean end any longer.", style="yellow")
-            stack.kill_everything()
-        else:
+    def end() -> None:
+        if not asked_to_end.is_set():
             asked_to_end.set()
             starting.cancel()
 
+    def on_interrupt() -> None:
+        if asked_to_end.is_set():
+            stack.kill_everything()  # Ctrl-C for the second time: no patience is left
+        end()
+
     loop = asyncio.get_running_loop()
-    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(name, on_signal)
+    loop.add_signal_handler(signal.SIGINT, on_interrupt)
+    loop.add_signal_handler(signal.SIGTERM, end)
+    loop.add_signal_handler(signal.SIGHUP, end)
+    _when_the_terminal_is_gone(loop, end)
 
     if not quiet:
         out.print("Starting Valerix", style="bold", end="")
@@ -72,12 +85,31 @@ async def _run(settings: StackSettings, *, quiet: bool) -> int:
             stack.log.addHandler(_Deaths())
         await asked_to_end.wait()
     finally:
-        if not quiet:
-            out.print("\nStopping …", style="dim")
+        with contextlib.suppress(OSError):  # the terminal may be what is gone
+            if not quiet:
+                out.print("\nStopping …", style="dim")
         await stack.down()
     if not quiet:
         out.print("Everything is stopped; the data stays for the next start.")
     return 0
+
+
+def _when_the_terminal_is_gone(loop: asyncio.AbstractEventLoop, tell: Callable[[], None]) -> None:
+    """Calls ``tell`` once when the terminal hangs up.
+
+    Its SIGHUP goes to the leader of the session only. Where that is `make`, it waits for us, and
+    nobody tells us. Asking for no event at all still gets hang-ups, and never reads a key press.
+    """
+    if not (LINUX and sys.stdin.isatty()):
+        return
+    watch = select.epoll()
+    watch.register(sys.stdin.fileno(), 0)
+
+    def gone() -> None:
+        loop.remove_reader(watch)
+        tell()
+
+    loop.add_reader(watch, gone)
 
 
 class _Deaths(logging.Handler):
@@ -85,7 +117,9 @@ class _Deaths(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno >= logging.WARNING:
-            err.print(Text(f"  {time.strftime('%H:%M:%S')}  {record.getMessage()}", style="yellow"))
+            line = f"  {time.strftime('%H:%M:%S')}  {record.getMessage()}"
+            with contextlib.suppress(OSError):
+                err.print(Text(line, style="yellow"))
 
 
 async def _show(stack: Stack, took_s: float) -> None:

@@ -141,6 +141,12 @@ def before_exec(account: Account | None, death_signal: signal.Signals) -> Callab
     return prepare
 
 
+def end_with_parent(sig: signal.Signals) -> None:
+    """Has the kernel send us ``sig`` when our parent ends. Nothing where there is no such thing."""
+    if _libc is not None:
+        _check(_libc.prctl(_PR_SET_PDEATHSIG, int(sig), 0, 0, 0), "prctl(PDEATHSIG)")
+
+
 def _become(account: Account) -> None:
     os.setgroups([])
     os.setgid(account.gid)
