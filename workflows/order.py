@@ -186,7 +186,7 @@ class OrderWorkflow:
         await self._write_down()
         try:
             done: StepDone = await self._outlast(step, interruptible=interruptible)
-        except STEP_FAILED as failure:
+        except ActivityError as failure:
             _raise_if_final(failure)
             raise ApplicationError(f"{name} took too long", type="TooLong") from failure
         finally:
@@ -234,7 +234,8 @@ class OrderWorkflow:
 
     def _worth_telling(self) -> bool:
         if self._status == "reserved":
-            return self._waiting_for is not None
+            # only what the row says too: what a client sees must not go back at the next look
+            return self._waiting_for is not None and self._written == "reserved"
         return self._written in TERMINAL
 
     def _outcome(self) -> OrderOutcome:
