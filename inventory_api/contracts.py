@@ -77,6 +77,21 @@ class Movement(Answer):
     at: datetime
 
 
+class LedgerEntry(Movement):
+    """A movement with its place in the ledger and its cause: an order, or a restock's key."""
+
+    movement_id: int
+    order_id: UUID | None
+    restock_key: str | None
+
+
+class Ledger(Answer):
+    """Some movements, newest first; `next_cursor` asks for the following ones, None at the end."""
+
+    items: list[LedgerEntry]
+    next_cursor: str | None = None
+
+
 class Reservation(Answer):
     """All that the warehouse knows of an order."""
 

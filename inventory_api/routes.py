@@ -6,13 +6,16 @@ from typing import Annotated
 from uuid import UUID
 
 import asyncpg
-from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from inventory_api.contracts import (
+    Ledger,
+    Operation,
     Reservation,
     ReservationAnswer,
     ReserveRequest,
     RestockRequest,
+    Sku,
     StockLevel,
     StockLevels,
 )
@@ -213,6 +216,23 @@ async def restock(
         raise unprocessable("This Idempotency-Key was used for another quantity.")
     EFFECTS.labels("restock", str(outcome == "restocked").lower()).inc()
     return level
+
+
+@router.get("/movements", response_model=Ledger, responses=problems(401, 403, 422, 503))
+async def movements(
+    request: Request,
+    caller: Annotated[Caller, Depends(member)],
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(pattern="^[0-9]{1,18}$")] = None,
+    sku: Annotated[Sku | None, Query(max_length=64)] = None,
+    operation: Operation | None = None,
+) -> Ledger:
+    """Return the ledger, newest first, page by page."""
+    before = int(cursor) if cursor is not None else None
+    with database_limits():
+        found = await state_of(request).stock.movements(limit + 1, before, sku, operation)
+    page, more = found[:limit], len(found) > limit
+    return Ledger(items=page, next_cursor=str(page[-1].movement_id) if more else None)
 
 
 async def _answer(

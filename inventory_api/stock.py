@@ -12,7 +12,14 @@ from uuid import UUID
 
 import asyncpg
 
-from inventory_api.contracts import Line, Movement, Reservation, Shortage, StockLevel
+from inventory_api.contracts import (
+    LedgerEntry,
+    Line,
+    Movement,
+    Reservation,
+    Shortage,
+    StockLevel,
+)
 from service_kit.fault_points import Call, FaultPoints
 from service_kit.group_commit import GroupCommit
 from service_kit.pool import Pool, within
@@ -139,6 +146,14 @@ class Stock:
             row = await connection.fetchrow(LEVEL, sku)
         return None if row is None else _level(sku, row["on_hand"], row["reserved"])
 
+    async def movements(
+        self, limit: int, before: int | None, sku: str | None, operation: str | None
+    ) -> list[LedgerEntry]:
+        """Return up to `limit` movements with a number below `before`, newest first."""
+        async with within(self._pool, self._deadline_s) as connection:
+            rows = await connection.fetch(MOVEMENTS, before, sku, operation, limit)
+        return [LedgerEntry.model_validate(dict(row)) for row in rows]
+
     async def reservation(self, order_id: UUID) -> Reservation | None:
         """Return an order's state and movements, or None if the order is not known here."""
         async with within(self._pool, self._deadline_s) as connection:
@@ -168,6 +183,12 @@ SETTLE = "SELECT outcome FROM settle_many($1, $2) ORDER BY place"
 RESTOCK = "SELECT outcome, on_hand, reserved FROM restock($1, $2, $3)"
 LEVELS = "SELECT sku, on_hand, reserved FROM stock ORDER BY sku"
 LEVEL = "SELECT on_hand, reserved FROM stock WHERE sku = $1"
+MOVEMENTS = """
+SELECT movement_id, order_id, sku, operation, quantity, restock_key, at FROM movements
+WHERE ($1::bigint IS NULL OR movement_id < $1)
+  AND ($2::text IS NULL OR sku = $2) AND ($3::text IS NULL OR operation = $3)
+ORDER BY movement_id DESC LIMIT $4
+"""
 RESERVATION = """
 SELECT state, created_at, updated_at, (
     SELECT coalesce(jsonb_agg(jsonb_build_object(

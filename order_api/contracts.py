@@ -118,6 +118,36 @@ class ResponseTime(Answer):
     threshold_s: float
 
 
+class Latency(Answer):
+    """Percentiles of the answer times of order requests in the window, in seconds."""
+
+    p50_s: float | None
+    p95_s: float | None
+    p99_s: float | None
+
+
+class OperationsSummary(Answer):
+    """How the order service is doing as a whole.
+
+    `by_status` counts the orders placed in the last `since_s` seconds; the two rates are orders a
+    second over the last `rate_s` seconds; all else is as of `at`.
+    """
+
+    at: Time
+    response_time: ResponseTime
+    latency: Latency
+    since_s: float
+    rate_s: float
+    by_status: dict[str, int]
+    accepted_per_s: float
+    settled_per_s: float
+    unfinished: int
+    waiting: int
+    oldest_unfinished_s: float
+    relay_backlog: int
+    relay_oldest_s: float
+
+
 _MESSAGES: dict[str, str] = {
     "received": "We have your order and are working on it.",
     "reserved": "Your goods are set aside for you and will ship shortly.",

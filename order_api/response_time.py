@@ -5,12 +5,13 @@ counts with its duration while it lies inside the window; one that hangs counts 
 that a service which answers nobody turns red instead of silent.
 """
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from order_api.contracts import ResponseTime
+from order_api.contracts import Latency, ResponseTime
 
 WINDOW_S = 30.0
 THRESHOLD_S = 1.0
@@ -47,8 +48,7 @@ class ResponseTimes:
     def read(self) -> ResponseTime:
         """Return the average over the window that ends now; red if and only if above threshold."""
         now = self._clock()
-        while self._finished and self._finished[0][0] <= now - self._window_s:
-            self._finished.popleft()
+        self._forget(now)
         ages = [now - began for began in self._under_way.values()]
         count = len(self._finished) + len(ages)
         # summed afresh: a running total would drift with every float taken out again
@@ -65,3 +65,21 @@ class ResponseTimes:
             state=state,
             threshold_s=self._threshold_s,
         )
+
+    def percentiles(self) -> Latency:
+        """Return percentiles (nearest rank) over the same requests as the average."""
+        now = self._clock()
+        self._forget(now)
+        times = sorted(
+            [took for _, took in self._finished]
+            + [now - began for began in self._under_way.values()]
+        )
+
+        def rank(share: float) -> float | None:
+            return times[max(math.ceil(share * len(times)) - 1, 0)] if times else None
+
+        return Latency(p50_s=rank(0.50), p95_s=rank(0.95), p99_s=rank(0.99))
+
+    def _forget(self, now: float) -> None:
+        while self._finished and self._finished[0][0] <= now - self._window_s:
+            self._finished.popleft()

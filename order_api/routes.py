@@ -11,6 +11,7 @@ from fastapi.responses import StreamingResponse
 from activities.contracts import TERMINAL, OrderStatus
 from order_api import cursors
 from order_api.contracts import (
+    OperationsSummary,
     Order,
     OrderPage,
     PlaceOrder,
@@ -19,6 +20,7 @@ from order_api.contracts import (
     Timeline,
     message_for,
 )
+from order_api.search import search_for
 from order_api.state import State, state_of
 from order_api.stored_order import StoredOrder
 from service_kit.idempotency_key import read as read_idempotency_key
@@ -88,8 +90,12 @@ async def list_orders(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     scope: Annotated[str, Query(pattern="^(own|all)$")] = "own",
+    search: Annotated[str | None, Query(min_length=1, max_length=64)] = None,
 ) -> OrderPage:
-    """Return orders, newest first: the caller's own, or with `scope=all`, for staff, everyone's."""
+    """Return orders, newest first: the caller's own, or with `scope=all`, for staff, everyone's.
+
+    `search` is the beginning of an order's number or a part of a SKU.
+    """
     state = state_of(request)
     customer: str | None = caller.subject
     if scope == "all":
@@ -97,7 +103,9 @@ async def list_orders(
         customer = None
     before = cursors.decode(cursor) if cursor is not None else None
     with database_limits():
-        found = await state.store.page(customer, status, limit + 1, before)
+        found = await state.store.page(
+            customer, status, limit + 1, before, search_for(search) if search else None
+        )
     page, more = found[:limit], len(found) > limit
     return OrderPage(
         items=[order.seen() for order in page],
@@ -174,6 +182,15 @@ async def cancel_order(request: Request, order_id: str, caller: Who) -> Response
 async def response_time(request: Request, caller: Who) -> ResponseTime:
     """Return the average answer time of order requests over the last 30 seconds."""
     return state_of(request).response_times.read()
+
+
+@router.get("/ops/summary", response_model=OperationsSummary, responses=problems(401, 403, 503))
+async def operations_summary(request: Request) -> OperationsSummary:
+    """Return how the order service as a whole is doing, for staff and the UI."""
+    state = state_of(request)
+    state.gate.caller(request, "staff", "service")
+    with database_limits():
+        return await state.operations.summary()
 
 
 async def _own(state: State, text: str, caller: Caller) -> StoredOrder:

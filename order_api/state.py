@@ -7,6 +7,7 @@ from starlette.requests import Request
 
 from order_api.catalogue import Catalogue
 from order_api.live import LiveFeed
+from order_api.operations import Operations
 from order_api.placing import Placing
 from order_api.rate_limit import RateLimit
 from order_api.response_time import ResponseTimes
@@ -27,6 +28,7 @@ class State:
     gate: Gate
     rate_limit: RateLimit
     response_times: ResponseTimes
+    operations: Operations
     faults: FaultPoints
     health: Health
 

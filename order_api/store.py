@@ -9,6 +9,7 @@ import asyncpg
 
 from activities.contracts import Progress
 from order_api.contracts import Product, TimelineEvent
+from order_api.search import Search
 from order_api.stored_order import (
     Accepted,
     Laggard,
@@ -113,12 +114,17 @@ class Store:
         status: str | None,
         limit: int,
         before: tuple[datetime, UUID] | None,
+        search: Search | None = None,
     ) -> list[StoredOrder]:
         """Return up to `limit` orders, newest first, of `customer` or of all (None)."""
         created_at, order_id = before or (None, None)
         sql = PAGE_OF_ALL if customer is None else PAGE_OF_CUSTOMER
+        arguments = [customer or "", status, created_at, order_id, limit]
+        if search is not None:
+            sql = sql.replace(NEWEST_FIRST, f"{search.condition} {NEWEST_FIRST}")
+            arguments += search.arguments
         async with within(self._pool, DEADLINE_S) as connection:
-            rows = await connection.fetch(sql, customer or "", status, created_at, order_id, limit)
+            rows = await connection.fetch(sql, *arguments)
         return [stored(row) for row in rows]
 
     async def events(self, order_id: UUID, after: int = 0) -> list[TimelineEvent]:
@@ -223,10 +229,11 @@ FROM orders o
 """
 BY_IDS = f"{_ORDER} WHERE o.order_id = ANY ($1::uuid[])"
 
-_PAGE = """
+NEWEST_FIRST = "ORDER BY o.created_at DESC, o.order_id DESC"
+_PAGE = f"""
 AND ($2::text IS NULL OR o.status = $2)
 AND ($3::timestamptz IS NULL OR (o.created_at, o.order_id) < ($3, $4::uuid))
-ORDER BY o.created_at DESC, o.order_id DESC LIMIT $5
+{NEWEST_FIRST} LIMIT $5
 """
 PAGE_OF_CUSTOMER = f"{_ORDER} WHERE o.customer = $1 {_PAGE}"
 PAGE_OF_ALL = f"{_ORDER} WHERE $1 = '' {_PAGE}"

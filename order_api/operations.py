@@ -1,0 +1,73 @@
+"""What operations wants to know of all orders: read from the database, shared for a second."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+
+from order_api.contracts import OperationsSummary
+from order_api.response_time import ResponseTimes
+from service_kit.pool import Pool, within
+
+SINCE_S = 300.0
+RATE_S = 10.0
+SHARED_FOR_S = 0.9
+DEADLINE_S = 0.8
+
+
+class Operations:
+    """Reads the figures at most once a second, however many ask."""
+
+    def __init__(self, pool: Pool, response_times: ResponseTimes) -> None:
+        self._pool = pool
+        self._response_times = response_times
+        self._reading = asyncio.Lock()
+        self._read_at = -SHARED_FOR_S
+        self._last: OperationsSummary | None = None
+
+    async def summary(self) -> OperationsSummary:
+        """Return the figures, at most a second old; the response time is always of this moment."""
+        async with self._reading:
+            if self._last is None or time.monotonic() - self._read_at >= SHARED_FOR_S:
+                self._last = await self._read()
+                self._read_at = time.monotonic()
+            return self._last.model_copy(update={"response_time": self._response_times.read()})
+
+    async def _read(self) -> OperationsSummary:
+        async with within(self._pool, DEADLINE_S) as connection:
+            recent = await connection.fetch(RECENT, SINCE_S, RATE_S)
+            unsettled = await connection.fetchrow(UNSETTLED)
+        assert unsettled is not None  # an aggregate without GROUP BY always has one row
+        return OperationsSummary(
+            at=datetime.now(UTC),
+            response_time=self._response_times.read(),
+            latency=self._response_times.percentiles(),
+            since_s=SINCE_S,
+            rate_s=RATE_S,
+            by_status={row["status"]: row["orders"] for row in recent},
+            accepted_per_s=sum(row["accepted"] for row in recent) / RATE_S,
+            settled_per_s=sum(row["settled"] for row in recent) / RATE_S,
+            unfinished=unsettled["unfinished"],
+            waiting=unsettled["waiting"],
+            oldest_unfinished_s=unsettled["oldest_s"],
+            relay_backlog=unsettled["due"],
+            relay_oldest_s=unsettled["due_s"],
+        )
+
+
+# Both read only the newest or the open orders by index: the cost does not grow with the table.
+RECENT = """
+SELECT status, count(*) AS orders,
+       count(*) FILTER (WHERE created_at > now() - make_interval(secs => $2)) AS accepted,
+       count(*) FILTER (WHERE updated_at > now() - make_interval(secs => $2)
+                        AND status NOT IN ('received', 'reserved')) AS settled
+FROM orders WHERE created_at > now() - make_interval(secs => $1) GROUP BY status
+"""
+UNSETTLED = """
+SELECT count(*) AS unfinished,
+       count(*) FILTER (WHERE waiting_for IS NOT NULL) AS waiting,
+       coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS oldest_s,
+       count(*) FILTER (WHERE relay_at <= now()) AS due,
+       coalesce(extract(epoch FROM now() - min(relay_at) FILTER (WHERE relay_at <= now())), 0)
+           ::float8 AS due_s
+FROM orders WHERE status IN ('received', 'reserved')
+"""
