@@ -1,11 +1,14 @@
 """Switch fault rules on and off over HTTP; present only in processes with fault injection on."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
 
-from chaos.faults import FaultRule
+from chaos.faults import FaultRule, Operation, predict
 from chaos.injector import Injector
+from chaos.presets import presets_of
 from service_kit.openapi import body_of, problems
 from service_kit.problems import Problem, unprocessable
 from service_kit.strict_json import read
@@ -36,6 +39,44 @@ async def rules(caller: Staff, injector: FromApp) -> dict[str, Any]:
     """Return the rules in force."""
     await injector.reload()
     return {"items": [rule.model_dump(mode="json") for rule in injector.rules]}
+
+
+@router.get("/presets", responses=problems(401, 403))
+async def presets(caller: Staff, injector: FromApp) -> dict[str, Any]:
+    """Return the rules that are worth trying, each with a title and what it does."""
+    return {"items": [preset.model_dump(mode="json") for preset in presets_of(injector.owner)]}
+
+
+class WhichOrders(BaseModel):
+    """Orders that exist or are going to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    order_ids: tuple[UUID, ...] = Field(min_length=1, max_length=500)
+
+
+@router.post(
+    "/predict",
+    openapi_extra=body_of(WhichOrders),
+    responses=problems(400, 401, 403, 413, 415, 422),
+)
+async def prediction(request: Request, caller: Staff, injector: FromApp) -> dict[str, Any]:
+    """Return which of the orders the rules in force will hit, and how."""
+    which = await read(request, WhichOrders)
+    hits = predict(injector.rules, which.order_ids, get_args(Operation))
+    return {
+        "items": [
+            {
+                "order_id": str(order_id),
+                "operation": operation,
+                "attempt": attempt,
+                "rule": rule.name,
+                "fault": rule.fault,
+                "delay_s": rule.delay_s,
+            }
+            for order_id, operation, attempt, rule in hits
+        ]
+    }
 
 
 @router.put(

@@ -4,6 +4,7 @@ from inventory_api.main import create_app
 from inventory_api.settings import InventorySettings
 from service_kit import logs, server
 from service_kit.settings import load
+from service_kit.tokens import Gate
 
 
 def main() -> None:
@@ -13,10 +14,13 @@ def main() -> None:
     if settings.fault_injection:
         # not even imported in production
         from chaos.admin import router
+        from chaos.crash import crash_router
         from chaos.injector import injecting
 
+        gate = Gate(settings.token_key.get_secret_value(), settings.token_audience)
         app = create_app(settings, injecting("inventory"))
         app.include_router(router)
+        app.include_router(crash_router(gate))
     else:
         app = create_app(settings)
     server.run(app, settings.host, settings.port)

@@ -12,6 +12,7 @@ from service_kit import database_health, logs, pool, server
 from service_kit.fault_points import FaultPoints, NoFaults
 from service_kit.migrations import latest
 from service_kit.settings import load
+from service_kit.tokens import Gate
 from workflows.process import create_app
 from workflows.settings import WorkerSettings
 
@@ -36,6 +37,11 @@ async def serve(settings: WorkerSettings) -> None:
         store = Store(connections, wakeups, faults)
         probes = database_health.probes(connections, TABLES, latest(MIGRATIONS))
         app = create_app(settings, store, faults, probes)
+        if settings.fault_injection:
+            from chaos.crash import crash_router
+
+            gate = Gate(settings.token_key.get_secret_value(), settings.token_audience)
+            app.include_router(crash_router(gate))
         await uvicorn.Server(server.config(app, settings.host, settings.port)).serve()
 
 
