@@ -46,9 +46,9 @@ def ports_are_free(wanted: dict[str, int]) -> None:
         holder = holder_of(port)
         lines.append(f"port {port} is taken" + (f" by {holder}" if holder else "") + f" ({name})")
     first, port = taken[0]
+    other = port + 10_000 if port < 55_536 else port - 10_000
     raise StartRefused(
         problem="\n".join(lines),
         kept=_NOTHING,
-        remedy=f"stop what listens there, or choose others, for example: {first}={port + 10000}"
-        " make up",
+        remedy=f"stop what listens there, or choose others, for example: {first}={other} make up",
     )
