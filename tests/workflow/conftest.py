@@ -1,0 +1,146 @@
+"""A time-skipping engine and what it takes to let orders run on it."""
+
+import asyncio
+import gc
+import logging
+import sysconfig
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.client import WorkflowHandle, WorkflowUpdateHandle, WorkflowUpdateStage
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from inventory_api.contracts import Line
+from tests.workflow.warehouse import OrderBook, Warehouse, activities_of
+from workflows.contracts import CANCEL, SETTLED, TASK_QUEUE, OrderInput, OrderOutcome, workflow_id
+from workflows.order import OrderWorkflow
+from workflows.policies import WORKFLOW_TASK
+from workflows.worker import runner
+
+TEST_SERVER = Path(sysconfig.get_path("scripts")) / "temporal-test-server"
+SEARCH_ATTRIBUTES = {
+    "OrderStatus": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+    "OrderStep": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+    "OrderSkus": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST,
+}
+Handle = WorkflowHandle[OrderWorkflow, OrderOutcome]
+
+
+async def start_engine() -> WorkflowEnvironment:
+    """Return a time-skipping server that knows our search attributes."""
+    env = await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=str(TEST_SERVER), data_converter=pydantic_data_converter
+    )
+    await env.client.operator_service.add_search_attributes(
+        AddSearchAttributesRequest(
+            namespace=env.client.namespace, search_attributes=SEARCH_ATTRIBUTES
+        )
+    )
+    return env
+
+
+@dataclass
+class Shop:
+    """One order's surroundings: the engine, a warehouse with two mugs, and the order book."""
+
+    env: WorkflowEnvironment
+    warehouse: Warehouse
+    book: OrderBook
+    sandboxed: bool
+
+    def working(
+        self, *, cached: int = 100, orders: bool = True
+    ) -> AbstractAsyncContextManager[Worker]:
+        """Run a worker; without `orders` it does durable activities only."""
+        return Worker(
+            self.env.client,
+            task_queue=TASK_QUEUE,
+            workflows=[OrderWorkflow] if orders else [],
+            activities=activities_of(self.warehouse, self.book),
+            workflow_runner=runner(sandbox=self.sandboxed),
+            max_cached_workflows=cached if orders else 0,
+        )
+
+    async def place(self, quantity: int = 1, order_id: UUID | None = None) -> Handle:
+        """Start an order's workflow for so many mugs."""
+        order = OrderInput(
+            order_id=order_id or uuid4(), lines=(Line(sku="MUG", quantity=quantity),)
+        )
+        return await self.env.client.start_workflow(
+            OrderWorkflow.run,
+            order,
+            id=workflow_id(order.order_id),
+            task_queue=TASK_QUEUE,
+            task_timeout=WORKFLOW_TASK,
+        )
+
+    async def ask(self, handle: Handle, update: str) -> OrderOutcome:
+        """Send an update as order_api does, and wait for its answer."""
+        asked: WorkflowUpdateHandle[OrderOutcome] = await handle.start_update(
+            update,
+            id=update,
+            wait_for_stage=WorkflowUpdateStage.COMPLETED,
+            result_type=OrderOutcome,
+        )
+        return await asked.result()
+
+    async def settled(self, handle: Handle) -> OrderOutcome:
+        """Ask how the order stands, once that is worth telling."""
+        return await self.ask(handle, SETTLED)
+
+    async def cancel(self, handle: Handle) -> OrderOutcome:
+        """Cancel as a shopper does."""
+        return await self.ask(handle, CANCEL)
+
+    def check(self, outcome: OrderOutcome) -> OrderOutcome:
+        """Assert that warehouse and book agree with `outcome`, and return it."""
+        self.warehouse.check(outcome.order_id, outcome.status)
+        self.book.check(outcome.order_id, outcome.status)
+        return outcome
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "sandboxed"])
+def sandboxed(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.fixture
+async def shop(sandboxed: bool) -> AsyncIterator[Shop]:
+    async with await start_engine() as env:
+        yield Shop(env, Warehouse({"MUG": 2}), OrderBook(), sandboxed)
+
+
+@asynccontextmanager
+async def meanwhile(*tasks: "asyncio.Task[OrderOutcome]") -> AsyncIterator[None]:
+    """Make sure that no question is left unanswered when a test ends."""
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_swept_under_the_rug(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fail a test whose workflow left exceptions or tasks behind that nobody looked at."""
+    caplog.set_level(logging.INFO, "asyncio")
+    yield
+    gc.collect()
+    swept = [
+        record.getMessage()
+        for when in ("setup", "call")
+        for record in caplog.get_records(when)
+        if "never retrieved" in record.getMessage()
+        or "was destroyed but it is pending" in record.getMessage()
+        or "unfinished" in record.getMessage().lower()
+    ]
+    assert not swept, swept
