@@ -31,7 +31,7 @@ format: environment ## format the code and mend what can be mended
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format .
 
 bench: environment ## measure: one table, and JSON in reports/
-	@exec $(BIN)/python -m chaos.bench $(BENCH)
+	@exec $(BIN)/python -m bench $(BENCH)
 
 lock: environment ## write requirements.lock anew from pyproject.toml
 	@.venv/tools/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \

@@ -1,0 +1,83 @@
+"""`python -m bench`: measure what was promised, show one table, keep it as JSON."""
+
+import argparse
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.accept import accept
+from bench.burst import burst
+from bench.flat import flat
+from bench.hot import hot
+from bench.machine import circumstances
+from bench.results import Row, print_table, write_json
+from bench.rig import Plan, Rig, rig
+from bench.startup import startup
+from bench.throughput import throughput
+from deploy.local.settings import PROJECT
+
+# In this order: each of these has stacks of its own, first ...
+BEFORE: dict[str, Callable[[Plan], Awaitable[list[Row]]]] = {"startup": startup}
+# ... these share one, and leave their orders behind ...
+SHARED: dict[str, Callable[[Rig, Plan], Awaitable[list[Row]]]] = {
+    "throughput": throughput,
+    "accept": accept,
+    "hot": hot,
+    "burst": burst,
+}
+# ... or last.
+AFTER: dict[str, Callable[[Plan], Awaitable[list[Row]]]] = {"flat": flat}
+SECTIONS = (*BEFORE, *SHARED, *AFTER)
+
+
+async def measure(plan: Plan, wanted: set[str]) -> list[Row]:
+    """Run the sections in `wanted`."""
+    rows: list[Row] = []
+    for name, section in BEFORE.items():
+        if name in wanted:
+            rows += await section(plan)
+    if wanted & set(SHARED):
+        async with rig(plan.say) as shared:
+            for name, sharing in SHARED.items():
+                if name in wanted:
+                    rows += await sharing(shared, plan)
+    for name, section in AFTER.items():
+        if name in wanted:
+            rows += await section(plan)
+    return rows
+
+
+def main() -> int:
+    """Measure; the exit code is 1 if a bar was missed."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "--only", default=",".join(SECTIONS), help=f"some of {', '.join(SECTIONS)}, with commas"
+    )
+    parser.add_argument("--quick", action="store_true", help="a third of the time, less exact")
+    parser.add_argument(
+        "--json", type=Path, default=PROJECT / "reports" / "bench.json", help="where to keep it"
+    )
+    told = parser.parse_args()
+    wanted = {name.strip() for name in told.only.split(",") if name.strip()}
+    if unknown := wanted - set(SECTIONS):
+        parser.error(f"no such section: {', '.join(sorted(unknown))}; there are {SECTIONS}")
+
+    console, began = Console(highlight=False), time.monotonic()
+
+    def say(what: str) -> None:
+        console.print(f"  {time.monotonic() - began:6.1f} s  {what}", markup=False)
+
+    plan = Plan(quick=told.quick, say=say)
+    rows = asyncio.run(measure(plan, wanted))
+    context = circumstances("FULL")
+    console.print()
+    print_table(console, rows, context)
+    write_json(told.json, rows, {**context, "quick": told.quick})
+    return 1 if any(row.met is False for row in rows) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
