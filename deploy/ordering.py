@@ -139,9 +139,8 @@ def read_events(stream: httpx.Response) -> Iterator[dict[str, Any]]:
 
 
 def _show(event: dict[str, Any]) -> None:
-    detail = event.get("detail") or ""
-    if isinstance(detail, dict) and set(detail) == {"message"}:
-        detail = detail["message"]
-    elif isinstance(detail, dict):
-        detail = ", ".join(f"{name}: {value}" for name, value in detail.items())
-    out.print(f"  {event['at']}  {event['type']:<14} {detail}", markup=False, soft_wrap=True)
+    detail = dict(event.get("detail") or {})
+    message = detail.pop("message", "")
+    rest = ", ".join(f"{name}: {value}" for name, value in detail.items())
+    told = f"{message} ({rest})" if message and rest else message or rest
+    out.print(f"  {event['at']}  {event['type']:<14} {told}", markup=False, soft_wrap=True)
