@@ -8,6 +8,7 @@ import re
 import time
 import uuid
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service_kit import logs
@@ -19,6 +20,7 @@ from service_kit.request_context import request_id
 MAX_BODY_BYTES = 64 * 1024
 BODY_READ_S = 5.0
 MAX_IN_FLIGHT = 2_000
+GONE = 499  # what the metrics say of a client that left before its request was complete
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _log = logs.get(__name__)
@@ -48,25 +50,31 @@ class Edge:
         started = scope.setdefault("state", {})["started"] = time.monotonic()
         status = 500
         answered = False
+        working = 1
 
         async def send_marked(message: Message) -> None:
-            nonlocal status, answered
+            nonlocal status, answered, working
             if message["type"] == "http.response.start":
                 status, answered = message["status"], True
+                if working and _is_stream(message):
+                    # pages left open for hours must not use up the room for orders
+                    working = 0
+                    self._count(-1)
                 message["headers"] = [
                     *message.get("headers", ()),
                     (b"x-request-id", current.encode()),
                 ]
             await send(message)
 
-        self._in_flight += 1
-        REQUESTS_IN_FLIGHT.set(self._in_flight)
+        self._count(1)
         try:
             self._admit(scope, headers)
             await self._app(scope, _limited(receive), send_marked)
         except Problem as problem:
             if not answered:
                 await problem.response()(scope, receive, send_marked)
+        except ClientDisconnect:
+            status = GONE
         except AnswerInstead as fault:
             await _answer_instead(fault, scope, receive, send_marked)
         except Exception:
@@ -74,13 +82,16 @@ class Edge:
             if not answered:
                 await internal_error().response()(scope, receive, send_marked)
         finally:
-            self._in_flight -= 1
-            REQUESTS_IN_FLIGHT.set(self._in_flight)
+            self._count(-working)
             route = getattr(scope.get("route"), "path", "unmatched")
             REQUEST_SECONDS.labels(scope["method"], route, str(status)).observe(
                 time.monotonic() - started
             )
             request_id.reset(token)
+
+    def _count(self, change: int) -> None:
+        self._in_flight += change
+        REQUESTS_IN_FLIGHT.set(self._in_flight)
 
     def _admit(self, scope: Scope, headers: list[tuple[bytes, bytes]]) -> None:
         if self._in_flight > self._limit and scope["path"].startswith("/v1/"):
@@ -96,6 +107,13 @@ class Edge:
                     "The body has a Content-Encoding.",
                     advice="Nothing was stored. Send the body as it is, without compression.",
                 )
+
+
+def _is_stream(message: Message) -> bool:
+    return any(
+        name == b"content-type" and value.startswith(b"text/event-stream")
+        for name, value in message.get("headers", ())
+    )
 
 
 def _limited(receive: Receive) -> Receive:

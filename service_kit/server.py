@@ -1,56 +1,168 @@
-"""Run an ASGI app under uvicorn the same way in every process."""
+"""Run an ASGI app under uvicorn the same way in every process, on bounded connections."""
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-FIRST_BYTE_TO_HEADERS_S = 10.0
+from service_kit.problems import Problem
+from service_kit.request_context import request_id
+
+HEAD_WITHIN_S = 10.0
+MAX_HEAD_BYTES = 64 * 1024
 GRACE_S = 5
 
 
-class PatientOnlyOnce(HttpToolsProtocol):
-    """Closes a connection that has not sent a complete request head within ten seconds.
+class BoundedHttp(HttpToolsProtocol):
+    """HTTP/1.1 that gives a client ten seconds for a request's head, and refuses in our words.
 
-    uvicorn limits idle time between requests but not before the first one, so a client could
-    hold sockets by sending a header a minute (slowloris).
+    uvicorn limits the idle time between two requests and nothing else: a client could hold sockets
+    for ever by sending a header a minute (slowloris), on the first request or any later one, or
+    memory by sending a head without end. The time for the body is the app's to limit, except for
+    what is left of it after the answer.
     """
 
-    _head_timer: asyncio.TimerHandle | None = None
+    head_within_s = HEAD_WITHIN_S
+
+    _clock: asyncio.TimerHandle | None = None
+    _in_head = True  # from the end of one request to the end of the next one's head
+    _head_bytes = 0
+    _answering = False
+    _refusal: Problem | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Start the clock with the connection."""
         super().connection_made(transport)
-        self._head_timer = self.loop.call_later(FIRST_BYTE_TO_HEADERS_S, transport.close)
+        self._start_clock()
+
+    def data_received(self, data: bytes) -> None:
+        """Start the clock unless it runs or a request is under way; count what is only a head."""
+        if self._in_head:
+            self._start_clock()
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self._refusal = _head_too_large()
+            self.send_400_response("")
 
     def on_headers_complete(self) -> None:
         """Stop the clock: the request has come, the app's own limits hold from here."""
         self._stop_clock()
+        self._in_head, self._head_bytes = False, 0
+        if len(self.url) + sum(len(n) + len(v) for n, v in self.headers) > MAX_HEAD_BYTES:
+            self._refusal = _head_too_large()
+            raise ValueError  # the parser's way of asking for send_400_response
         # lets an injected fault cut the connection, which ASGI has no word for
         self.scope.setdefault("extensions", {})["valerix.transport"] = {"transport": self.transport}
         super().on_headers_complete()
+        self._answering = True
+
+    def on_message_complete(self) -> None:
+        """Expect the next head."""
+        super().on_message_complete()
+        self._stop_clock()
+        self._in_head = True
+
+    def on_response_complete(self) -> None:
+        """Give a client that was answered early a while to send the rest of its body."""
+        self._answering = bool(self.pipeline)
+        super().on_response_complete()
+        if not self._in_head and not self._answering:
+            self._start_clock()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock with the connection."""
         self._stop_clock()
         super().connection_lost(exc)
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP, or too much of it, with a problem document.
+
+        A complete request that came before gets its own answer, which is then the last one:
+        "nothing was stored" must not be said of an order that was.
+        """
+        if self._answering and not self.cycle.more_body:
+            self.cycle.keep_alive = False
+            return
+        self.transport.write(_written_out(self._refusal or _not_http()))
+        self.transport.close()
+
+    def _start_clock(self) -> None:
+        if self._clock is None:
+            self._clock = self.loop.call_later(self.head_within_s, self._time_is_up)
+
     def _stop_clock(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+
+    def _time_is_up(self) -> None:
+        self._clock = None
+        if self._answering:
+            self._start_clock()  # an answer is on its way; it is not cut off
+        elif self._in_head and self._head_bytes:
+            self._refusal = _head_too_slow(self.head_within_s)
+            self.send_400_response("")
+        else:
+            self.transport.close()
 
 
-def config(app: Any, host: str, port: int) -> uvicorn.Config:
-    """Return uvicorn's settings for `app`: our own logs, bounded keep-alive, quick shutdown."""
+def _not_http() -> Problem:
+    return Problem(
+        400,
+        "bad-request",
+        "The request could not be read",
+        "What was sent is not a well-formed HTTP/1.1 request.",
+        advice="Nothing was stored. Check the request line, the headers and the body's framing.",
+    )
+
+
+def _head_too_large() -> Problem:
+    return Problem(
+        431,
+        "head-too-large",
+        "The request's head is too large",
+        f"Request line and headers have at most {MAX_HEAD_BYTES} bytes.",
+        advice="Nothing was stored. Send shorter headers.",
+    )
+
+
+def _head_too_slow(seconds: float) -> Problem:
+    return Problem(
+        408,
+        "head-too-slow",
+        "The request did not arrive in time",
+        f"Request line and headers were not complete after {seconds:g} s.",
+        advice="Nothing was stored. Send the request again.",
+    )
+
+
+def _written_out(problem: Problem) -> bytes:
+    """Return the bytes of an answer given below the application, with an id of its own."""
+    token = request_id.set(uuid.uuid4().hex)
+    try:
+        response = problem.response()
+        response.headers["x-request-id"] = request_id.get()
+    finally:
+        request_id.reset(token)
+    response.headers["connection"] = "close"
+    head = b"".join(name + b": " + value + b"\r\n" for name, value in response.raw_headers)
+    return STATUS_LINE[problem.status] + head + b"\r\n" + bytes(response.body)
+
+
+def config(
+    app: Any, host: str, port: int, *, head_within_s: float = HEAD_WITHIN_S
+) -> uvicorn.Config:
+    """Return uvicorn's settings for `app`: our own logs, bounded connections, quick shutdown."""
     return uvicorn.Config(
         app,
         host=host,
         port=port,
-        http=PatientOnlyOnce,
+        http=type("BoundedHttp", (BoundedHttp,), {"head_within_s": head_within_s}),
         ws="none",
         log_config=None,
         access_log=False,

@@ -6,14 +6,17 @@ tests builds a module-scoped fixture from `databases` and the functions in `serv
 
 from collections.abc import Iterator
 
+import asyncpg
 import pytest
 
 import inventory_api.seed
+from deploy.local.ports import free_port
 from deploy.local.postgres import EmbeddedPostgres
 from deploy.local.temporal import EmbeddedTemporal
 from tests.integration.backstage import Backstage
 from tests.integration.databases import Databases
 from tests.integration.serving import Served, serve_inventory, serve_orders, serve_worker
+from tests.integration.shop import Shop
 
 
 @pytest.fixture(scope="session")
@@ -86,3 +89,27 @@ def worker(
     """The real worker, between `order_app` and `inventory_app`."""
     with serve_worker(orders_database, inventory_app.url) as served:
         yield served
+
+
+@pytest.fixture(scope="module")
+def shop(backstage: Backstage, databases: Databases) -> Iterator[Shop]:
+    """Both applications; their engine is away, which must make no difference to a refusal."""
+    with (
+        databases.fresh("orders") as orders_dsn,
+        databases.fresh("inventory") as inventory_dsn,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("TEMPORAL_ADDRESS", f"127.0.0.1:{free_port()}")
+        backstage.run(inventory_api.seed.seed(inventory_dsn))
+        with (
+            serve_inventory(inventory_dsn) as inventory,
+            serve_orders(
+                orders_dsn, inventory.url, answer_budget_s=1.0, accept_deadline_s=0.8
+            ) as orders,
+        ):
+            connections = tuple(
+                backstage.run(asyncpg.connect(dsn)) for dsn in (orders_dsn, inventory_dsn)
+            )
+            yield Shop(orders, inventory, backstage, connections)
+            for connection in connections:
+                backstage.run(connection.close())
