@@ -90,23 +90,32 @@ class Placing:
         self, customer: str, key: str, wanted: PlaceOrder, *, waits: bool
     ) -> Accepted:
         order_id = order_id_for(customer, key)
+        fingerprint = digest(wanted.lines)
         try:
             async with asyncio.timeout(self._settings.accept_deadline_s):
-                lines, total, currency = await self._catalogue.price(wanted.lines)
-                new = NewOrder(
-                    order_id=order_id,
-                    customer=customer,
-                    key=key,
-                    digest=digest(wanted.lines),
-                    lines=lines,
-                    total_minor=total,
-                    currency=currency,
-                    relay_in_s=self._settings.relay_after_s if waits else 0.0,
-                )
-                accepted = await self._store.accept(new)
+                try:
+                    lines, total, currency = await self._catalogue.price(wanted.lines)
+                except Problem:
+                    # what cannot be ordered any more may have been ordered under this key before
+                    earlier = await self._store.order(order_id)
+                    if earlier is None:
+                        raise
+                    accepted = Accepted(earlier, created=False)
+                else:
+                    new = NewOrder(
+                        order_id=order_id,
+                        customer=customer,
+                        key=key,
+                        digest=fingerprint,
+                        lines=lines,
+                        total_minor=total,
+                        currency=currency,
+                        relay_in_s=self._settings.relay_after_s if waits else 0.0,
+                    )
+                    accepted = await self._store.accept(new)
         except TROUBLE:
             raise not_durable() from None
-        if accepted.order.digest != new.digest:
+        if accepted.order.digest != fingerprint:
             raise unprocessable(
                 "This Idempotency-Key was used for another order.", order_id=str(order_id)
             )
