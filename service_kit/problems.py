@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from service_kit.request_context import request_id
 
@@ -127,6 +128,15 @@ def from_http(error: HTTPException) -> Problem:
     )
 
 
+def _methods_at(request: Request) -> list[str]:
+    return [
+        method
+        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+        for route in request.app.routes
+        if route.matches({**request.scope, "method": method})[0] is Match.FULL
+    ]
+
+
 def install(app: FastAPI) -> None:
     """Make every error of `app` a problem document."""
 
@@ -138,9 +148,13 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         return from_validation(error).response()
 
-    async def on_http(_: Request, error: Exception) -> Response:
+    async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return from_http(error).response()
+        problem = from_http(error)
+        if problem.status == 405:
+            # the framework names the methods of one route, and an address may have several
+            problem.headers = {"Allow": ", ".join(_methods_at(request))}
+        return problem.response()
 
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_validation)
