@@ -1,5 +1,6 @@
 """The life of one order, from accepted to settled: reserve, ship, undo what has to be undone."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -211,6 +212,7 @@ class OrderWorkflow:
         if step.done():
             return step.result()
         step.cancel()
+        step.add_done_callback(_disregard)
         raise GivenUp("cancelled", "cancelled-by-customer")
 
     async def _shielded(self, start: "Callable[[], workflow.ActivityHandle[Any]]") -> Any:
@@ -310,6 +312,12 @@ class OrderWorkflow:
                 )
             )
         self._written = progress.status
+
+
+def _disregard(step: "asyncio.Task[Any]") -> None:
+    """Take note of how a step ended that nobody waits for; what it did, its undoing finds out."""
+    if not step.cancelled():
+        step.exception()
 
 
 def _raise_if_final(failure: FailureError) -> None:

@@ -57,9 +57,9 @@ class Shop:
     sandboxed: bool
 
     def working(
-        self, *, cached: int = 100, orders: bool = True
+        self, *, cached: int = 100, orders: bool = True, durable: bool = True
     ) -> AbstractAsyncContextManager[Worker]:
-        """Run a worker; without `orders` it does durable activities only."""
+        """Run a worker; without `orders` it does durable activities only, or all but those."""
         return Worker(
             self.env.client,
             task_queue=TASK_QUEUE,
@@ -67,6 +67,7 @@ class Shop:
             activities=activities_of(self.warehouse, self.book),
             workflow_runner=runner(sandbox=self.sandboxed),
             max_cached_workflows=cached if orders else 0,
+            no_remote_activities=not durable,
         )
 
     async def place(self, quantity: int = 1, order_id: UUID | None = None) -> Handle:
@@ -107,6 +108,15 @@ class Shop:
         return outcome
 
 
+async def until_pending(handle: Handle) -> None:
+    """Return once the order waits for a durable activity; nothing announces that."""
+    for _ in range(1000):
+        if (await handle.describe()).raw_description.pending_activities:
+            return
+        await asyncio.sleep(0.01)
+    raise TimeoutError
+
+
 @pytest.fixture(params=[False, True], ids=["plain", "sandboxed"])
 def sandboxed(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
@@ -137,7 +147,7 @@ def nothing_is_swept_under_the_rug(caplog: pytest.LogCaptureFixture) -> Iterator
     gc.collect()
     swept = [
         record.getMessage()
-        for when in ("setup", "call")
+        for when in ("setup", "call", "teardown")
         for record in caplog.get_records(when)
         if "never retrieved" in record.getMessage()
         or "was destroyed but it is pending" in record.getMessage()

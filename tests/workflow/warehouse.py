@@ -50,6 +50,7 @@ class Warehouse:
         self.troubles: defaultdict[str, deque[Trouble | Meeting]] = defaultdict(deque)
         self.away: dict[str, timedelta] = {}
         self.retry_after: timedelta | None = None
+        self.decided = asyncio.Event()
 
     def expect(self, operation: str, *troubles: "Trouble | Meeting") -> None:
         """Have the coming attempts at `operation` meet these, one each; then all is well."""
@@ -88,6 +89,7 @@ class Warehouse:
         if trouble == UNWORKABLE:
             raise errors.unworkable(f"{operation} was refused")
         state = effect(step)
+        self.decided.set()
         if trouble == LOST_ANSWER:
             raise self._unknown(operation)
         return StepDone(state=state, at=datetime.now(UTC), attempt=attempt)
