@@ -37,12 +37,12 @@ BUSY: tuple[type[Exception], ...] = (*UNAVAILABLE, asyncpg.IntegrityConstraintVi
 MAX_ATTEMPT = 1_000_000
 
 
-def member(request: Request) -> Caller:
-    """Let staff and services in, nobody else."""
+async def member(request: Request) -> Caller:
+    """Let staff and services in, nobody else. Async, or FastAPI would hand it to a thread."""
     return state_of(request).gate.caller(request, "staff", "service")
 
 
-def staff(request: Request) -> Caller:
+async def staff(request: Request) -> Caller:
     """Let staff in."""
     return state_of(request).gate.caller(request, "staff")
 

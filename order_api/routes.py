@@ -35,8 +35,8 @@ router = APIRouter(prefix="/v1", tags=["orders"])
 RETRY_AFTER_S = "2"
 
 
-def caller_of(request: Request) -> Caller:
-    """Let in whoever has a good token."""
+async def caller_of(request: Request) -> Caller:
+    """Let in whoever has a good token. Async, or FastAPI would hand it to a thread."""
     return state_of(request).gate.caller(request)
 
 

@@ -167,6 +167,7 @@ def config(
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here depends on the client's address
         date_header=False,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=GRACE_S,
