@@ -4,6 +4,7 @@ The function-scoped fixtures are for convenience. A module that shares one appli
 tests builds a module-scoped fixture from `databases` and the functions in `serving`.
 """
 
+import logging
 from collections.abc import Iterator
 
 import asyncpg
@@ -13,10 +14,21 @@ import inventory_api.seed
 from deploy.local.ports import free_port
 from deploy.local.postgres import EmbeddedPostgres
 from deploy.local.temporal import EmbeddedTemporal
+from service_kit import logs
 from tests.integration.backstage import Backstage
 from tests.integration.databases import Databases
 from tests.integration.serving import Served, serve_inventory, serve_orders, serve_worker
 from tests.integration.shop import Shop
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_logs() -> None:
+    """Log as the services do: the library's own way of showing an exception takes seconds."""
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    logs.configure("tests", "WARNING", "json")
+    root.handlers = before  # pytest's
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
