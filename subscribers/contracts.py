@@ -40,6 +40,6 @@ class Subscriber(Protocol):
         What is written through `connection` commits together with the cursor, so each event has
         its effect exactly once. Effects elsewhere may be repeated after a crash and should use
         `event.seq` as their key. An exception, or taking too long, rolls back, and the event
-        comes again after a pause.
+        comes again after a pause, and with it those that would have shared its commit.
         """
         ...

@@ -36,6 +36,7 @@ class Runner:
         self._subscriber = subscriber
         self._pool = pool
         self._news = news
+        self._one_by_one = False
 
     async def run(self) -> None:
         """Hand over events for ever, pausing longer and longer while the add-on fails."""
@@ -77,19 +78,33 @@ class Runner:
         self._news.clear()
 
     async def _take_batch(self) -> int:
-        """Handle up to BATCH events; each commits with its own step of the cursor."""
+        """Handle up to BATCH events and return how many there were.
+
+        All of them share a commit. After a failure each gets its own, so that those before the
+        one that fails do not wait for it.
+        """
         async with self._pool.acquire() as connection:
             rows = await connection.fetch(NEXT, self.name, BATCH)
             BEHIND.labels(self.name).set(rows[0]["age_s"] if rows else 0.0)
-            for row in rows:
-                async with connection.transaction():
-                    if not await self._is_next(connection, row):
-                        return BATCH  # another replica was here; look again at once
-                    async with asyncio.timeout(HANDLE_S):
-                        await self._subscriber.handle(_event(row), connection)
-                    await connection.execute(ADVANCE, self.name, row["tx"], row["seq"])
-                HANDLED.labels(self.name).inc()
+            together = 1 if self._one_by_one else BATCH
+            self._one_by_one = True  # unless all goes well
+            for first in range(0, len(rows), together):
+                if not await self._take(connection, rows[first : first + together]):
+                    return BATCH  # another replica was here; look again at once
+            self._one_by_one = False
         return len(rows)
+
+    async def _take(self, connection: Connection, rows: list[asyncpg.Record]) -> bool:
+        """Handle `rows` and move the cursor past them, or neither; False if they are not next."""
+        async with connection.transaction():
+            if not await self._is_next(connection, rows[0]):
+                return False
+            for row in rows:
+                async with asyncio.timeout(HANDLE_S):
+                    await self._subscriber.handle(_event(row), connection)
+            await connection.execute(ADVANCE, self.name, rows[-1]["tx"], rows[-1]["seq"])
+        HANDLED.labels(self.name).inc(len(rows))
+        return True
 
     async def _is_next(self, connection: Connection, row: asyncpg.Record) -> bool:
         return bool(await connection.fetchval(LOCK, self.name, row["tx"], row["seq"]))
