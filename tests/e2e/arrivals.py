@@ -1,0 +1,81 @@
+"""Shoppers who come when they come: an open-model stream of orders, tiny.
+
+A slow answer does not hold back the next shopper, and each wait is counted from the moment the
+shopper meant to order.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+Lines = Mapping[str, int]
+
+# Longer than any promised answer: what takes this long has failed its test anyway.
+PATIENCE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a shopper saw. `status` 0 means that the connection broke: the outcome is unknown."""
+
+    customer: str
+    key: str
+    status: int
+    took_s: float
+    body: dict[str, Any]
+    text: str
+    headers: Mapping[str, str]
+
+    @property
+    def order_id(self) -> str:
+        """The order's id, which every answer about a stored order carries."""
+        return str(self.body["order_id"])
+
+
+async def paced(per_second: float, count: int) -> AsyncIterator[tuple[int, float]]:
+    """Each shopper's number, from 1, and intended moment (loop time), when it has come."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for number in range(count):
+        intended = began + number / per_second
+        await asyncio.sleep(max(0.0, intended - loop.time()))
+        yield number + 1, intended
+
+
+async def post_order(
+    session: aiohttp.ClientSession,
+    url: str,
+    token: str,
+    who: tuple[str, str],
+    lines: Lines,
+    intended: float | None = None,
+) -> Answer:
+    """Send one order for `who` (customer, key) once; a broken connection is an answer, too."""
+    loop = asyncio.get_running_loop()
+    began = loop.time() if intended is None else intended
+    headers: Mapping[str, str] = {}
+    status, text = 0, ""
+    try:
+        async with session.post(
+            f"{url}/v1/orders",
+            json={"lines": [{"sku": sku, "quantity": n} for sku, n in lines.items()]},
+            headers={"Authorization": f"Bearer {token}", "Idempotency-Key": who[1]},
+            timeout=aiohttp.ClientTimeout(total=PATIENCE_S),
+        ) as response:
+            text = await response.text()
+            status, headers = response.status, dict(response.headers)
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        text = type(error).__name__
+    return Answer(
+        customer=who[0],
+        key=who[1],
+        status=status,
+        took_s=loop.time() - began,
+        body=json.loads(text) if status else {},
+        text=text,
+        headers=headers,
+    )

@@ -1,0 +1,40 @@
+"""One whole stack for all tests of this folder: real processes, real databases, free ports."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from deploy.local.settings import Ports, StackSettings
+from deploy.local.stack import Stack
+from tests.e2e.shop import Shop
+
+FIGURES = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("e2e") / "home"
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shop(home: Path, pytestconfig: pytest.Config) -> AsyncIterator[Shop]:
+    async with (
+        Stack(StackSettings(home=home, ports=Ports.free())) as stack,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
+    ):
+        shop = Shop(stack, session)
+        pytestconfig.stash[FIGURES] = shop.figures
+        await shop.list_products()
+        yield shop
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if figures := config.stash.get(FIGURES, []):
+        terminalreporter.section("what was measured", "-")
+        for line in figures:
+            terminalreporter.write_line(line)

@@ -1,0 +1,91 @@
+"""kill -9 of every process in the middle of a stream of orders, then `valerix up` once more."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from deploy.local.postgres import DATABASES, SUPERUSER
+from deploy.local.postgres_folder import passwords_in
+from deploy.local.services import Services
+from deploy.local.settings import StackSettings
+from deploy.local.stack import Stack
+from tests.e2e.books import until
+from tests.e2e.conftest import FIGURES
+from tests.e2e.shop import Shop, latencies
+from tests.integration.test_local_stack_processes import wait_until_gone
+from tests.integration.test_local_stack_whole import CommandLine
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def valerix(tmp_path: Path) -> AsyncIterator[CommandLine]:
+    line = CommandLine(tmp_path / "home")
+    yield line
+    for process in line.running:
+        if process.returncode is None:
+            process.terminate()
+        await asyncio.wait_for(process.communicate(), 60)
+
+
+def looking_at(valerix: CommandLine) -> Stack:
+    """The stack that runs in another process, to be asked for addresses and tokens."""
+    stack = Stack(StackSettings(home=valerix.home.folder, ports=valerix.ports))
+    stack.token_key = valerix.home.existing_token_key()
+    stack.services = Services(stack.settings, stack.token_key, stack.postgres.dsn)
+    stack.postgres._passwords = passwords_in(
+        valerix.home.secrets / "postgres", (SUPERUSER, *DATABASES), data=stack.postgres.data
+    )
+    return stack
+
+
+async def test_after_kill_9_of_everything_each_acknowledged_order_is_there_and_settles(
+    valerix: CommandLine, pytestconfig: pytest.Config
+) -> None:
+    await valerix.up()
+    async with aiohttp.ClientSession() as session:
+        shop = Shop(looking_at(valerix), session)
+        lines = {"MUG-BLUE": 1, "SOCKS-WOOL": 2}
+        customer = shop.customer()
+        ordering = asyncio.create_task(shop.stream(20.0, 60, lines, customer))
+
+        async def some_are_in() -> bool:
+            return len(shop.answers) >= 20
+
+        await until(some_are_in, 20, "the first orders are answered")
+        pids = valerix.pids()
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):  # a death may take others along
+                os.kill(pid, signal.SIGKILL)
+        await valerix.running[0].wait()
+        answers = await ordering
+        await wait_until_gone(pids)
+        kept = {answer.key: answer.order_id for answer in answers if answer.status in (201, 202)}
+        broken = [answer for answer in answers if answer.status == 0]
+        assert kept
+        assert broken
+        assert len(kept) + len(broken) == 60, latencies(answers)
+
+        await valerix.up()
+        assert set(kept.values()) <= set(await shop.statuses(kept.values()))
+        # Whoever has no answer asks again, and gets the one order of that key.
+        again = {
+            answer.key: (await shop.place_stubbornly(lines, customer, answer.key)).order_id
+            for answer in broken
+        }
+        orders = [*kept.values(), *again.values()]
+        ended = await shop.settled(orders, within_s=60)
+        assert (len(ended), set(ended.values())) == (60, {"shipped"})
+        await shop.assert_moved_once(orders, lines)
+        await shop.assert_books_balance()
+        assert [await shop.stock(sku) for sku in lines] == [(99_940, 0), (99_880, 0)]
+    pytestconfig.stash.setdefault(FIGURES, []).append(
+        f"kill -9 of everything: {len(kept)} acknowledged; {latencies(answers)}"
+    )

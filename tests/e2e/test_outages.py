@@ -1,0 +1,56 @@
+"""A part of the system is away for a while under load: every order is taken and later settled."""
+
+import asyncio
+
+import pytest
+
+from tests.e2e.arrivals import Answer
+from tests.e2e.shop import LATEST_S, Shop, latencies
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+# Words of ours that mean nothing to somebody who wants a mug.
+JARGON = ("temporal", "workflow", "timeout", "activity", "worker", "null", "none", "error", "http")
+
+
+@pytest.mark.parametrize(
+    ("away_s", "per_second"),
+    [
+        pytest.param(15, 10.0, id="short"),
+        pytest.param(60, 20.0, id="full", marks=[pytest.mark.full, pytest.mark.timeout(600)]),
+    ],
+)
+@pytest.mark.parametrize("part", ["inventory_api", "temporal", "worker"])
+async def test_while_a_part_is_away_every_order_is_taken_in_time_and_settled_after(
+    shop: Shop, part: str, away_s: int, per_second: float
+) -> None:
+    lines = {await shop.shelf(100_000): 2}
+    count = round(away_s * per_second)
+    await shop.stack.stop(part)
+    try:
+        answers = await shop.stream(per_second, count, lines, shop.customer())
+    finally:
+        await shop.stack.start(part)
+    await shop.stack.wait_ready(part)
+    loop = asyncio.get_running_loop()
+    back = loop.time()
+    ended = await shop.settled([answer.order_id for answer in answers], within_s=60)
+    settled_s = loop.time() - back
+    shop.figures.append(
+        f"{part} away {away_s} s: {latencies(answers)}; settled {settled_s:.1f} s after its return"
+    )
+    assert (len(ended), set(ended.values())) == (count, {"shipped"})
+    assert {answer.status for answer in answers} == {202}
+    assert max(answer.took_s for answer in answers) <= LATEST_S
+    for answer in answers:
+        _is_understandable(answer)
+    await shop.assert_moved_once(ended, lines)
+    await shop.assert_books_balance()
+
+
+def _is_understandable(answer: Answer) -> None:
+    message = answer.body["message"]
+    assert message.startswith("We have your order")
+    assert not [word for word in JARGON if word in message.lower()]
+    assert answer.headers["Retry-After"].isdigit()
+    assert answer.headers["Location"] == f"/v1/orders/{answer.order_id}"

@@ -1,0 +1,110 @@
+"""Temporal and Postgres die, are frozen, and come back: what was acknowledged is still there."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+from tests.e2e.arrivals import Answer
+from tests.e2e.books import until
+from tests.e2e.shop import LATEST_S, Shop, latencies
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest.mark.parametrize(
+    ("store", "how"),
+    [
+        ("temporal", signal.SIGKILL),
+        ("postgres", signal.SIGQUIT),  # what `pg_ctl restart -m immediate` sends
+        ("postgres", signal.SIGKILL),
+    ],
+)
+async def test_a_store_killed_under_load_loses_nothing_that_was_acknowledged(
+    shop: Shop, store: str, how: signal.Signals
+) -> None:
+    lines = {await shop.shelf(): 1}
+    customer = shop.customer()
+    before = shop.pids(store)
+    ordering = asyncio.create_task(shop.stream(10.0, 40, lines, customer))
+
+    async def some_are_in() -> bool:
+        return sum(answer.customer == customer for answer in shop.answers) >= 10
+
+    await until(some_are_in, 10, "the first orders are answered")
+    shop.stack.kill(store, how)
+    await shop.stack.wait_ready(store)
+    answers = await ordering
+    shop.figures.append(f"{store} {how.name}: {latencies(answers)}")
+    assert shop.pids(store)[-1] != before[-1]
+    assert {answer.status for answer in answers} <= {201, 202, 503}
+    assert max(answer.took_s for answer in answers) <= LATEST_S
+    if store == "temporal":
+        assert {answer.status for answer in answers} <= {201, 202}
+    # Who was told to come again does, with the same key.
+    kept = [
+        await shop.place_stubbornly(lines, customer, answer.key) if answer.status == 503 else answer
+        for answer in answers
+    ]
+    ended = await shop.settled([answer.order_id for answer in kept], within_s=60)
+    assert (len(ended), set(ended.values())) == (40, {"shipped"})
+    await shop.assert_moved_once(ended, lines)
+    await shop.assert_books_balance()
+
+
+async def test_while_the_database_is_frozen_nobody_waits_longer_than_promised(shop: Shop) -> None:
+    lines = {await shop.shelf(): 1}
+    warm = await shop.place(lines, shop.customer())
+    assert warm.status == 201
+    pid = shop.stack.processes["postgres"].pid
+    assert pid is not None
+    with _frozen(pid):
+        answers = await shop.stream(5.0, 15, lines, customer := shop.customer())
+    shop.figures.append(f"postgres frozen: {latencies(answers)}")
+    assert {answer.status for answer in answers} == {503}
+    assert max(answer.took_s for answer in answers) <= LATEST_S
+    _are_helpful(answers)
+    # None of them is in doubt for whoever asks again: each key has one order in the end.
+    again = [await shop.place_stubbornly(lines, customer, answer.key) for answer in answers]
+    ended = await shop.settled([answer.order_id for answer in again], within_s=60)
+    assert (len(ended), set(ended.values())) == (15, {"shipped"})
+    await shop.assert_moved_once(ended, lines)
+
+
+async def test_while_temporal_is_frozen_orders_are_accepted_in_time(shop: Shop) -> None:
+    lines = {await shop.shelf(): 1}
+    pid = shop.stack.processes["temporal"].pid
+    assert pid is not None
+    with _frozen(pid):
+        answers = await shop.stream(5.0, 15, lines, shop.customer())
+    shop.figures.append(f"temporal frozen: {latencies(answers)}")
+    assert {answer.status for answer in answers} == {202}
+    assert max(answer.took_s for answer in answers) <= LATEST_S
+    ended = await shop.settled([answer.order_id for answer in answers], within_s=60)
+    assert set(ended.values()) == {"shipped"}
+    await shop.assert_moved_once(ended, lines)
+
+
+def _are_helpful(refusals: list[Answer]) -> None:
+    for refusal in refusals:
+        assert refusal.headers["Content-Type"] == "application/problem+json"
+        assert refusal.headers["Retry-After"]
+        assert {"type", "title", "status", "detail", "advice", "request_id"} <= set(refusal.body)
+
+
+@contextmanager
+def _frozen(pid: int) -> Iterator[None]:
+    """Stop a server with all its children; a stopped parent starts no new ones."""
+    server = psutil.Process(pid)
+    server.suspend()
+    family = [server, *server.children(recursive=True)]
+    for process in family:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in family:
+            process.resume()

@@ -1,0 +1,130 @@
+"""Schrödinger's warehouse: inventory dies, lies or falls silent around its commit."""
+
+from uuid import UUID
+
+import pytest
+
+from tests.e2e.books import until
+from tests.e2e.shop import LATEST_S, Shop, latencies
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest.mark.parametrize(
+    ("orders", "kills"),
+    [
+        pytest.param(120, 5, id="short"),
+        pytest.param(500, 30, id="full", marks=[pytest.mark.full, pytest.mark.timeout(600)]),
+    ],
+)
+async def test_killed_after_commit_again_and_again_it_ships_each_order_exactly_once(
+    shop: Shop, orders: int, kills: int
+) -> None:
+    lines = {await shop.shelf(): 2, await shop.shelf(): 1}
+    before = shop.pids("inventory_api")
+    async with shop.rule(
+        "p7",
+        "inventory.after_commit",
+        "crash",
+        share=0.2,
+        operations=("reserve", "commit"),
+        seed=orders,
+    ) as rule:
+        answers = await shop.stream(10.0, orders, lines, shop.customer())
+        ids = [answer.order_id for answer in answers]
+        ended = await shop.settled(ids, within_s=60)
+    fired = await shop.fired(rule)
+    killed = {row["pid"] for row in fired}
+    started = shop.pids("inventory_api")[len(before) :]
+    shop.figures.append(f"P7: inventory killed {len(killed)} times, {latencies(answers)}")
+
+    assert len(set(ids)) == orders
+    assert set(ended.values()) == {"shipped"}
+    await shop.assert_moved_once(ids, lines)
+    await shop.assert_books_balance()
+    assert [await shop.stock(sku) for sku in lines] == [(10_000 - n * orders, 0) for n in (2, 1)]
+    assert {answer.status for answer in answers} <= {201, 202}
+    assert max(answer.took_s for answer in answers) <= LATEST_S
+    # The evidence names the killed, and the supervisor's log has one successor for each.
+    assert len(killed) >= kills
+    assert killed <= {before[-1], *started}
+    assert len(started) == len(killed)
+
+
+@pytest.mark.parametrize(
+    ("point", "fault"),
+    [
+        ("inventory.before_commit", "crash"),
+        ("inventory.after_commit", "error"),
+        ("inventory.before_response", "drop"),
+        ("inventory.before_response", "corrupt"),
+        ("inventory.on_request", "error"),
+    ],
+)
+async def test_an_answer_that_cannot_be_believed_is_asked_for_again(
+    shop: Shop, point: str, fault: str
+) -> None:
+    lines = {await shop.shelf(): 3}
+    name = f"{point}.{fault}"
+    async with shop.rule(name, point, fault, operations=("reserve", "commit")) as rule:
+        answers = await shop.stream(5.0, 3, lines, shop.customer())
+        ids = [answer.order_id for answer in answers]
+        ended = await shop.settled(ids, within_s=60)
+    assert set(ended.values()) == {"shipped"}
+    assert {answer.status for answer in answers} <= {201, 202}
+    assert max(answer.took_s for answer in answers) <= LATEST_S
+    await shop.assert_moved_once(ids, lines)
+    await shop.assert_books_balance()
+    fired = await shop.fired(rule)
+    assert {str(row["order_id"]) for row in fired} <= set(ids)
+    # Where nothing is killed every first attempt gets through to the fault.
+    assert len(fired) == 6 if fault != "crash" else len(fired) >= 2
+
+
+async def test_a_hold_that_arrives_after_the_release_holds_nothing(shop: Shop) -> None:
+    sku = await shop.shelf(10)
+    customer = shop.customer()
+    # The fast attempt and the first durable one are both still on their way when we cancel.
+    async with shop.rule(
+        "zombie",
+        "inventory.on_request",
+        "delay",
+        delay_s=4.0,
+        operations=("reserve",),
+        attempts=(1, 2),
+    ) as rule:
+        before = await _late_reserves(shop)
+        answer = await shop.place({sku: 4}, customer)
+        assert answer.status == 202
+        async with shop.session.post(
+            f"{shop.stack.url('order_api')}/v1/orders/{answer.order_id}/cancel",
+            headers={"Authorization": f"Bearer {shop.token(customer)}"},
+        ) as response:
+            assert (response.status, (await response.json())["status"]) == (202, "cancelled")
+        assert await _late_reserves(shop) == before, "the holds came before the release"
+
+        async def both_have_landed() -> bool:
+            return await _late_reserves(shop) == before + 2
+
+        await until(both_have_landed, 10, "both late holds arrive and find the tombstone")
+        assert len(await shop.fired(rule)) == 2
+    assert await shop.stock(sku) == (10, 0)
+    assert await shop.movements(answer.order_id) == []
+    [row] = await shop.sql(
+        "inventory", "SELECT state FROM reservations WHERE order_id = $1", UUID(answer.order_id)
+    )
+    assert row["state"] == "released"
+    assert (await shop.settled([answer.order_id], 5)) == {answer.order_id: "cancelled"}
+    await shop.assert_books_balance()
+
+
+async def _late_reserves(shop: Shop) -> int:
+    """Reserves that found an earlier verdict: how a test sees a request land that nobody awaits."""
+    async with shop.session.get(f"{shop.stack.url('inventory_api')}/metrics") as answer:
+        text = await answer.text()
+    found = [
+        float(line.rpartition(" ")[2])
+        for line in text.splitlines()
+        if 'operation="reserve"' in line and 'replayed="true"' in line and "_total" in line
+    ]
+    return int(sum(found))
