@@ -42,6 +42,8 @@ def read(folder: Path) -> list[Migration]:
     found = []
     for file in sorted(folder.glob("*.sql")):
         number, _, name = file.stem.partition("_")
+        if not (number.isascii() and number.isdigit() and name):
+            raise MigrationError(f"{file.name} is not named like 0001_name.sql")
         found.append(Migration(int(number), name, file.read_text()))
     if [migration.version for migration in found] != list(range(1, len(found) + 1)):
         raise MigrationError(f"{folder.name} is not numbered 1, 2, 3, … without gaps")
@@ -88,6 +90,11 @@ def _refuse_unknown(applied: dict[int, str], migrations: list[Migration]) -> Non
             "Nothing was changed. Start the newer program, or restore the older database."
         )
     for migration in migrations[: len(applied)]:
+        if migration.version not in applied:
+            raise MigrationError(
+                f"The database's list of migrations has a gap at {migration.version}. "
+                "Nothing was changed. Restore the table schema_migrations from a backup."
+            )
         if applied[migration.version] != migration.digest:
             raise MigrationError(
                 f"Migration {migration.version} ({migration.name}) was edited after it had been "

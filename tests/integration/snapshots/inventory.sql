@@ -1,0 +1,245 @@
+-- columns
+fault_log.id bigint NOT NULL GENERATED ALWAYS AS IDENTITY
+fault_log.rule text NOT NULL
+fault_log.order_id uuid NOT NULL
+fault_log.operation text NOT NULL
+fault_log.attempt integer NOT NULL
+fault_log.point text NOT NULL
+fault_log.fault text NOT NULL
+fault_log.pid integer NOT NULL
+fault_log.at timestamp with time zone NOT NULL DEFAULT now()
+fault_rules.name text NOT NULL
+fault_rules.rule jsonb NOT NULL
+fault_rules.updated_at timestamp with time zone NOT NULL DEFAULT now()
+movements.movement_id bigint NOT NULL GENERATED ALWAYS AS IDENTITY
+movements.order_id uuid
+movements.sku text NOT NULL
+movements.operation text NOT NULL
+movements.quantity bigint NOT NULL
+movements.restock_key text
+movements.at timestamp with time zone NOT NULL DEFAULT now()
+reservations.order_id uuid NOT NULL
+reservations.state text NOT NULL
+reservations.request_digest bytea
+reservations.shortages jsonb
+reservations.created_at timestamp with time zone NOT NULL DEFAULT now()
+reservations.updated_at timestamp with time zone NOT NULL DEFAULT now()
+schema_migrations.version integer NOT NULL
+schema_migrations.name text NOT NULL
+schema_migrations.digest text NOT NULL
+schema_migrations.applied_at timestamp with time zone NOT NULL DEFAULT now()
+stock.sku text NOT NULL
+stock.on_hand bigint NOT NULL
+stock.reserved bigint NOT NULL DEFAULT 0
+stock.updated_at timestamp with time zone NOT NULL DEFAULT now()
+
+-- table options
+stock WITH (fillfactor=50)
+
+-- constraints
+fault_log: fault_log_pkey PRIMARY KEY (id)
+fault_log: fault_log_rule_order_id_operation_attempt_key UNIQUE (rule, order_id, operation, attempt)
+fault_rules: fault_rules_pkey PRIMARY KEY (name)
+movements: movement_has_its_cause CHECK ((((order_id IS NOT NULL) = (operation = ANY (ARRAY['reserve'::text, 'commit'::text, 'release'::text]))) AND ((restock_key IS NOT NULL) = (operation = 'restock'::text))))
+movements: movements_check CHECK (((quantity > 0) OR ((operation = 'initial'::text) AND (quantity = 0))))
+movements: movements_operation_check CHECK ((operation = ANY (ARRAY['reserve'::text, 'commit'::text, 'release'::text, 'restock'::text, 'initial'::text])))
+movements: movements_pkey PRIMARY KEY (movement_id)
+movements: movements_sku_fkey FOREIGN KEY (sku) REFERENCES stock(sku)
+reservations: refused_says_why CHECK (((state = 'refused'::text) = (shortages IS NOT NULL)))
+reservations: reservations_pkey PRIMARY KEY (order_id)
+reservations: reservations_state_check CHECK ((state = ANY (ARRAY['held'::text, 'committed'::text, 'released'::text, 'refused'::text])))
+schema_migrations: schema_migrations_pkey PRIMARY KEY (version)
+stock: stock_not_oversold CHECK ((reserved <= on_hand))
+stock: stock_on_hand_not_negative CHECK ((on_hand >= 0))
+stock: stock_pkey PRIMARY KEY (sku)
+stock: stock_reserved_not_negative CHECK ((reserved >= 0))
+stock: stock_sku_check CHECK ((sku ~ '^[A-Z0-9]([A-Z0-9-]{0,62}[A-Z0-9])?$'::text))
+
+-- indexes
+CREATE UNIQUE INDEX fault_log_pkey ON public.fault_log USING btree (id)
+CREATE UNIQUE INDEX fault_log_rule_order_id_operation_attempt_key ON public.fault_log USING btree (rule, order_id, operation, attempt)
+CREATE UNIQUE INDEX fault_rules_pkey ON public.fault_rules USING btree (name)
+CREATE UNIQUE INDEX movements_once_initial ON public.movements USING btree (sku) WHERE (operation = 'initial'::text)
+CREATE UNIQUE INDEX movements_once_per_order ON public.movements USING btree (order_id, sku, operation) WHERE (order_id IS NOT NULL)
+CREATE UNIQUE INDEX movements_once_per_restock ON public.movements USING btree (sku, restock_key) WHERE (restock_key IS NOT NULL)
+CREATE UNIQUE INDEX movements_pkey ON public.movements USING btree (movement_id)
+CREATE UNIQUE INDEX movements_settled_once ON public.movements USING btree (order_id, sku) WHERE (operation = ANY (ARRAY['commit'::text, 'release'::text]))
+CREATE UNIQUE INDEX reservations_pkey ON public.reservations USING btree (order_id)
+CREATE UNIQUE INDEX schema_migrations_pkey ON public.schema_migrations USING btree (version)
+CREATE UNIQUE INDEX stock_pkey ON public.stock USING btree (sku)
+
+-- triggers
+CREATE TRIGGER movements_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.movements FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting_history()
+
+-- functions
+CREATE OR REPLACE FUNCTION public.refuse_rewriting_history()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
+END
+$function$
+
+CREATE OR REPLACE FUNCTION public.reserve_many(orders uuid[], digests bytea[], line_of integer[], line_sku text[], line_quantity bigint[])
+ RETURNS TABLE(place integer, outcome text, shortage jsonb)
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    skus      text[];
+    free      bigint[];
+    shelf     int[];             -- shelf[i]: position of line i's SKU in `skus`, NULL if unknown
+    outcomes  text[] := array_fill(NULL::text, ARRAY[cardinality(orders)]);
+    shortages jsonb[] := array_fill(NULL::jsonb, ARRAY[cardinality(orders)]);
+    first     int := 1;
+    last      int;
+    spot      int;
+BEGIN
+    SELECT array_agg(s.sku), array_agg(s.on_hand - s.reserved) INTO skus, free
+    FROM (
+        SELECT sku, on_hand, reserved FROM stock
+        WHERE sku = ANY (line_sku) ORDER BY sku FOR NO KEY UPDATE
+    ) s;
+
+    SELECT array_agg(CASE WHEN r.request_digest <> digests[o.n] THEN 'other lines'
+                          ELSE r.state END ORDER BY o.n),
+           array_agg(r.shortages ORDER BY o.n)
+    INTO outcomes, shortages
+    FROM unnest(orders) WITH ORDINALITY o (order_id, n)
+    LEFT JOIN reservations r USING (order_id);
+
+    SELECT array_agg(array_position(skus, l.sku) ORDER BY l.n) INTO shelf
+    FROM unnest(line_sku) WITH ORDINALITY l (sku, n);
+
+    -- First come, first served, all lines or none.
+    FOR i IN 1 .. cardinality(orders) LOOP
+        last := first;
+        WHILE last <= cardinality(line_of) AND line_of[last] = i LOOP
+            last := last + 1;
+        END LOOP;
+        IF outcomes[i] IS NULL THEN
+            outcomes[i] := 'now held';
+            FOR j IN first .. last - 1 LOOP
+                spot := shelf[j];
+                IF spot IS NULL OR free[spot] < line_quantity[j] THEN
+                    outcomes[i] := 'now refused';
+                    shortages[i] := coalesce(shortages[i], '[]') || jsonb_build_object(
+                        'sku', line_sku[j], 'requested', line_quantity[j],
+                        'available', CASE WHEN spot IS NULL THEN 0 ELSE free[spot] END);
+                END IF;
+            END LOOP;
+            IF outcomes[i] = 'now held' THEN
+                FOR j IN first .. last - 1 LOOP
+                    free[shelf[j]] := free[shelf[j]] - line_quantity[j];
+                END LOOP;
+            END IF;
+        END IF;
+        first := last;
+    END LOOP;
+
+    -- Unique keys decide between writers: whoever loses here rolls back and asks again.
+    INSERT INTO reservations (order_id, state, request_digest, shortages)
+    SELECT o.order_id, replace(outcomes[o.n], 'now ', ''), digests[o.n], shortages[o.n]
+    FROM unnest(orders) WITH ORDINALITY o (order_id, n)
+    WHERE outcomes[o.n] LIKE 'now %' ORDER BY o.order_id;
+
+    INSERT INTO movements (order_id, sku, operation, quantity)
+    SELECT orders[l.i], l.sku, 'reserve', l.quantity
+    FROM unnest(line_of, line_sku, line_quantity) l (i, sku, quantity)
+    WHERE outcomes[l.i] = 'now held';
+
+    UPDATE stock SET reserved = reserved + taken.quantity, updated_at = now()
+    FROM (
+        SELECT l.sku, sum(l.quantity) AS quantity
+        FROM unnest(line_of, line_sku, line_quantity) l (i, sku, quantity)
+        WHERE outcomes[l.i] = 'now held' GROUP BY l.sku
+    ) taken
+    WHERE stock.sku = taken.sku;
+
+    RETURN QUERY SELECT n, outcomes[n], shortages[n] FROM generate_series(1, cardinality(orders)) n;
+END
+$function$
+
+CREATE OR REPLACE FUNCTION public.restock(wanted_sku text, key text, pieces bigint)
+ RETURNS TABLE(outcome text, on_hand bigint, reserved bigint)
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    level   stock%ROWTYPE;
+    earlier bigint;
+BEGIN
+    SELECT * INTO level FROM stock s WHERE s.sku = wanted_sku FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN QUERY SELECT 'unknown', 0::bigint, 0::bigint;
+        RETURN;
+    END IF;
+    SELECT m.quantity INTO earlier FROM movements m
+    WHERE m.sku = wanted_sku AND m.restock_key = key;
+    IF FOUND THEN
+        RETURN QUERY SELECT CASE WHEN earlier = pieces THEN 'restocked' ELSE 'other quantity' END,
+                            level.on_hand, level.reserved;
+        RETURN;
+    END IF;
+    INSERT INTO movements (sku, operation, quantity, restock_key)
+    VALUES (wanted_sku, 'restock', pieces, key);
+    UPDATE stock s SET on_hand = s.on_hand + pieces, updated_at = now() WHERE s.sku = wanted_sku;
+    RETURN QUERY SELECT 'now restocked', level.on_hand + pieces, level.reserved;
+END
+$function$
+
+CREATE OR REPLACE FUNCTION public.settle_many(orders uuid[], target text)
+ RETURNS TABLE(place integer, outcome text)
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    befores text[];
+    settled uuid[];
+BEGIN
+    -- A hold that is being written right now is not in this list; its unique key makes the
+    -- tombstone below fail, and the caller asks again.
+    PERFORM 1 FROM stock
+    WHERE sku IN (
+        SELECT m.sku FROM movements m
+        JOIN reservations r USING (order_id)
+        WHERE m.order_id = ANY (orders) AND m.operation = 'reserve' AND r.state = 'held'
+    )
+    ORDER BY sku FOR NO KEY UPDATE;
+
+    WITH locked AS MATERIALIZED (
+        SELECT order_id, state FROM reservations WHERE order_id = ANY (orders)
+        ORDER BY order_id FOR NO KEY UPDATE
+    )
+    SELECT array_agg(r.state ORDER BY o.n),
+           array_agg(o.order_id) FILTER (WHERE r.state = 'held')
+    INTO befores, settled
+    FROM unnest(orders) WITH ORDINALITY o (order_id, n)
+    LEFT JOIN locked r USING (order_id);
+
+    IF target = 'released' THEN
+        INSERT INTO reservations (order_id, state)
+        SELECT o.order_id, 'released' FROM unnest(orders) WITH ORDINALITY o (order_id, n)
+        WHERE befores[o.n] IS NULL ORDER BY o.order_id;
+    END IF;
+
+    IF settled IS NOT NULL THEN
+        UPDATE reservations SET state = target, updated_at = now() WHERE order_id = ANY (settled);
+
+        WITH moved AS (
+            INSERT INTO movements (order_id, sku, operation, quantity)
+            SELECT order_id, sku, CASE target WHEN 'committed' THEN 'commit' ELSE 'release' END,
+                   quantity
+            FROM movements WHERE order_id = ANY (settled) AND operation = 'reserve'
+            RETURNING sku, quantity
+        )
+        UPDATE stock
+        SET reserved = reserved - gone.quantity,
+            on_hand = on_hand - CASE target WHEN 'committed' THEN gone.quantity ELSE 0 END,
+            updated_at = now()
+        FROM (SELECT sku, sum(quantity) AS quantity FROM moved GROUP BY sku) gone
+        WHERE stock.sku = gone.sku;
+    END IF;
+
+    RETURN QUERY SELECT n, befores[n] FROM generate_series(1, cardinality(orders)) n;
+END
+$function$
+
