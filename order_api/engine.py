@@ -1,6 +1,7 @@
 """The order service's side of Temporal: start an order's workflow and wait for it a little."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from datetime import timedelta
 from uuid import UUID
@@ -103,17 +104,30 @@ class Engine:
     async def _ask(
         self, update: str, order_id: UUID, lines: Iterable[OrderLine], wait_s: float
     ) -> OrderOutcome:
-        async with asyncio.timeout(wait_s):
-            handle = await self._client.start_update_with_start_workflow(
-                update,
-                # one update per question and order, however many ask it
-                id=update,
-                wait_for_stage=WorkflowUpdateStage.COMPLETED,
-                result_type=OrderOutcome,
-                start_workflow_operation=_start(order_id, lines),
-            )
-            outcome: OrderOutcome = await handle.result()
-            return outcome
+        start = _start(order_id, lines)
+        try:
+            async with asyncio.timeout(wait_s):
+                handle = await self._client.start_update_with_start_workflow(
+                    update,
+                    # one update per question and order, however many ask it
+                    id=update,
+                    wait_for_stage=WorkflowUpdateStage.COMPLETED,
+                    result_type=OrderOutcome,
+                    start_workflow_operation=start,
+                )
+                outcome: OrderOutcome = await handle.result()
+                return outcome
+        except BaseException:
+            _disregard(start)
+            raise
+
+
+def _disregard(start: "WithStartWorkflowOperation[OrderInput, OrderOutcome]") -> None:
+    """Look at the copy of a failure that the start keeps, or the log complains that nobody did."""
+    look = start.workflow_handle()
+    with contextlib.suppress(BaseException):
+        look.send(None)
+    look.close()
 
 
 def _start(
@@ -127,7 +141,8 @@ def _start(
         id=workflow_id(order_id),
         task_queue=TASK_QUEUE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        # An order whose workflow was terminated or failed is not settled: it may start again.
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
         task_timeout=policies.WORKFLOW_TASK,
         result_type=OrderOutcome,
         search_attributes=TypedSearchAttributes(

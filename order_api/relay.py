@@ -58,12 +58,15 @@ class Relay:
 
     async def _drive_all(self, due: list[Laggard]) -> None:
         started = await asyncio.gather(*(self._drive(order) for order in due))
-        going = [order.order_id for order, ok in zip(due, started, strict=True) if ok]
+        going = [order for order, ok in zip(due, started, strict=True) if ok]
         stuck = [order.order_id for order, ok in zip(due, started, strict=True) if not ok]
         if stuck:
             await self._store.relay_later(stuck, AGAIN_S)
         if going:
-            await self._store.relay_later(going, CHECK_AGAIN_S)
+            open_yet = await self._store.relay_later(
+                [order.order_id for order in going], CHECK_AGAIN_S
+            )
+            await asyncio.gather(*(self._heal(o) for o in going if o.order_id in open_yet))
         _log.info("relayed", started=len(going), failed=len(stuck))
 
     async def _drive(self, order: Laggard) -> bool:
@@ -72,13 +75,18 @@ class Relay:
         try:
             await ask(order.order_id, order.lines, WAIT_S)
         except AWAY:
-            if order.cancelling:
-                return False  # until the request is known to have arrived
-            return await self._engine.at_work(order.order_id, WAIT_S) or await self._heal(order)
+            if await self._engine.at_work(order.order_id, WAIT_S):
+                # a wish to cancel is repeated until it is known to have arrived
+                return not order.cancelling
+            return await self._heal(order)
         return True
 
     async def _heal(self, order: Laggard) -> bool:
-        """Write down the end of an order whose row does not know of it (an older backup, say)."""
+        """Write down the end of an order whose row does not know of it (an older backup, say).
+
+        A workflow that has ended answers with what it said while it ran, so that it answered
+        proves nothing. Return whether there was an end to write down.
+        """
         outcome = await self._engine.final_outcome(order.order_id, WAIT_S)
         if outcome is None:
             return False

@@ -128,6 +128,7 @@ async def get_order(request: Request, order_id: str, caller: Who) -> Order:
     response_model=Timeline,
     responses={
         200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        204: {"description": "Nothing will follow the Last-Event-ID"},
         **problems(401, 404, 503),
     },
 )
@@ -144,6 +145,11 @@ async def order_events(
     if "text/event-stream" in accept:
         after = last_event_id or ""
         seen = int(after) if after.isascii() and after.isdigit() and len(after) < 19 else 0
+        if order.status in TERMINAL:
+            with database_limits():
+                ended = seen > 0 and not await state.store.events(order.order_id, seen)
+            if ended:  # a browser would come back for ever; 204 is what stops it
+                return Response(status_code=204)
         return StreamingResponse(
             state.live.follow(order.order_id, seen),
             media_type="text/event-stream",

@@ -180,10 +180,11 @@ class Store:
             rows = await connection.fetch(CLAIM, limit, lease_s)
         return [Laggard(row["order_id"], lines_of(row["lines"]), row["cancelling"]) for row in rows]
 
-    async def relay_later(self, orders: Sequence[UUID], seconds: float) -> None:
-        """Have these orders looked after again in `seconds`, if they are unsettled then."""
+    async def relay_later(self, orders: Sequence[UUID], seconds: float) -> set[UUID]:
+        """Have those of these orders that are unsettled looked after again; return their ids."""
         async with within(self._pool, DEADLINE_S) as connection:
-            await connection.execute(RELAY_LATER, list(orders), seconds)
+            rows = await connection.fetch(RELAY_LATER, list(orders), seconds)
+        return {row["order_id"] for row in rows}
 
     async def backlog(self) -> tuple[int, float]:
         """Return how many orders are due for the relay, and the age in seconds of the oldest."""
@@ -289,7 +290,7 @@ RETURNING o.order_id, o.cancel_requested_at IS NOT NULL AS cancelling,
 """
 RELAY_LATER = """
 UPDATE orders SET relay_at = now() + make_interval(secs => $2)
-WHERE order_id = ANY ($1) AND status IN ('received', 'reserved')
+WHERE order_id = ANY ($1) AND status IN ('received', 'reserved') RETURNING order_id
 """
 BACKLOG = """
 SELECT count(*) AS due,
