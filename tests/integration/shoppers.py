@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -129,8 +129,8 @@ def _through(dsn: str, port: int) -> str:
 async def eventually(check: Callable[[], Awaitable[Found]], within_s: float = 30.0) -> Found:
     """Return what `check` finds once it finds something; for what nobody announces."""
     end = time.monotonic() + within_s
-    while not (found := await check()) and time.monotonic() < end:
-        await asyncio.sleep(0.05)  # noqa: ASYNC110
+    while not (found := await check()) and time.monotonic() < end:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
     assert found, "it did not come about"
     return found
 
@@ -170,7 +170,7 @@ class Shopper:
 
     async def events(
         self, order_id: str, after: int | None = None
-    ) -> AsyncIterator[dict[str, Any]]:
+    ) -> AsyncGenerator[dict[str, Any]]:
         """Follow the order live until the stream ends by itself."""
         headers = {"Accept": "text/event-stream"}
         if after is not None:
