@@ -30,6 +30,7 @@ SHARED: dict[str, Callable[[Rig, Plan], Awaitable[list[Row]]]] = {
 }
 # ... or last.
 AFTER: dict[str, Callable[[Plan], Awaitable[list[Row]]]] = {"flat": flat}
+FILE_WIDTH = 160  # of the table where nobody's screen is the limit
 SECTIONS = (*BEFORE, *SHARED, *AFTER)
 
 
@@ -66,6 +67,8 @@ def main() -> int:
         parser.error(f"no such section: {', '.join(sorted(unknown))}; there are {SECTIONS}")
 
     console, began = Console(highlight=False), time.monotonic()
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
 
     def say(what: str) -> None:
         console.print(f"  {time.monotonic() - began:6.1f} s  {what}", markup=False)

@@ -85,14 +85,19 @@ class Shoppers:
         self._wire.close()
 
     async def closed_loop(self, at_once: int, seconds: float, answers: Answers) -> None:
-        """Keep `at_once` orders under way for `seconds`; count those answered by then."""
+        """Keep `at_once` orders under way for `seconds`; count those that had ended by then.
+
+        Whoever is told 202 asks again under the same key until the order has ended.
+        """
         began = time.perf_counter()
         end = began + seconds
 
         async def one_shopper() -> None:
             while (sent := time.perf_counter()) < end:
                 answers.sent += 1
-                reply = await self._place(self._next_order())
+                order = self._next_order()
+                while (reply := await self._place(order)).status in (202, 503, NO_ANSWER):
+                    answers.retries += 1
                 if (now := time.perf_counter()) <= end:
                     answers.add(now - sent, reply.status, 0.0)
 

@@ -86,7 +86,7 @@ async def throughput(rig: Rig, plan: Plan) -> list[Row]:
             full_mean,
             "orders/s",
             note=f"{best_full} at once; {_all([each.rate for each, _ in fulls])}; "
-            f"{answers.describe()}",
+            f"asked again {answers.retries} times",
         ),
         Row("throughput", "full path / bare", ratio, "", **at_least(RATIO_BAR, "", ratio)),
     ]
