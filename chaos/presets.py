@@ -36,8 +36,21 @@ def _fifth(name: str, point: str, fault: str, operation: str, seed: int) -> Faul
 INVENTORY: tuple[Preset, ...] = (
     Preset(
         title="Gremlin: the warehouse answers 5 s late",
-        description="The goods are held, and the answer takes its time.",
+        description="The goods are held, and the answer takes its time. A second try gets it.",
         rule=GREMLIN,
+    ),
+    Preset(
+        title="Stubborn gremlin: the second try is late, too",
+        description="No answer in time: shoppers hear that we have their order, and wait.",
+        rule=FaultRule(
+            name="gremlin-stubborn",
+            point="inventory.before_response",
+            fault="delay",
+            operations=("reserve",),
+            attempts=(1, 2),
+            delay_s=5.0,
+            seed=21,
+        ),
     ),
     Preset(
         title="Warehouse dies after its commit",
