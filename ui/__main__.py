@@ -1,5 +1,9 @@
 """Start the UI."""
 
+import contextlib
+
+import uvicorn
+
 from service_kit import logs, server
 from service_kit.settings import load
 from ui.main import create_app
@@ -10,7 +14,14 @@ def main() -> None:
     """Serve until told to stop."""
     settings = load(UiSettings)
     logs.configure("ui", settings.log_level, settings.log_format)
-    server.run(create_app(settings), settings.host, settings.port)
+    config = server.config(create_app(settings), settings.host, settings.port)
+    # the one process whose pages stay connected; compressing every small update costs more CPU
+    # than the bytes are worth
+    config.ws = "auto"
+    config.ws_per_message_deflate = False
+    server.raise_open_file_limit()
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run()
 
 
 if __name__ == "__main__":

@@ -1,36 +1,39 @@
-"""The front door: a page that says where everything is, until the shop itself opens."""
+"""Put the UI together: settings in, application out."""
 
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from html import escape
+from pathlib import Path
 
-import aiohttp
 from fastapi import FastAPI
-from starlette.responses import HTMLResponse
+from nicegui import app as nicegui_app
+from nicegui import ui
+from nicegui.storage import Storage
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service_kit import application
+from service_kit.background import Background
 from service_kit.health import Health
-from service_kit.readiness import readiness_of
+from ui.backend import Backend
+from ui.pages import operations, order, orders, shop, warehouse
 from ui.settings import UiSettings
 
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Valerix</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-  body {{ font: 18px/1.6 system-ui, sans-serif; max-width: 40rem; margin: 12vh auto; padding: 0 1rem }}
-  a {{ color: #0b5fff }}
-  @media (prefers-color-scheme: dark) {{ body {{ background: #14161a; color: #eee }} a {{ color: #8ab4ff }} }}
-</style></head><body>
-<h1>Valerix</h1>
-<p>Orders are being taken. The shop window is not open yet; this is what there is:</p>
-<ul>
-  <li><a href="{orders}/openapi.json">Order service</a>: place orders and follow them</li>
-  <li><a href="{inventory}/openapi.json">Inventory service</a>: what is on the shelf</li>
-  <li><a href="{temporal}">Temporal Web UI</a>: the story of every order</li>
-</ul>
-</body></html>
-"""
+HERE = Path(__file__).parent
+PAGES = (shop, order, orders, warehouse, operations)
+A_YEAR_S = 365 * 24 * 3600
+
+# NiceGUI's own scripts are inline and compile templates; all else comes from here or not at all.
+_POLICY = (
+    b"default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
+    b"style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; "
+    b"connect-src 'self'; frame-ancestors 'none'; base-uri 'self'; form-action 'self'"
+)
+_HEADERS = [
+    (b"content-security-policy", _POLICY),
+    (b"referrer-policy", b"same-origin"),
+    (b"x-content-type-options", b"nosniff"),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,30 +43,68 @@ class State:
     health: Health
 
 
+class OnlyFromHere:
+    """Tells the browser to load nothing from elsewhere, and not to be framed."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI event stream."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *_HEADERS]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
 def create_app(settings: UiSettings) -> FastAPI:
-    """Return the application."""
-    page = _PAGE.format(
-        orders=escape(settings.order_api_url),
-        inventory=escape(settings.inventory_api_url),
-        temporal=escape(settings.temporal_ui_url),
-    )
+    """Return the application; one for each process, since NiceGUI has one set of pages."""
+    backend = Backend(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with aiohttp.ClientSession() as session:
-            probes = {
-                "order_api:readiness": readiness_of(session, settings.order_api_url),
-                "inventory_api:readiness": readiness_of(session, settings.inventory_api_url),
-            }
-            app.state.service = State(
-                Health("ui", application.own_version(), probes, optional=frozenset(probes))
-            )
+        await backend.open()
+        app.state.service = State(backend.health)
+        async with Background(backend.stock.run(), backend.operations.run()):
             yield
+        await backend.close()
 
     app = application.create("Valerix", lifespan, lambda: app.state.service.health)
-
-    @app.get("/", include_in_schema=False)
-    async def front_page() -> HTMLResponse:
-        return HTMLResponse(page)
-
+    app.add_middleware(OnlyFromHere)
+    settings.storage.mkdir(parents=True, exist_ok=True, mode=0o700)
+    Storage.path = settings.storage.resolve()
+    register(backend)
+    ui.run_with(
+        app,
+        title="Valerix",
+        favicon=HERE / "assets" / "logo.svg",
+        dark=None,
+        language="en-GB",
+        # none of our elements is bound to plain data, so there is nothing to look for
+        binding_refresh_interval=None,
+        reconnect_timeout=10.0,
+        message_history_length=30,
+        tailwind=False,
+        storage_secret=settings.session_secret(),
+        session_middleware_kwargs={
+            "max_age": A_YEAR_S,
+            "same_site": "lax",
+            "https_only": not backend.is_local,
+        },
+        show_welcome_message=False,
+    )
     return app
+
+
+def register(backend: Backend) -> None:
+    """Add the pages and what they are made of to NiceGUI."""
+    nicegui_app.add_static_files("/assets", HERE / "assets")
+    nicegui_app.add_static_files("/pictures", HERE / "pictures")
+    style = (HERE / "assets" / "style.css").read_bytes()
+    version = hashlib.sha256(style).hexdigest()[:12]
+    ui.add_head_html(f'<link rel="stylesheet" href="/assets/style.css?v={version}">', shared=True)
+    for page in PAGES:
+        page.register(backend)

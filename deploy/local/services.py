@@ -146,7 +146,10 @@ class Services:
             "UI_PORT": str(port),
             "ORDER_API_URL": self.url(ORDER),
             "INVENTORY_API_URL": self.url(INVENTORY),
+            "WORKER_URL": self.url(WORKER),
+            "SUBSCRIBERS_URL": self.url(SUBSCRIBERS),
             "TEMPORAL_UI_URL": f"http://{LOOPBACK}:{self._settings.ports.temporal_ui}",
+            "UI_STORAGE": str(self._settings.home / "ui"),
         }
 
     def _temporal(self) -> dict[str, str]:

@@ -1,0 +1,71 @@
+"""Everything behind the pages, put together once for the process."""
+
+import json
+import secrets
+from typing import Any
+
+from service_kit import application
+from service_kit.health import Health
+from service_kit.readiness import readiness_of
+from service_kit.tokens import Gate
+from ui.api import Http, InventoryApi, OrderApi
+from ui.checkout import Checkouts
+from ui.faults import FaultApi
+from ui.feed import OperationsFeed, StockFeed
+from ui.identity import Tokens
+from ui.load_burst import LoadBurst
+from ui.settings import UiSettings
+from ui.streams import Streams
+
+
+class Backend:
+    """The services as the pages see them. Nothing is connected before `open`."""
+
+    def __init__(self, settings: UiSettings) -> None:
+        key = settings.token_key.get_secret_value()
+        self.settings = settings
+        self.gate = Gate(key, settings.token_audience)
+        self.http = Http(Tokens(key, settings.token_audience))
+        self.orders = OrderApi(self.http, settings.order_api_url)
+        self.inventory = InventoryApi(self.http, settings.inventory_api_url)
+        self.services = {
+            "order_api": settings.order_api_url.rstrip("/"),
+            "inventory_api": settings.inventory_api_url.rstrip("/"),
+            "worker": settings.worker_url.rstrip("/"),
+            "subscribers": settings.subscribers_url.rstrip("/"),
+        }
+        self.faults = FaultApi(
+            self.http,
+            (self.inventory.url, self.orders.url),
+            allowed=settings.fault_injection,
+        )
+        self.checkouts = Checkouts(self.orders)
+        self.burst = LoadBurst(self.orders, secrets.token_hex(4))
+        self.streams = Streams(self.orders)
+        self.stock = StockFeed(self.inventory, self.orders)
+        self.operations = OperationsFeed(
+            self.http, self.orders, self.faults, self.services, self._own_health
+        )
+        self.health: Health
+
+    async def open(self) -> None:
+        """Open connections; called when the application starts."""
+        await self.http.open()
+        probes = {
+            "order_api:readiness": readiness_of(self.http.session, self.orders.url),
+            "inventory_api:readiness": readiness_of(self.http.session, self.inventory.url),
+        }
+        self.health = Health("ui", application.own_version(), probes, optional=frozenset(probes))
+
+    async def close(self) -> None:
+        """Close them."""
+        await self.http.close()
+
+    @property
+    def is_local(self) -> bool:
+        """On somebody's own machine, where anyone at the browser may act as staff."""
+        return self.settings.environment == "local"
+
+    async def _own_health(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(bytes((await self.health.deep()).body))
+        return found

@@ -1,0 +1,208 @@
+"""What all pages watch together, asked for once a second by one task each, never by a page."""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import aiohttp
+from nicegui import Event
+
+from inventory_api.contracts import StockLevel
+from order_api.contracts import OperationsSummary, Order
+from ui.api import Http, InventoryApi, NoAnswer, OrderApi, Refusal
+from ui.faults import FaultApi, Faults
+from ui.figures import Figures, figures_of
+from ui.identity import UI
+
+TICK_S = 1.0
+IDLE_TICK_S = 5.0
+HISTORY_S = 300.0
+HEALTH_LIMIT_S = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The warehouse as last seen: levels by SKU, None while it does not answer."""
+
+    levels: dict[str, StockLevel] | None = None
+    waiting: list[Order] = field(default_factory=list)
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceHealth:
+    """A service's own word on itself: pass, warn, fail, or gone if it says nothing."""
+
+    name: str
+    status: str = "gone"
+    troubles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One moment of the history that the charts show; None where nothing was known."""
+
+    at: float
+    average_s: float | None = None
+    p95_s: float | None = None
+    accepted_per_s: float | None = None
+    settled_per_s: float | None = None
+    unfinished: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """The whole system as last seen; `summary` is None while order_api does not answer."""
+
+    at: float = 0.0
+    summary: OperationsSummary | None = None
+    health: tuple[ServiceHealth, ...] = ()
+    figures: Figures = field(default_factory=Figures)
+    faults: Faults = field(default_factory=Faults)
+    history: tuple[Sample, ...] = ()
+
+
+class StockFeed:
+    """Stock levels and open orders while somebody looks at them."""
+
+    def __init__(self, inventory: InventoryApi, orders: OrderApi) -> None:
+        self._inventory = inventory
+        self._orders = orders
+        self.shelf = Shelf()
+        self.changed: Event[[]] = Event()
+        # set by pages that show the orders waiting
+        self.watches_orders: Event[[]] = Event()
+
+    async def run(self) -> None:
+        """Look once a second for ever."""
+        while True:
+            if self.changed.callbacks:
+                await self.look()
+                self.changed.emit()
+            await asyncio.sleep(TICK_S)
+
+    async def look(self) -> None:
+        """Ask the warehouse, and who waits for it."""
+        levels: dict[str, StockLevel] | None = None
+        waiting: list[Order] = self.shelf.waiting
+        with contextlib.suppress(NoAnswer, Refusal):
+            levels = {level.sku: level for level in await self._inventory.stock()}
+        if self.watches_orders.callbacks:
+            with contextlib.suppress(NoAnswer, Refusal):
+                pages = [
+                    await self._orders.orders(UI, status=status, limit=20, everyone=True)
+                    for status in ("received", "reserved")
+                ]
+                waiting = [order for page in pages for order in page.items]
+        self.shelf = Shelf(levels, waiting, time.time())
+
+
+class OperationsFeed:
+    """The system's state once a second, with five minutes of history."""
+
+    def __init__(
+        self,
+        http: Http,
+        orders: OrderApi,
+        faults: FaultApi,
+        services: dict[str, str],
+        own_health: Callable[[], Awaitable[dict[str, Any]]],
+    ) -> None:
+        self._http = http
+        self._orders = orders
+        self._faults = faults
+        self._services = services
+        self._own_health = own_health
+        self._history: deque[Sample] = deque()
+        self.now = Operations()
+        self.changed: Event[[]] = Event()
+
+    async def run(self) -> None:
+        """Look for ever: each second while somebody watches, and now and then for the history."""
+        while True:
+            began = time.monotonic()
+            await self.look(everything=bool(self.changed.callbacks))
+            self.changed.emit()
+            pause_s = TICK_S if self.changed.callbacks else IDLE_TICK_S
+            await asyncio.sleep(max(pause_s - (time.monotonic() - began), 0.1))
+
+    async def look(self, *, everything: bool) -> None:
+        """Take one look; without `everything`, at what the history needs."""
+        if everything:
+            summary, health, figures, faults = await asyncio.gather(
+                self._summary(), self._health(), self._read_figures(), self._faults.look()
+            )
+            seen = replace(self.now, health=health, figures=figures, faults=faults)
+        else:
+            summary, seen = await self._summary(), self.now
+        now = time.time()
+        self._history.append(_sample(now, summary))
+        while self._history[0].at < now - HISTORY_S:
+            self._history.popleft()
+        self.now = replace(seen, at=now, summary=summary, history=tuple(self._history))
+
+    async def _summary(self) -> OperationsSummary | None:
+        try:
+            return await self._orders.summary()
+        except (NoAnswer, Refusal):
+            return None
+
+    async def _health(self) -> tuple[ServiceHealth, ...]:
+        own = _health_of("ui", await self._own_health())
+        others = (self._health_at(name, url) for name, url in self._services.items())
+        return (*await asyncio.gather(*others), own)
+
+    async def _health_at(self, name: str, url: str) -> ServiceHealth:
+        try:
+            async with (
+                asyncio.timeout(HEALTH_LIMIT_S),
+                self._http.session.get(f"{url}/health") as answer,
+            ):
+                return _health_of(name, await answer.json(content_type=None))
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+            return ServiceHealth(name, "gone", ("does not answer",))
+
+    async def _read_figures(self) -> Figures:
+        pages = await asyncio.gather(*(self._metrics_at(url) for url in self._services.values()))
+        return figures_of(pages, self.now.figures)
+
+    async def _metrics_at(self, url: str) -> str:
+        try:
+            async with (
+                asyncio.timeout(HEALTH_LIMIT_S),
+                self._http.session.get(f"{url}/metrics") as answer,
+            ):
+                return await answer.text()
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+            return ""
+
+
+def _sample(at: float, summary: OperationsSummary | None) -> Sample:
+    if summary is None:
+        return Sample(at)
+    return Sample(
+        at,
+        summary.response_time.average_s,
+        summary.latency.p95_s,
+        summary.accepted_per_s,
+        summary.settled_per_s,
+        summary.unfinished,
+    )
+
+
+def _health_of(name: str, document: Any) -> ServiceHealth:
+    """Read a health document; whatever is not one counts as failing."""
+    try:
+        troubles = tuple(
+            f"{check}: {finding.get('output', finding['status'])}"
+            for check, findings in document["checks"].items()
+            for finding in findings
+            if finding["status"] != "pass"
+        )
+        return ServiceHealth(name, str(document["status"]), troubles)
+    except (KeyError, TypeError, AttributeError):
+        return ServiceHealth(name, "fail", ("its health document cannot be read",))

@@ -1,0 +1,194 @@
+"""The operations page's markup, drawn once for each look at the system and shared by all pages."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from html import escape
+
+from order_api.contracts import OperationsSummary
+from ui import wording
+from ui.charts import Point, line_chart, sparkline, thinned
+from ui.feed import HISTORY_S, Operations, Sample, ServiceHealth
+
+STEP_S = 3.0
+SPARK_S = 120.0
+SERVICE_NAMES = {
+    "order_api": "Orders",
+    "inventory_api": "Warehouse",
+    "worker": "Worker",
+    "subscribers": "Add-ons",
+    "ui": "This UI",
+}
+_MEANING = {
+    "green": "The order service answers in good time.",
+    "red": "Shoppers wait too long for the order service.",
+    "no_data": "Nobody has ordered in the last 30 seconds.",
+    "gone": "The order service does not tell. See its tile below.",
+}
+
+
+class Drawing:
+    """The markup of one look."""
+
+    def __init__(self, now: Operations) -> None:
+        self.updated = updated(now)
+        self.alert, self.spoken = alert_tile(now)
+        self.figures = figures(now)
+        self.health = health_tiles(now.health)
+        self.charts = charts(now)
+        self.statuses = status_bars(now.summary)
+
+
+_latest: list[tuple[Operations, Drawing]] = []
+
+
+def drawing(now: Operations) -> Drawing:
+    """Return the drawing of `now`, the same object for every page that asks."""
+    if not _latest or _latest[0][0] is not now:
+        _latest[:] = [(now, Drawing(now))]
+    return _latest[0][1]
+
+
+def updated(now: Operations) -> str:
+    """Return when this was seen."""
+    seen = datetime.fromtimestamp(now.at, UTC)
+    return f"Last updated {wording.clock(seen)} UTC, every second"
+
+
+def alert_tile(now: Operations) -> tuple[str, str]:
+    """Return the alert's markup, and what is said aloud about it.
+
+    Red if and only if the server says so: the average over its window and the verdict come from
+    order_api; nothing is computed here.
+    """
+    summary = now.summary
+    state = "gone" if summary is None else summary.response_time.state
+    look = wording.ALERT[state]
+    number, window, threshold, orders = "–", 30.0, 1.0, 0
+    if summary is not None:
+        reading = summary.response_time
+        window, threshold, orders = reading.window_s, reading.threshold_s, reading.count
+        if reading.average_s is not None:
+            number = f"{reading.average_s:.2f} s"
+    line = [
+        (now.at - each.at, each.average_s) for each in now.history if now.at - each.at <= SPARK_S
+    ]
+    drawn = sparkline(
+        thinned(line, 1.5), range_s=SPARK_S, threshold=threshold, words=f"limit {threshold:g} s"
+    )
+    markup = (
+        f'<div class="card alert {state}"><div class="line spread">'
+        f'<h2>Average response time</h2><span class="state">{wording.icon(look.icon)}{look.words}'
+        f'</span></div><div class="line spread"><span class="huge">{number}</span>'
+        f'<span class="small">{wording.count(orders, "order")} in {window:g} s</span></div>'
+        f'{drawn}<p class="small">{_MEANING[state]} Turns red above {threshold:g} s.</p></div>'
+    )
+    return markup, f"Response time: {look.words}. {_MEANING[state]}"
+
+
+def figures(now: Operations) -> str:
+    """Return the figures that have no chart."""
+    summary = now.summary
+    shown: list[tuple[str, str]] = []
+    if summary is not None:
+        latency = summary.latency
+        for name, value in (
+            ("Half answered within", latency.p50_s),
+            ("95% answered within", latency.p95_s),
+            ("99% answered within", latency.p99_s),
+        ):
+            shown.append((name, "–" if value is None else wording.duration(value)))
+        shown += [
+            ("Orders accepted", f"{summary.accepted_per_s:.1f} /s"),
+            ("Orders settled", f"{summary.settled_per_s:.1f} /s"),
+            ("Unfinished orders", f"{summary.unfinished:,}"),
+            ("… waiting for the warehouse", f"{summary.waiting:,}"),
+            (
+                "Oldest unfinished",
+                wording.duration(summary.oldest_unfinished_s) if summary.unfinished else "none",
+            ),
+            ("Relay backlog", wording.count(summary.relay_backlog, "order")),
+        ]
+    shown += [
+        ("Retries at the warehouse", f"{now.figures.retries:,}"),
+        ("Answers replayed", f"{now.figures.replayed:,}"),
+    ]
+    if now.faults.allowed:
+        shown.append(("Faults fired", f"{now.faults.fired:,}"))
+    return "".join(
+        f'<div class="figure"><dt>{escape(name)}</dt><dd class="value">{escape(value)}</dd></div>'
+        for name, value in shown
+    )
+
+
+def health_tiles(services: Sequence[ServiceHealth]) -> str:
+    """Return a tile for each service; one that is not well names what it misses."""
+    tiles = []
+    for each in services:
+        look = wording.HEALTH.get(each.status, wording.HEALTH["fail"])
+        troubles = "".join(f"<p class=small>{escape(trouble)}</p>" for trouble in each.troubles)
+        name = SERVICE_NAMES.get(each.name, each.name)
+        tiles.append(
+            f'<li class="service {look.tone}"><div class="line spread"><strong>{escape(name)}'
+            f"</strong>{wording.badge(look)}</div>{troubles}</li>"
+        )
+    return "".join(tiles)
+
+
+def charts(now: Operations) -> str:
+    """Return the charts, all over the same five minutes."""
+
+    def points(pick: str) -> list[Point]:
+        found: list[Point] = [(now.at - each.at, _value(each, pick)) for each in now.history]
+        return thinned(found, STEP_S)
+
+    shown = (
+        line_chart(
+            "Response time",
+            (
+                ("average of 30 s", "first", points("average_s")),
+                ("95th percentile", "second", points("p95_s")),
+            ),
+            range_s=HISTORY_S,
+            unit="s",
+            threshold=1.0,
+            threshold_words="limit 1 s",
+        ),
+        line_chart(
+            "Throughput",
+            (
+                ("accepted", "first", points("accepted_per_s")),
+                ("settled", "second", points("settled_per_s")),
+            ),
+            range_s=HISTORY_S,
+            unit="orders/s",
+        ),
+        line_chart(
+            "Unfinished orders",
+            (("unfinished", "first", points("unfinished")),),
+            range_s=HISTORY_S,
+            unit="orders",
+        ),
+    )
+    return "".join(f'<section class="card">{each}</section>' for each in shown)
+
+
+def _value(sample: Sample, name: str) -> float | None:
+    found: float | None = getattr(sample, name)
+    return found
+
+
+def status_bars(summary: OperationsSummary | None) -> str:
+    """Return how many orders have which status, as bars with numbers."""
+    if summary is None:
+        return "<li>The order service does not tell.</li>"
+    total = max(sum(summary.by_status.values()), 1)
+    bars = []
+    for status, look in wording.ORDER_STATUS.items():
+        orders = summary.by_status.get(status, 0)
+        width = 100 * orders / total
+        fill = f'<div class="fill" style="width:{width:.1f}%"></div>' if orders else ""
+        bars.append(
+            f"<li><span>{wording.icon(look.icon)} {look.words}</span>"
+            f'<div class="track">{fill}</div><b class="number">{orders:,}</b></li>'
+        )
+    return "".join(bars)

@@ -1,0 +1,65 @@
+"""Operations: is the system well, how fast is it, and what happens if we break it?"""
+
+from nicegui import ui
+
+from ui.backend import Backend
+from ui.chaos_panel import ChaosPanel
+from ui.frame import Visit, block, for_staff_only, frame, html, text
+from ui.operations_view import drawing
+from ui.reports_panel import ReportsPanel
+
+
+def register(backend: Backend) -> None:
+    """Add the page."""
+
+    @ui.page("/ops")
+    async def operations() -> None:
+        with frame(backend, "Operations", "/ops") as visit:
+            if for_staff_only(visit):
+                if not backend.operations.now.health:
+                    await backend.operations.look(everything=True)
+                await OperationsPage(visit).build()
+
+
+class OperationsPage:
+    """One page's view of what the shared feed has seen."""
+
+    def __init__(self, visit: Visit) -> None:
+        self.visit = visit
+        self.feed = visit.backend.operations
+
+    async def build(self) -> None:
+        """Build the page and keep it up to date."""
+        with block("heading"):
+            text("Operations", "h1")
+            self.updated = html("", "p", "small soft number")
+        with block("grid wide"):
+            self.alert = html("", "section", "alert-box").props('aria-label="Response time alert"')
+            # said aloud when the state changes, and only then
+            self.spoken = text("", "p", "spoken").props("role=alert").mark("alert-state")
+            with block("card", "section").props("aria-label=Figures"):
+                text("Right now", "h2")
+                self.figures = html("", "dl", "figures")
+        with block("card", "section").props("aria-label=Services"):
+            text("Services", "h2")
+            self.health = html("", "ul", "services")
+        if self.visit.backend.settings.fault_injection:
+            await ChaosPanel(self.visit).build()
+        self.charts = html("", "div", "grid wide")
+        with block("card", "section").props('aria-label="Orders by status"'):
+            text("Orders of the last 5 minutes", "h2")
+            self.statuses = html("", "ul", "bars")
+        ReportsPanel(self.visit).build()
+        self.show()
+        self.feed.changed.subscribe(self.show)
+
+    def show(self) -> None:
+        """Show what the feed has seen; only what has changed travels to the browser."""
+        drawn = drawing(self.feed.now)
+        self.updated.content = drawn.updated
+        self.alert.content = drawn.alert
+        self.spoken.text = drawn.spoken
+        self.figures.content = drawn.figures
+        self.health.content = drawn.health
+        self.charts.content = drawn.charts
+        self.statuses.content = drawn.statuses

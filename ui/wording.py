@@ -1,0 +1,93 @@
+"""The words, icons and number formats that all pages share: one way to say each thing."""
+
+from datetime import datetime
+from html import escape
+from typing import NamedTuple
+
+
+class Look(NamedTuple):
+    """How a state is shown: never by its colour (`tone`) alone."""
+
+    words: str
+    icon: str
+    tone: str
+
+
+ORDER_STATUS: dict[str, Look] = {
+    "received": Look("In progress", "hourglass_top", "busy"),
+    "reserved": Look("Set aside", "inventory_2", "busy"),
+    "shipped": Look("On its way", "local_shipping", "good"),
+    "rejected": Look("Sold out", "remove_shopping_cart", "bad"),
+    "cancelled": Look("Cancelled", "cancel", "idle"),
+    "failed": Look("Needs help", "error", "bad"),
+}
+EVENTS: dict[str, Look] = {
+    "received": Look("Order received", "receipt_long", "busy"),
+    "reserved": Look("Goods set aside", "inventory_2", "good"),
+    "ready_to_ship": Look("Ready to ship", "check_box", "good"),
+    "shipped": Look("Shipped", "local_shipping", "good"),
+    "rejected": Look("Sold out", "remove_shopping_cart", "bad"),
+    "cancel_requested": Look("Cancellation asked for", "front_hand", "busy"),
+    "cancelled": Look("Cancelled", "cancel", "idle"),
+    "failed": Look("Given up", "error", "bad"),
+    "waiting": Look("Waiting, asking again", "sync_problem", "warn"),
+    "released": Look("Goods back on the shelf", "undo", "idle"),
+}
+HEALTH: dict[str, Look] = {
+    "pass": Look("Healthy", "check_circle", "good"),
+    "warn": Look("Works with limits", "warning", "warn"),
+    "fail": Look("Failing", "error", "bad"),
+    "gone": Look("No answer", "cloud_off", "bad"),
+}
+ALERT: dict[str, Look] = {
+    "green": Look("Fast enough", "check_circle", "good"),
+    "red": Look("Too slow", "error", "bad"),
+    "no_data": Look("No orders", "remove_circle", "idle"),
+    "gone": Look("No figures", "cloud_off", "idle"),
+}
+_SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£"}
+
+
+def money(minor: int, currency: str) -> str:
+    """Return an amount of the currency's smallest unit, as in €14.90."""
+    symbol = _SYMBOLS.get(currency, f"{currency} ")
+    return f"{symbol}{minor / 100:,.2f}"
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Return `1 order`, `2 orders`, `1,200 orders`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Return a span for people: 85 ms, 1.25 s, 3 min, 2 h."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 100:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def clock(at: datetime) -> str:
+    """Return the time of day in UTC, to the second."""
+    return f"{at:%H:%M:%S}"
+
+
+def when(at: datetime) -> str:
+    """Return date and time in UTC."""
+    return f"{at:%d %b %Y, %H:%M}"
+
+
+def short(order_id: object) -> str:
+    """Return the beginning of an order's number, enough to tell orders apart."""
+    return str(order_id)[:8]
+
+
+def icon(name: str, classes: str = "") -> str:
+    """Return the markup of an icon that only decorates the words beside it."""
+    return f'<i class="material-icons icon {classes}" aria-hidden="true">{escape(name)}</i>'
+
+
+def badge(look: Look) -> str:
+    """Return the markup of a state: icon and words on its colour."""
+    return f'<span class="badge {look.tone}">{icon(look.icon)}{escape(look.words)}</span>'
