@@ -84,6 +84,7 @@ class GroupCommit(Generic[Request, Answer]):
     ) -> None:
         try:
             answers = await self._write([request for request, _ in batch])
+            answered = list(zip(batch, answers, strict=True))
         except Exception as error:
             if isinstance(error, self._blame) and not again:
                 for entry in batch:
@@ -93,6 +94,6 @@ class GroupCommit(Generic[Request, Answer]):
                 if not future.done():
                     future.set_exception(error)
             return
-        for (_, future), answer in zip(batch, answers, strict=True):
+        for (_, future), answer in answered:
             if not future.done():
                 future.set_result(answer)
