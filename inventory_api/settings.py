@@ -7,6 +7,9 @@ from pydantic_settings import SettingsConfigDict
 
 from service_kit.settings import ServiceSettings
 
+# Postgres counts in whole milliseconds, and takes 0 for "no limit".
+SHORTEST_S = 0.01
+
 
 class InventorySettings(ServiceSettings):
     """Environment variables with the prefix INVENTORY_, and the shared ones."""
@@ -22,9 +25,9 @@ class InventorySettings(ServiceSettings):
     # Each limit lies inside the next: a lock that is not had fails its statement, a statement
     # that takes too long fails its request, and all of that before the caller's own patience
     # (workflows/policies.py, 600 ms) is over.
-    lock_timeout_s: float = Field(0.20, gt=0)
-    statement_timeout_s: float = Field(0.35, gt=0)
-    request_deadline_s: float = Field(0.50, gt=0)
+    lock_timeout_s: float = Field(0.20, ge=SHORTEST_S)
+    statement_timeout_s: float = Field(0.35, ge=SHORTEST_S)
+    request_deadline_s: float = Field(0.50, ge=SHORTEST_S, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _limits_nest(self) -> Self:

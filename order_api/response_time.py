@@ -44,6 +44,7 @@ class ResponseTimes:
             del self._under_way[number]
             ended = self._clock()
             self._finished.append((ended, ended - began))
+            self._forget(ended)  # here too: perhaps nobody ever reads
 
     def read(self) -> ResponseTime:
         """Return the average over the window that ends now; red if and only if above threshold."""

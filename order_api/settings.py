@@ -24,7 +24,7 @@ class OrderSettings(ServiceSettings):
     # off: every order is answered 202 as soon as it is durable.
     answer_budget_s: float = Field(2.0, ge=0, le=30)
     # Making an order durable has to leave time for an answer.
-    accept_deadline_s: float = Field(1.0, gt=0)
+    accept_deadline_s: float = Field(1.0, ge=0.05, le=30)
     # So many requests may wait for the engine at a time; the others are answered 202 at once.
     wait_slots: int = Field(100, ge=1)
     # If a request that was to start the workflow has not by then, the relay does.

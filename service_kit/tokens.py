@@ -3,7 +3,7 @@
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import jwt
 from starlette.requests import Request
@@ -77,15 +77,16 @@ class Gate:
                 audience=self._audience,
                 options={"require": ["sub", "exp", "aud"]},
             )
+            expires = float(claims["exp"])
         except jwt.ExpiredSignatureError:
             raise _unauthorized("The token has expired.") from None
-        except (jwt.InvalidTokenError, ValueError):
+        except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError, RecursionError):
             raise _unauthorized("The token is not valid.") from None
         subject, role = claims["sub"], claims.get("role")
-        if role not in ROLES or not _subject_is_clean(subject):
+        if not isinstance(role, str) or role not in ROLES or not _subject_is_clean(subject):
             raise _unauthorized("The token's claims are not valid.")
-        caller = Caller(subject, role)
-        self._known[token] = (float(claims["exp"]), caller)
+        caller = Caller(subject, cast("Role", role))
+        self._known[token] = (expires, caller)
         if len(self._known) > CACHED_TOKENS:
             self._known.popitem(last=False)
         return caller

@@ -47,6 +47,8 @@ class Deadlines(BaseSettings):
             raise ValueError("SAGA_FAST_HTTP_S has to be at most SAGA_DURABLE_HTTP_S")
         if not 3 * self.fast_step_s < self.workflow_task_s:
             raise ValueError("three times SAGA_FAST_STEP_S has to be below SAGA_WORKFLOW_TASK_S")
+        if not self.durable_step_s < self.reserve_within_s:
+            raise ValueError("SAGA_DURABLE_STEP_S has to be below SAGA_RESERVE_WITHIN_S")
         if not self.first_pause_s <= self.longest_pause_s:
             raise ValueError("SAGA_FIRST_PAUSE_S has to be at most SAGA_LONGEST_PAUSE_S")
         return self
