@@ -3,12 +3,13 @@
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import aiohttp
 import asyncpg
+import psutil
 
 from chaos.faults import FaultRule
 from chaos.injector import RULES
@@ -75,6 +76,14 @@ class Shop(Books):
         )
         self.answers.append(answer)
         return answer
+
+    async def cancel(self, customer: str, order_id: str) -> tuple[int, str]:
+        """Ask to cancel; the answer's status and the order's."""
+        async with self.session.post(
+            f"{self.stack.url('order_api')}/v1/orders/{order_id}/cancel",
+            headers={"Authorization": f"Bearer {self.token(customer)}"},
+        ) as answer:
+            return answer.status, (await answer.json())["status"]
 
     async def place_stubbornly(
         self, lines: Lines, customer: str, key: str = "1", within_s: float = 30.0
@@ -162,3 +171,18 @@ def latencies(answers: Collection[Answer]) -> str:
         f"p95 {took[int(len(took) * 0.95)]:.3f} s, max {took[-1]:.3f} s, "
         f"by status {dict(Counter(answer.status for answer in answers))}"
     )
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """Stop a server with all its children; a stopped parent starts no new ones."""
+    server = psutil.Process(pid)
+    server.suspend()
+    family = [server, *server.children(recursive=True)]
+    for process in family:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in family:
+            process.resume()

@@ -2,15 +2,12 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-import psutil
 import pytest
 
 from tests.e2e.arrivals import Answer
 from tests.e2e.books import until
-from tests.e2e.shop import LATEST_S, Shop, latencies
+from tests.e2e.shop import LATEST_S, Shop, frozen, latencies
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -61,7 +58,7 @@ async def test_while_the_database_is_frozen_nobody_waits_longer_than_promised(sh
     assert warm.status == 201
     pid = shop.stack.processes["postgres"].pid
     assert pid is not None
-    with _frozen(pid):
+    with frozen(pid):
         answers = await shop.stream(5.0, 15, lines, customer := shop.customer())
     shop.figures.append(f"postgres frozen: {latencies(answers)}")
     assert {answer.status for answer in answers} == {503}
@@ -78,7 +75,7 @@ async def test_while_temporal_is_frozen_orders_are_accepted_in_time(shop: Shop) 
     lines = {await shop.shelf(): 1}
     pid = shop.stack.processes["temporal"].pid
     assert pid is not None
-    with _frozen(pid):
+    with frozen(pid):
         answers = await shop.stream(5.0, 15, lines, shop.customer())
     shop.figures.append(f"temporal frozen: {latencies(answers)}")
     assert {answer.status for answer in answers} == {202}
@@ -93,18 +90,3 @@ def _are_helpful(refusals: list[Answer]) -> None:
         assert refusal.headers["Content-Type"] == "application/problem+json"
         assert refusal.headers["Retry-After"]
         assert {"type", "title", "status", "detail", "advice", "request_id"} <= set(refusal.body)
-
-
-@contextmanager
-def _frozen(pid: int) -> Iterator[None]:
-    """Stop a server with all its children; a stopped parent starts no new ones."""
-    server = psutil.Process(pid)
-    server.suspend()
-    family = [server, *server.children(recursive=True)]
-    for process in family:
-        process.suspend()
-    try:
-        yield
-    finally:
-        for process in family:
-            process.resume()

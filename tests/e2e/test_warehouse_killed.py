@@ -1,12 +1,13 @@
 """Schrödinger's warehouse: inventory dies, lies or falls silent around its commit."""
 
+import asyncio
 import time
 from uuid import UUID
 
 import pytest
 
 from tests.e2e.books import until
-from tests.e2e.shop import LATEST_S, Shop, latencies
+from tests.e2e.shop import LATEST_S, Shop, frozen, latencies
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -107,11 +108,7 @@ async def test_a_hold_that_arrives_after_the_release_holds_nothing(shop: Shop) -
         before = await _late_reserves(shop)
         answer = await shop.place({sku: 4}, customer)
         assert answer.status == 202
-        async with shop.session.post(
-            f"{shop.stack.url('order_api')}/v1/orders/{answer.order_id}/cancel",
-            headers={"Authorization": f"Bearer {shop.token(customer)}"},
-        ) as response:
-            assert (response.status, (await response.json())["status"]) == (202, "cancelled")
+        assert await shop.cancel(customer, answer.order_id) == (202, "cancelled")
         assert await _late_reserves(shop) == before, "the holds came before the release"
 
         async def both_have_landed() -> bool:
@@ -126,6 +123,33 @@ async def test_a_hold_that_arrives_after_the_release_holds_nothing(shop: Shop) -
     )
     assert row["state"] == "released"
     assert (await shop.settled([answer.order_id], 5)) == {answer.order_id: "cancelled"}
+    await shop.assert_books_balance()
+
+
+async def test_while_the_warehouse_is_frozen_orders_are_taken_and_some_cancelled(
+    shop: Shop,
+) -> None:
+    sku = await shop.shelf(100)
+    customer = shop.customer()
+    pid = shop.stack.processes["inventory_api"].pid
+    assert pid is not None
+    with frozen(pid):
+        answers = await shop.stream(5.0, 20, {sku: 1}, customer)
+        orders = [answer.order_id for answer in answers]
+        regretted, wanted = orders[:5], orders[5:]
+        cancels = await asyncio.gather(*(shop.cancel(customer, order) for order in regretted))
+    shop.figures.append(f"inventory frozen: {latencies(answers)}")
+    assert {answer.status for answer in answers} == {202}
+    assert max(answer.took_s for answer in answers) <= LATEST_S
+    assert set(cancels) == {(202, "received")}
+    # All that was sent to the frozen warehouse now arrives there, in whatever order.
+    ended = await shop.settled(orders, within_s=60)
+    assert {ended[order] for order in regretted} == {"cancelled"}
+    assert {ended[order] for order in wanted} == {"shipped"}
+    await shop.assert_moved_once(wanted, {sku: 1})
+    for order in regretted:
+        assert await shop.movements(order) in ([], ["reserve", "release"])
+    assert await shop.stock(sku) == (85, 0)
     await shop.assert_books_balance()
 
 
