@@ -6,7 +6,7 @@ nothing, and the orders that will be hit can be named before the first one is se
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Protocol, Self, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -79,15 +79,34 @@ def draw(seed: int, rule: str, order_id: UUID, point: str, attempt: int) -> floa
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
 
 
-def decide(rules: Sequence[FaultRule], point: str, call: Call) -> FaultRule | None:
+class Rule(Protocol):
+    """What decides about calls: a fault rule, or another kind of attack with the same manners."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def point(self) -> str: ...
+
+    @property
+    def attempts(self) -> tuple[int, ...]: ...
+
+    def hits(self, point: str, call: Call) -> bool: ...
+
+
+AnyRule = TypeVar("AnyRule", bound=Rule)
+AnyOperation = TypeVar("AnyOperation", bound=str)
+
+
+def decide(rules: Sequence[AnyRule], point: str, call: Call) -> AnyRule | None:
     """Return the rule that fires for `call` at `point`: the first by name, or None."""
     hitting = [rule for rule in rules if rule.hits(point, call)]
     return min(hitting, key=lambda rule: rule.name, default=None)
 
 
 def predict(
-    rules: Sequence[FaultRule], orders: Iterable[UUID], operations: Sequence[Operation]
-) -> list[tuple[UUID, Operation, int, FaultRule]]:
+    rules: Sequence[AnyRule], orders: Iterable[UUID], operations: Sequence[AnyOperation]
+) -> list[tuple[UUID, AnyOperation, int, AnyRule]]:
     """Return each (order, operation, attempt, rule) that will fire if the attempt takes place."""
     points = sorted({rule.point for rule in rules})
     attempts = sorted({attempt for rule in rules for attempt in rule.attempts})

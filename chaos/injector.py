@@ -78,7 +78,12 @@ class Injector:
                     os.getpid(),
                 )
         except TROUBLE as error:
-            _log.warning("no evidence, no fault", rule=rule.name, reason=type(error).__name__)
+            _log.warning(
+                "no evidence, no fault",
+                rule=rule.name,
+                order_id=str(call.order_id),
+                reason=type(error).__name__,
+            )
             return False
         return row is not None
 

@@ -1,0 +1,179 @@
+"""What the oracle looks at: plain records of what both databases and Temporal hold at rest."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from chaos.history import Entry
+from chaos.orders import PlannedOrder
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """An order as its service keeps it; `lines` is pieces by SKU."""
+
+    order_id: UUID
+    customer: str
+    key: str
+    status: str
+    reason: str | None
+    lines: dict[str, int]
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderEvent:
+    """One entry of an order's timeline."""
+
+    seq: int
+    order_id: UUID
+    type: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """One entry of the warehouse's ledger; `number` grows with time within a SKU."""
+
+    number: int
+    order_id: UUID | None
+    sku: str
+    operation: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The level of one SKU as the warehouse keeps it."""
+
+    sku: str
+    on_hand: int
+    reserved: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One SKU at one instant: the kept level, and the one that the ledger says."""
+
+    at: float
+    sku: str
+    on_hand: int
+    reserved: int
+    ledger_on_hand: int
+    ledger_reserved: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """Evidence of one injected fault, written before it fired."""
+
+    rule: str
+    order_id: UUID
+    operation: str
+    attempt: int
+    point: str
+    fault: str
+    at: float
+
+    @property
+    def identity(self) -> tuple[str, UUID, str, int]:
+        """What may happen only once."""
+        return self.rule, self.order_id, self.operation, self.attempt
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowRow:
+    """One execution of a workflow as Temporal lists it."""
+
+    workflow_id: str
+    run_id: str
+    state: str
+    order_status: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """An answer of an endpoint after the heal."""
+
+    endpoint: str
+    status: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Whether today's workflow code agrees with a stored history."""
+
+    workflow_id: str
+    failure: str | None
+
+
+@dataclass
+class Facts:
+    """Everything, read once the system is at rest. `seen` is what the API says of each order."""
+
+    planned: tuple[PlannedOrder, ...]
+    history: list[Entry]
+    orders: list[OrderRow]
+    events: list[OrderEvent]
+    movements: list[Movement]
+    reservations: dict[UUID, str]
+    shelves: list[Shelf]
+    snapshots: list[Snapshot] = field(default_factory=list)
+    fired: list[Fired] = field(default_factory=list)
+    workflows: list[WorkflowRow] = field(default_factory=list)
+    results: dict[UUID, str] = field(default_factory=dict)
+    seen: dict[UUID, str] = field(default_factory=dict)
+    replays: list[Replay] = field(default_factory=list)
+    probes: list[Probe] = field(default_factory=list)
+    notifications: dict[int, int] = field(default_factory=dict)
+    rest_before: dict[UUID, str] = field(default_factory=dict)
+    settled_within_s: float | None = None
+    budget_s: float = 2.0
+    stalls: list[tuple[float, float]] = field(default_factory=list)
+
+    @cached_property
+    def by_id(self) -> dict[UUID, OrderRow]:
+        """Rows of orders by id."""
+        return {row.order_id: row for row in self.orders}
+
+    @cached_property
+    def moved(self) -> "dict[UUID, list[Movement]]":
+        """Movements of each order."""
+        found: defaultdict[UUID, list[Movement]] = defaultdict(list)
+        for movement in self.movements:
+            if movement.order_id is not None:
+                found[movement.order_id].append(movement)
+        return dict(found)
+
+    @cached_property
+    def story(self) -> "dict[str, list[Entry]]":
+        """The client's history of each order, by order id as text."""
+        found: defaultdict[str, list[Entry]] = defaultdict(list)
+        for entry in self.history:
+            found[entry.order_id].append(entry)
+        return dict(found)
+
+    @cached_property
+    def affected(self) -> "dict[UUID, list[Fired]]":
+        """Faults that fired, by the order they hit."""
+        found: defaultdict[UUID, list[Fired]] = defaultdict(list)
+        for fired in self.fired:
+            found[fired.order_id].append(fired)
+        return dict(found)
+
+
+def evidence(row: Any) -> Fired:
+    """Return the evidence in a row of `fault_log`."""
+    return Fired(
+        rule=row["rule"],
+        order_id=row["order_id"],
+        operation=row["operation"],
+        attempt=row["attempt"],
+        point=row["point"],
+        fault=row["fault"],
+        at=row["at"].timestamp(),
+    )

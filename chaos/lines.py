@@ -1,0 +1,79 @@
+"""Lines that carry any protocol (Postgres, Temporal) and can be cut: nothing passes, nobody knows.
+
+A cut line is a partition as TCP sees it: connections stay open, bytes wait. New ones are accepted
+and get no answer. Healing lets everything through that still has both its ends.
+"""
+
+import asyncio
+import contextlib
+from typing import Self
+
+from deploy.local.ports import LOOPBACK
+
+CHUNK = 64 * 1024
+
+
+class Line:
+    """Forwards connections to `port` on loopback while it is not cut."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self._open = asyncio.Event()
+        self._open.set()
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        """Begin to listen."""
+        self._server = await asyncio.start_server(self._accept, LOOPBACK, 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close everything."""
+        assert self._server is not None
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def listens_on(self) -> int:
+        """The port that clients connect to."""
+        assert self._server is not None
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def cut(self, seconds: float) -> None:
+        """Let nothing through for a while."""
+        self._open.clear()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._open.set()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self._open.wait()
+            there_reader, there_writer = await asyncio.open_connection(LOOPBACK, self.port)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._pump(reader, there_writer))
+                    group.create_task(self._pump(there_reader, writer))
+            finally:
+                there_writer.close()
+        except* (OSError, asyncio.CancelledError):
+            pass  # one end has gone away: so does the other
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while chunk := await source.read(CHUNK):
+            await self._open.wait()
+            sink.write(chunk)
+            await sink.drain()
+        with contextlib.suppress(OSError, RuntimeError):
+            sink.write_eof()
