@@ -1,0 +1,239 @@
+"""Reads the truth: both databases by SQL, Temporal by its list and histories, the API by asking.
+
+Never the system's own counters, and never through the code that is on trial.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+import aiohttp
+import asyncpg
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
+from temporalio.common import SearchAttributeKey
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RPCError
+from temporalio.worker import Replayer
+
+from chaos.facts import (
+    Facts,
+    Fired,
+    Movement,
+    OrderEvent,
+    OrderRow,
+    Replay,
+    Shelf,
+    Snapshot,
+    WorkflowRow,
+    evidence,
+)
+from chaos.history import Entry
+from chaos.orders import PlannedOrder
+from workflows.order import OrderWorkflow
+
+AT_ONCE = 16
+TOLD_SHOPPERS = ("received", "waiting", "shipped", "rejected", "cancelled", "failed")
+
+ORDERS = """
+SELECT o.order_id, o.customer, o.idempotency_key AS key, o.status, o.reason, o.created_at,
+       o.updated_at, array_agg(l.sku) AS skus, array_agg(l.quantity) AS quantities
+FROM orders o LEFT JOIN order_lines l USING (order_id) GROUP BY o.order_id
+"""
+EVENTS = "SELECT seq, order_id, type, at FROM order_events ORDER BY seq"
+OPEN = "SELECT count(*) FROM orders WHERE status IN ('received', 'reserved')"
+STATUSES = "SELECT order_id, status FROM orders"
+NOTIFIED = "SELECT event_seq, count(*) AS n FROM notifications GROUP BY event_seq"
+UNREAD = """
+SELECT count(*) FROM order_events e, subscriber_cursors c WHERE (e.tx, e.seq) > (c.tx, c.seq)
+"""
+MOVEMENTS = "SELECT movement_id, order_id, sku, operation, quantity FROM movements ORDER BY 1"
+RESERVATIONS = "SELECT order_id, state FROM reservations"
+SHELVES = "SELECT sku, on_hand, reserved FROM stock ORDER BY sku"
+FIRED = "SELECT rule, order_id, operation, attempt, point, fault, at FROM fault_log ORDER BY id"
+# One statement, one snapshot of the database: level and ledger as of the same instant.
+CONSERVATION = """
+SELECT s.sku, s.on_hand, s.reserved,
+       coalesce(sum(m.quantity) FILTER (WHERE m.operation IN ('initial', 'restock')), 0)
+       - coalesce(sum(m.quantity) FILTER (WHERE m.operation = 'commit'), 0) AS ledger_on_hand,
+       coalesce(sum(m.quantity) FILTER (WHERE m.operation = 'reserve'), 0)
+       - coalesce(sum(m.quantity) FILTER (WHERE m.operation IN ('release', 'commit')), 0)
+       AS ledger_reserved
+FROM stock s LEFT JOIN movements m USING (sku) GROUP BY s.sku
+"""
+_STATUS = SearchAttributeKey.for_keyword("OrderStatus")
+
+
+async def read_warehouse(
+    dsn: str,
+) -> tuple[list[Movement], dict[UUID, str], list[Shelf], list[Fired]]:
+    """Return the ledger, the reservations' states, the shelves and the evidence of faults."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            movements = [
+                Movement(r["movement_id"], r["order_id"], r["sku"], r["operation"], r["quantity"])
+                for r in await connection.fetch(MOVEMENTS)
+            ]
+            states = {r["order_id"]: r["state"] for r in await connection.fetch(RESERVATIONS)}
+            shelves = [
+                Shelf(r["sku"], r["on_hand"], r["reserved"])
+                for r in await connection.fetch(SHELVES)
+            ]
+            fired = [evidence(row) for row in await connection.fetch(FIRED)]
+    finally:
+        await connection.close()
+    return movements, states, shelves, fired
+
+
+async def snapshots(dsn: str) -> list[Snapshot]:
+    """Return every SKU's level and what the ledger says of it, as of this instant."""
+    connection = await asyncpg.connect(dsn, timeout=2.0)
+    try:
+        rows = await connection.fetch(CONSERVATION)
+    finally:
+        await connection.close()
+    now = time.time()
+    return [
+        Snapshot(
+            now, r["sku"], r["on_hand"], r["reserved"], r["ledger_on_hand"], r["ledger_reserved"]
+        )
+        for r in rows
+    ]
+
+
+async def open_orders(dsn: str) -> int:
+    """Return how many orders have not ended."""
+    return await _count(dsn, OPEN)
+
+
+async def unread_events(dsn: str) -> int:
+    """Return how many events some add-on has not taken yet."""
+    return await _count(dsn, UNREAD)
+
+
+async def statuses(dsn: str) -> dict[UUID, str]:
+    """Return the status of every order."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        return {r["order_id"]: r["status"] for r in await connection.fetch(STATUSES)}
+    finally:
+        await connection.close()
+
+
+async def _count(dsn: str, sql: str) -> int:
+    connection = await asyncpg.connect(dsn, timeout=2.0)
+    try:
+        found: int = await connection.fetchval(sql)
+        return found
+    finally:
+        await connection.close()
+
+
+async def read_facts(
+    orders_dsn: str,
+    inventory_dsn: str,
+    planned: tuple[PlannedOrder, ...],
+    history: list[Entry],
+) -> Facts:
+    """Return what the databases hold, joined with the client's side."""
+    movements, reservations, shelves, fired = await read_warehouse(inventory_dsn)
+    connection = await asyncpg.connect(orders_dsn)
+    try:
+        orders = [_order(row) for row in await connection.fetch(ORDERS)]
+        events = [
+            OrderEvent(r["seq"], r["order_id"], r["type"], r["at"])
+            for r in await connection.fetch(EVENTS)
+        ]
+        fired += [evidence(row) for row in await connection.fetch(FIRED)]
+        notified = {r["event_seq"]: r["n"] for r in await connection.fetch(NOTIFIED)}
+    finally:
+        await connection.close()
+    return Facts(
+        planned=planned,
+        history=history,
+        orders=orders,
+        events=events,
+        movements=movements,
+        reservations=reservations,
+        shelves=shelves,
+        fired=fired,
+        notifications=notified,
+    )
+
+
+def _order(row: asyncpg.Record) -> OrderRow:
+    lines: dict[str, int] = {}
+    for sku, quantity in zip(row["skus"], row["quantities"], strict=True):
+        lines[sku] = lines.get(sku, 0) + quantity
+    return OrderRow(
+        row["order_id"], row["customer"], row["key"], row["status"], row["reason"], lines,
+        row["created_at"], row["updated_at"],
+    )  # fmt: skip
+
+
+class Engine:
+    """Temporal as the oracle asks it."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    @classmethod
+    async def connect(cls, address: str) -> "Engine":
+        """Return the engine at `address`."""
+        return cls(await Client.connect(address, data_converter=pydantic_data_converter))
+
+    async def listed(self) -> list[WorkflowRow]:
+        """Return every execution of an order's workflow, by Temporal's own list."""
+        rows = []
+        query = "WorkflowType = 'OrderWorkflow'"
+        async for found in self.client.list_workflows(query, page_size=1000):
+            state = found.status or WorkflowExecutionStatus.RUNNING
+            status = found.typed_search_attributes.get(_STATUS)
+            rows.append(WorkflowRow(found.id, found.run_id, state.name, status))
+        return rows
+
+    async def results(self, orders: Iterable[UUID]) -> dict[UUID, str]:
+        """Return the status that each order's workflow ended with; the error if it failed."""
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def one(order_id: UUID) -> tuple[UUID, str]:
+            handle = self.client.get_workflow_handle(f"order-{order_id}")
+            async with gate:
+                try:
+                    async with asyncio.timeout(10):
+                        return order_id, str((await handle.result())["status"])
+                except (WorkflowFailureError, RPCError, TimeoutError) as error:
+                    return order_id, f"no result: {type(error).__name__}"
+
+        return dict(await asyncio.gather(*(one(order_id) for order_id in orders)))
+
+    async def replays(self, orders: Sequence[UUID]) -> list[Replay]:
+        """Run today's workflow code against the stored histories of these orders."""
+        replayer = Replayer(workflows=[OrderWorkflow], data_converter=pydantic_data_converter)
+        found = []
+        for order_id in orders:
+            workflow_id = f"order-{order_id}"
+            history = await self.client.get_workflow_handle(workflow_id).fetch_history()
+            outcome = await replayer.replay_workflow(history, raise_on_replay_failure=False)
+            failure = outcome.replay_failure
+            found.append(Replay(workflow_id, None if failure is None else str(failure)[:300]))
+        return found
+
+
+async def seen(
+    base_url: str, token: str, orders: Sequence[UUID], within_s: float = 60.0
+) -> dict[UUID, str]:
+    """Return the status that the API gives for each order."""
+    gate = asyncio.Semaphore(AT_ONCE)
+    headers = {"Authorization": f"Bearer {token}"}
+    async with aiohttp.ClientSession(
+        headers=headers, timeout=aiohttp.ClientTimeout(total=within_s)
+    ) as session:
+
+        async def one(order_id: UUID) -> tuple[UUID, str]:
+            async with gate, session.get(f"{base_url}/v1/orders/{order_id}") as response:
+                body = await response.json()
+                return order_id, str(body.get("status"))
+
+        return dict(await asyncio.gather(*(one(order_id) for order_id in orders)))

@@ -1,0 +1,225 @@
+"""The promises to shoppers (I4–I6, I10, I13, I14, I16, I20): what clients saw against the truth."""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+
+from activities.contracts import TERMINAL
+from chaos.facts import Facts
+from chaos.history import Entry
+from chaos.oracle import TOLD_SHOPPERS
+from chaos.stalls import stalled_s
+from chaos.verdict import Check, check
+
+SETTLE_WITHIN_S = 60.0
+ANSWER_GRACE_S = 0.2
+_RANK = {"received": 0, "reserved": 1}
+
+
+def order_checks(facts: Facts) -> list[Check]:
+    """Return every check about orders and answers."""
+    return [
+        settled_once(facts),
+        one_key_one_order(facts),
+        acknowledged_is_durable(facts),
+        only_forward(facts),
+        histories_replay(facts),
+        answered_in_time(facts),
+        add_ons_once(facts),
+        well_again(facts),
+    ]
+
+
+def settled_once(facts: Facts) -> Check:
+    """I4: every accepted order reaches one end within a minute of the heal, and stays there."""
+    ends: Counter[str] = Counter()
+    for event in facts.events:
+        if event.type in TERMINAL:
+            ends[str(event.order_id)] += 1
+
+    def wrong() -> Iterator[str]:
+        for row in facts.orders:
+            if row.status not in TERMINAL:
+                yield f"order {row.order_id} is still {row.status}"
+            elif ends[str(row.order_id)] != 1:
+                yield f"order {row.order_id} has {ends[str(row.order_id)]} ends in its timeline"
+            before = facts.rest_before.get(row.order_id, row.status)
+            if before in TERMINAL and before != row.status:
+                yield f"order {row.order_id} was {before} and became {row.status}"
+        for flow in facts.workflows:
+            if flow.state != "COMPLETED":
+                yield f"{flow.workflow_id} is {flow.state}"
+        if facts.settled_within_s is None or facts.settled_within_s > SETTLE_WITHIN_S:
+            yield f"not all orders had ended {SETTLE_WITHIN_S:.0f} s after the heal"
+
+    return check(
+        "I4",
+        "Every accepted order ends, once, at the latest a minute after the heal",
+        len(facts.orders) + len(facts.workflows),
+        wrong(),
+    )
+
+
+def one_key_one_order(facts: Facts) -> Check:
+    """I5: one key of a customer is one order is one workflow."""
+    executions = Counter(flow.workflow_id for flow in facts.workflows)
+    keys = Counter((row.customer, row.key) for row in facts.orders)
+
+    def wrong() -> Iterator[str]:
+        for entry in facts.history:
+            if entry.answered_id is not None and entry.answered_id != entry.order_id:
+                yield f"order {entry.order_id}: an answer spoke of {entry.answered_id}"
+        for (customer, key), times in keys.items():
+            if times > 1:
+                yield f"{customer} has {times} orders under the key {key}"
+        for workflow_id, times in executions.items():
+            if times > 1:
+                yield f"{workflow_id} was executed {times} times"
+        for row in facts.orders:
+            if facts.workflows and executions[f"order-{row.order_id}"] == 0:
+                yield f"order {row.order_id} has no workflow"
+
+    return check(
+        "I5",
+        "One key is one order is one workflow",
+        len(facts.orders) + len(facts.workflows),
+        wrong(),
+    )
+
+
+def acknowledged_is_durable(facts: Facts) -> Check:
+    """I6: what was acknowledged exists."""
+    acknowledged = {
+        entry.order_id
+        for entry in facts.history
+        if entry.operation == "place" and (entry.kind == "ok" or entry.state in TERMINAL)
+    }
+    known = {str(order_id) for order_id in facts.by_id}
+    lost = sorted(acknowledged - known)
+    return check(
+        "I6",
+        "What was acknowledged is stored",
+        len(acknowledged),
+        (f"order {order_id} was acknowledged and is gone" for order_id in lost),
+    )
+
+
+def only_forward(facts: Facts) -> Check:
+    """I10: the status a client sees only moves forward; API, workflow and row agree at rest."""
+    looks = 0
+
+    def wrong() -> Iterator[str]:
+        nonlocal looks
+        for order_id, entries in facts.story.items():
+            answers = [entry for entry in entries if entry.kind != "invoke" and entry.state]
+            looks += len(answers)
+            for earlier, later in _in_turn(answers):
+                if _rank(later) < _rank(earlier) or (
+                    earlier.state in TERMINAL and later.state != earlier.state
+                ):
+                    yield f"order {order_id} was seen {earlier.state}, then {later.state}"
+        for row in facts.orders:
+            found = {
+                "row": row.status,
+                "api": facts.seen.get(row.order_id, row.status),
+                "workflow": facts.results.get(row.order_id, row.status),
+            }
+            if len(set(found.values())) != 1:
+                yield f"order {row.order_id}: {found}"
+        statuses = {f"order-{row.order_id}": row.status for row in facts.orders}
+        for flow in facts.workflows:
+            row_status = statuses.get(flow.workflow_id)
+            if row_status and flow.order_status and flow.order_status != row_status:
+                yield f"{flow.workflow_id}: listed as {flow.order_status}, its row {row_status}"
+
+    violations = list(wrong())
+    return check(
+        "I10",
+        "The status only moves forward, and all agree on it in the end",
+        looks + len(facts.orders),
+        violations,
+    )
+
+
+def histories_replay(facts: Facts) -> Check:
+    """I13: today's workflow code agrees with every stored history that was tried."""
+    return check(
+        "I13",
+        "Stored histories replay",
+        len(facts.replays),
+        (f"{r.workflow_id}: {r.failure}" for r in facts.replays if r.failure is not None),
+    )
+
+
+def answered_in_time(facts: Facts) -> Check:
+    """I14: no answer later than budget + 200 ms; every error says what to do."""
+    slowed = {
+        (str(fired.order_id), fired.attempt) for fired in facts.fired if fired.point == "wire.order"
+    }
+    answers = [
+        entry
+        for entry in facts.history
+        if entry.status is not None
+        and entry.operation == "place"
+        # What the network did on the way to the shopper is not the service's answer time.
+        and (entry.order_id, entry.try_) not in slowed
+    ]
+    limit = facts.budget_s + ANSWER_GRACE_S
+
+    def wrong() -> Iterator[str]:
+        for entry in answers:
+            seconds = entry.seconds or 0.0
+            if seconds <= limit:
+                continue
+            if seconds - stalled_s(facts.stalls, entry.at - seconds, entry.at) > limit:
+                yield f"order {entry.order_id}: {entry.status} came after {seconds:.2f} s"
+        for entry in facts.history:
+            if not entry.advised:
+                yield f"order {entry.order_id}: {entry.status} without a problem document"
+
+    return check(
+        "I14",
+        f"No answer later than {limit:.1f} s, no error without advice",
+        len(answers),
+        wrong(),
+    )
+
+
+def add_ons_once(facts: Facts) -> Check:
+    """I16: the notifications add-on has taken each event that concerns it once."""
+    due = {event.seq for event in facts.events if event.type in TOLD_SHOPPERS}
+
+    def wrong() -> Iterator[str]:
+        for seq in sorted(due - facts.notifications.keys()):
+            yield f"event {seq} was never turned into a message"
+        for seq, times in facts.notifications.items():
+            if times > 1 or seq not in due:
+                yield f"event {seq} has {times} messages"
+
+    return check("I16", "Add-ons take each event once", len(due), wrong())
+
+
+def well_again(facts: Facts) -> Check:
+    """I20: the last answers of every endpoint after the heal are good."""
+    return check(
+        "I20",
+        "Every endpoint answers well after the heal",
+        len(facts.probes),
+        (
+            f"{probe.endpoint} answered {probe.status}"
+            for probe in facts.probes
+            if probe.status is None or not 200 <= probe.status < 300
+        ),
+    )
+
+
+def _rank(entry: Entry) -> int:
+    return _RANK.get(entry.state or "", 2)
+
+
+def _in_turn(answers: list[Entry]) -> Iterator[tuple[Entry, Entry]]:
+    """Return pairs of answers of which the second was asked for after the first had come."""
+    in_order = sorted(answers, key=lambda entry: entry.at)
+    for earlier, later in itertools.pairwise(in_order):
+        if later.at - (later.seconds or 0.0) >= earlier.at:
+            yield earlier, later

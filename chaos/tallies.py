@@ -1,0 +1,105 @@
+"""How often each planned fault fired, against how often it had to (I17)."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from activities.contracts import TERMINAL
+from chaos.facts import Facts
+from chaos.history import Entry
+from chaos.prediction import Identity
+from chaos.scenarios import Scenario
+from chaos.verdict import Check, check
+
+
+@dataclass(frozen=True, slots=True)
+class FaultCount:
+    """One planned fault of a run: what it was, and how often it happened."""
+
+    name: str
+    row: str
+    level: str
+    planned: int
+    fired: int
+    floor: int
+    what: str
+
+    @property
+    def enough(self) -> bool:
+        """Whether it fired at all, and as often as the scenario demands."""
+        return self.fired >= max(self.floor, 1)
+
+
+def count_faults(
+    scenario: Scenario,
+    facts: Facts,
+    events: Counter[str],
+    promised: Sequence[Identity],
+    history: Iterable[Entry],
+) -> list[FaultCount]:
+    """Return one line for each fault that the scenario plans."""
+    fired = Counter(each.rule for each in facts.fired)
+    planned = Counter(identity[0] for identity in promised)
+    floors = scenario.floors
+    found = []
+    for attack in scenario.attacks:
+        rule = attack.rule
+        found.append(
+            FaultCount(
+                name=rule.name,
+                row=attack.row,
+                level="process" if attack.kills else "request",
+                planned=planned[rule.name],
+                fired=fired[rule.name],
+                floor=floors.process if attack.kills else floors.request,
+                what=attack.in_words,
+            )
+        )
+    found += [
+        FaultCount(
+            name=event.name,
+            row=event.row,
+            level="process",
+            planned=event.times,
+            fired=events[event.name],
+            floor=min(floors.process, event.times),
+            what=event.in_words,
+        )
+        for event in scenario.events
+    ]
+    if scenario.crowd.double_clicks:
+        again = {e.order_id for e in history if e.operation == "place" and e.try_ == 2}
+        clicks = [o for o in facts.planned if o.clicks > 1]
+        found.append(
+            FaultCount(
+                name="double-click",
+                row="same-key",
+                level="request",
+                planned=len(clicks),
+                fired=sum(str(order.order_id) in again for order in clicks),
+                floor=floors.request,
+                what="the shopper sends the order twice at the same moment",
+            )
+        )
+    return found
+
+
+def planned_faults_fired(faults: Sequence[FaultCount], facts: Facts) -> Check:
+    """I17: every planned fault fired, and every order that was hit has a verdict."""
+    wrong = [
+        f"{fault.name} fired {fault.fired} times, has to {max(fault.floor, 1)}"
+        for fault in faults
+        if not fault.enough
+    ]
+    for order_id, fired in facts.affected.items():
+        row = facts.by_id.get(order_id)
+        story = facts.story.get(str(order_id), [])
+        # An order killed before it was stored has a verdict too, if the client was told nothing.
+        if row is None and any(entry.kind == "ok" for entry in story):
+            wrong.append(f"order {order_id}, hit by {fired[0].rule}, has no verdict")
+        if row is not None and row.status not in TERMINAL:
+            wrong.append(f"order {order_id}, hit by {fired[0].rule}, has no verdict")
+    return check(
+        "I17", "Every planned fault fired, every order it hit has a verdict",
+        len(faults) + len(facts.affected), wrong,
+    )  # fmt: skip

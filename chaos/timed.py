@@ -1,0 +1,172 @@
+"""Process-level faults: planned moments at which processes are killed, frozen, stopped or locked.
+
+The plan is a pure function of the seed. Each event is written down before it happens.
+"""
+
+import asyncio
+import contextlib
+import json
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TextIO
+
+import asyncpg
+
+from chaos.prediction import Disturbance
+from chaos.scenarios import Event
+from deploy.local.services import INVENTORY
+from deploy.local.stack import POSTGRES, Stack
+
+READY_WITHIN_S = 60.0
+LOCK = "SELECT 1 FROM {table} FOR UPDATE"
+
+
+class Links(Protocol):
+    """What can cut the lines between processes."""
+
+    async def cut(self, link: str, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One planned event: `at_s` after the start of the attack."""
+
+    at_s: float
+    event: Event
+    nth: int
+
+
+def schedule(events: Sequence[Event], seed: int, duration_s: float) -> tuple[Moment, ...]:
+    """Return when each event happens: evenly spread over the attack, in an order of the seed's."""
+    dice = random.Random(f"events/{seed}")
+    rounds = max((event.times for event in events), default=0)
+    turns: list[tuple[Event, int]] = []
+    for nth in range(rounds):
+        of_round = [(event, nth) for event in events if nth < event.times]
+        dice.shuffle(of_round)
+        turns += of_round
+    slot = duration_s * 0.94 / max(len(turns), 1)
+    return tuple(
+        Moment(round(duration_s * 0.03 + slot * (place + dice.uniform(0, 0.5)), 3), event, nth)
+        for place, (event, nth) in enumerate(turns)
+    )
+
+
+def as_text(moments: Sequence[Moment]) -> str:
+    """Return the plan of events in its one form."""
+    return "".join(
+        json.dumps({"event": m.event.name, "nth": m.nth, "at_s": m.at_s}) + "\n" for m in moments
+    )
+
+
+class Timed:
+    """Carries out a plan of events on one or more stacks, and keeps the log of it."""
+
+    def __init__(self, stacks: Sequence[Stack], log: Path, links: Links | None = None) -> None:
+        self._stacks = stacks
+        self._log = log
+        self._links = links
+        self._file: TextIO | None = None
+        self.healed_at = 0.0
+        self.fired: Counter[str] = Counter()
+        self.disturbances: list[Disturbance] = []
+
+    async def run(self, moments: Sequence[Moment]) -> None:
+        """Do each at its time; returns when the last has healed."""
+        with self._log.open("w", buffering=1, encoding="utf-8") as self._file:
+            start = time.monotonic()
+            for moment in moments:
+                await asyncio.sleep(max(start + moment.at_s - time.monotonic(), 0.0))
+                began = time.time()
+                done = await asyncio.gather(*(self._do(moment, stack) for stack in self._stacks))
+                if done[0]:
+                    self.fired[moment.event.name] += 1
+                why = f"{moment.event.name} at {time.strftime('%H:%M:%S', time.gmtime(began))}"
+                # Half a second for those who find their connections dead afterwards.
+                self.disturbances.append(Disturbance(began, time.time() + 0.5, why))
+                self.healed_at = time.monotonic()
+                self._write(moment, began, "healed")
+
+    async def _do(self, moment: Moment, stack: Stack) -> bool:
+        """Return whether the event was possible on this stack."""
+        event = moment.event
+        names = _targets(stack, event, moment.nth)
+        if not names or (event.kind == "cut" and stack is not self._stacks[0]):
+            return False
+        if stack is self._stacks[0]:
+            self._write(moment, time.time(), "fires")
+        match event.kind:
+            case "kill":
+                for name in names:
+                    await _kill(stack, name)
+            case "freeze":
+                await _freeze(stack, names, event.seconds)
+            case "outage":
+                await asyncio.gather(*(stack.stop(name) for name in names))
+                await asyncio.sleep(event.seconds)
+                await asyncio.gather(*(stack.start(name) for name in names))
+            case "roll":
+                for name in names:
+                    await stack.restart(name)
+            case "lock":
+                await _lock(stack, event)
+            case "cut":
+                assert self._links is not None, "this run has no lines to cut"
+                await self._links.cut(event.target, event.seconds)
+        for name in names:
+            await stack.wait_ready(name, READY_WITHIN_S)
+        return True
+
+    def _write(self, moment: Moment, at: float, what: str) -> None:
+        assert self._file is not None
+        line = {"at": at, "event": moment.event.name, "nth": moment.nth, "what": what}
+        self._file.write(json.dumps(line) + "\n")
+
+
+def _targets(stack: Stack, event: Event, nth: int) -> list[str]:
+    """Return the processes an event is for; of replicas, a killer takes one after the other."""
+    if event.kind in ("lock", "cut"):
+        return [POSTGRES]
+    if event.target == "everything":
+        return [name for name in stack.processes if name not in (POSTGRES, "temporal")]
+    names = [name for name in stack.processes if name.partition("-")[0] == event.target]
+    if event.target == INVENTORY and event.kind in ("kill", "freeze") and names:
+        return [names[nth % len(names)]]
+    return names
+
+
+async def _kill(stack: Stack, name: str) -> None:
+    # Postgres is ended by its immediate shutdown, which leaves recovery to the next start.
+    sig = signal.SIGQUIT if name == POSTGRES else signal.SIGKILL
+    while True:
+        with contextlib.suppress(ProcessLookupError):
+            stack.kill(name, sig)
+            return
+        await stack.wait_ready(name, READY_WITHIN_S)  # somebody else has just killed it
+
+
+async def _freeze(stack: Stack, names: Sequence[str], seconds: float) -> None:
+    for name in names:
+        with contextlib.suppress(ProcessLookupError):
+            stack.kill(name, signal.SIGSTOP)
+    await asyncio.sleep(seconds)
+    for name in names:
+        with contextlib.suppress(ProcessLookupError):
+            stack.kill(name, signal.SIGCONT)
+
+
+async def _lock(stack: Stack, event: Event) -> None:
+    """Hold every row of a table (`database.table`) for a while, as a careless person would."""
+    database, _, table = event.target.partition(".")
+    connection = await asyncpg.connect(stack.postgres.admin_dsn(database))
+    try:
+        async with connection.transaction():
+            await connection.execute(LOCK.format(table=table))
+            await asyncio.sleep(event.seconds)
+    finally:
+        await connection.close()

@@ -1,0 +1,91 @@
+"""A system at rest after orders that all shipped: what every oracle test starts from."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from chaos.facts import (
+    Facts,
+    Fired,
+    Movement,
+    OrderEvent,
+    OrderRow,
+    Probe,
+    Replay,
+    Shelf,
+    Snapshot,
+    WorkflowRow,
+)
+from chaos.history import Entry, Kind
+from chaos.orders import PlannedOrder
+from chaos.prediction import Identity
+from inventory_api.seed import FIRST_DELIVERY
+
+ANSWERED: tuple[tuple[Kind, int | None, str | None], ...] = (
+    ("invoke", None, None),
+    ("ok", 201, "shipped"),
+)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def fired_as(identity: Identity) -> Fired:
+    rule, order_id, operation, attempt = identity
+    return Fired(rule, order_id, operation, attempt, "inventory.after_commit", "error", 0.0)
+
+
+def settled_facts(orders: Sequence[PlannedOrder]) -> Facts:
+    """Return facts in which every order was placed once and has shipped, and nothing is wrong."""
+    delivered = dict.fromkeys(FIRST_DELIVERY, 1000000)
+    movements = [
+        Movement(n, None, sku, "initial", pieces)
+        for n, (sku, pieces) in enumerate(delivered.items())
+    ]
+    gone: Counter[str] = Counter()
+    for order in orders:
+        for operation in ("reserve", "commit"):
+            for line in order.lines:
+                movements.append(
+                    Movement(len(movements), order.order_id, line.sku, operation, line.quantity)
+                )
+        gone.update({line.sku: line.quantity for line in order.lines})
+    shelves = [Shelf(sku, pieces - gone[sku], 0) for sku, pieces in delivered.items()]
+    events = [
+        OrderEvent(2 * order.number + n, order.order_id, kind, NOW)
+        for order in orders
+        for n, kind in enumerate(("received", "shipped"))
+    ]
+    history = [
+        Entry(
+            at=float(order.number), kind=kind, operation="place", number=order.number,
+            order_id=str(order.order_id), try_=1, status=status, seconds=0.05,
+            since_intended=0.05, state=state, answered_id=str(order.order_id) if state else None,
+        )
+        for order in orders
+        for kind, status, state in ANSWERED
+    ]  # fmt: skip
+    return Facts(
+        planned=tuple(orders),
+        history=history,
+        orders=[
+            OrderRow(
+                order.order_id, order.customer, order.key, "shipped", None,
+                {line.sku: line.quantity for line in order.lines}, NOW, NOW,
+            )
+            for order in orders
+        ],
+        events=events,
+        movements=movements,
+        reservations={order.order_id: "committed" for order in orders},
+        shelves=shelves,
+        snapshots=[Snapshot(0.0, s.sku, s.on_hand, 0, s.on_hand, 0) for s in shelves],
+        workflows=[
+            WorkflowRow(f"order-{order.order_id}", "run", "COMPLETED", "shipped")
+            for order in orders
+        ],
+        results={order.order_id: "shipped" for order in orders},
+        seen={order.order_id: "shipped" for order in orders},
+        replays=[Replay("order-1", None)],
+        probes=[Probe("GET /readyz", 200)],
+        notifications={event.seq: 1 for event in events},
+        settled_within_s=1.0,
+    )  # fmt: skip

@@ -1,0 +1,181 @@
+"""The oracle on made-up truths: it is content with a good one and names what is wrong in a bad."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from chaos.facts import Facts, Movement, OrderEvent, Probe, Replay, Snapshot, WorkflowRow
+from chaos.order_invariants import order_checks
+from chaos.orders import Crowd, plan
+from chaos.stock_invariants import stock_checks
+from chaos.verdict import all_hold
+from tests.unit.settled_facts import NOW, settled_facts
+
+ORDERS = plan(3, 40, 10.0, Crowd())
+FIRST = ORDERS[0].order_id
+
+
+def facts() -> Facts:
+    return settled_facts(ORDERS)
+
+
+def broken(truth: Facts) -> set[str]:
+    return {check.name for check in (*stock_checks(truth), *order_checks(truth)) if not check.holds}
+
+
+def test_a_good_truth_breaks_nothing_and_every_check_has_looked_at_something() -> None:
+    checks = (*stock_checks(facts()), *order_checks(facts()))
+    assert all_hold(checks)
+    assert all(check.checked > 0 for check in checks)
+
+
+def _commit_again(truth: Facts) -> None:
+    last = next(m for m in truth.movements if m.order_id == FIRST and m.operation == "commit")
+    truth.movements.append(replace(last, number=len(truth.movements)))
+
+
+def _commit_less(truth: Facts) -> None:
+    truth.movements = [
+        replace(m, quantity=m.quantity + 1)
+        if m.order_id == FIRST and m.operation == "commit"
+        else m
+        for m in truth.movements
+    ]
+
+
+def _level_off(truth: Facts) -> None:
+    truth.shelves[0] = replace(truth.shelves[0], on_hand=truth.shelves[0].on_hand - 1)
+
+
+def _level_off_for_a_while(truth: Facts) -> None:
+    truth.snapshots.append(Snapshot(1.0, "MUG-BLUE", 5, 1, 5, 2))
+
+
+def _still_open(truth: Facts) -> None:
+    truth.orders[0] = replace(truth.orders[0], status="reserved")
+
+
+def _two_ends(truth: Facts) -> None:
+    truth.events.append(OrderEvent(9_999, FIRST, "cancelled", NOW))
+
+
+def _left_its_end(truth: Facts) -> None:
+    truth.rest_before = {FIRST: "rejected"}
+
+
+def _too_late(truth: Facts) -> None:
+    truth.settled_within_s = 61.0
+
+
+def _second_workflow(truth: Facts) -> None:
+    truth.workflows.append(WorkflowRow(f"order-{FIRST}", "other", "COMPLETED", "shipped"))
+
+
+def _other_id(truth: Facts) -> None:
+    truth.history[1] = replace(truth.history[1], answered_id=str(ORDERS[1].order_id))
+
+
+def _lost(truth: Facts) -> None:
+    truth.orders.pop(0)
+
+
+def _late_hold(truth: Facts) -> None:
+    truth.movements.append(Movement(10_000, FIRST, "MUG-BLUE", "release", 5))
+
+
+def _hold_left(truth: Facts) -> None:
+    truth.reservations[FIRST] = "released"
+    truth.movements = [
+        m for m in truth.movements if not (m.order_id == FIRST and m.operation == "commit")
+    ]
+
+
+def _oversold(truth: Facts) -> None:
+    truth.movements = [
+        replace(m, quantity=1) if m.operation == "initial" else m for m in truth.movements
+    ]
+
+
+def _backwards(truth: Facts) -> None:
+    truth.history.append(
+        replace(truth.history[1], at=99.0, state="received", operation="look", seconds=0.01)
+    )
+
+
+def _disagreeing(truth: Facts) -> None:
+    truth.results[FIRST] = "cancelled"
+
+
+def _nobody_asked(truth: Facts) -> None:
+    truth.history = [entry for entry in truth.history if entry.order_id != str(FIRST)]
+
+
+def _does_not_replay(truth: Facts) -> None:
+    truth.replays.append(Replay("order-2", "nondeterminism"))
+
+
+def _slow_answer(truth: Facts) -> None:
+    truth.history[1] = replace(truth.history[1], seconds=2.3)
+
+
+def _rude_error(truth: Facts) -> None:
+    truth.history.append(
+        replace(truth.history[1], kind="info", status=500, state=None, advised=False)
+    )
+
+
+def _message_twice(truth: Facts) -> None:
+    truth.notifications[truth.events[0].seq] = 2
+
+
+def _message_missing(truth: Facts) -> None:
+    del truth.notifications[truth.events[0].seq]
+
+
+def _not_well(truth: Facts) -> None:
+    truth.probes.append(Probe("GET /health", 503))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "invariant"),
+    [
+        (_level_off, "I1"),
+        (_level_off_for_a_while, "I1"),
+        (_commit_again, "I2"),
+        (_commit_less, "I3"),
+        (_still_open, "I4"),
+        (_two_ends, "I4"),
+        (_left_its_end, "I4"),
+        (_too_late, "I4"),
+        (_second_workflow, "I5"),
+        (_other_id, "I5"),
+        (_lost, "I6"),
+        (_late_hold, "I7"),
+        (_hold_left, "I7"),
+        (_oversold, "I8"),
+        (_backwards, "I10"),
+        (_disagreeing, "I10"),
+        (_nobody_asked, "I12"),
+        (_does_not_replay, "I13"),
+        (_slow_answer, "I14"),
+        (_rude_error, "I14"),
+        (_message_twice, "I16"),
+        (_message_missing, "I16"),
+        (_not_well, "I20"),
+    ],
+)
+def test_each_kind_of_wrong_is_found_by_the_invariant_it_breaks(
+    spoil: Callable[[Facts], None], invariant: str
+) -> None:
+    truth = facts()
+    spoil(truth)
+    assert invariant in broken(truth)
+
+
+def test_an_answer_that_was_late_because_the_client_stood_still_is_not_blamed() -> None:
+    truth = facts()
+    _slow_answer(truth)
+    at = truth.history[1].at
+    truth.stalls = [(at - 0.5, at - 0.3)]
+    assert "I14" not in broken(truth)
