@@ -1,0 +1,64 @@
+"""`python -m chaos run SCENARIO`: attack the platform and say whether it kept its promises."""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from chaos.catalogue import SCENARIOS, VERIFY
+from chaos.options import Options
+from chaos.run import Outcome, Run
+from chaos.screen import Screen, print_verdict
+
+
+def main() -> None:
+    """Run what the command line asks for; exit code 0 only if every promise was kept."""
+    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="attack the platform with a scenario")
+    run.add_argument("scenario", choices=sorted(SCENARIOS))
+    run.add_argument("--seed", type=int, default=1)
+    run.add_argument("--orders", type=int, default=500)
+    run.add_argument("--rate", type=float, default=15.0, help="orders a second, on average")
+    run.add_argument("--out", type=Path, help="folder for the report and the logs")
+    run.add_argument("--naive", choices=("retry-once", "give-up", "none"), default="retry-once")
+    verify = commands.add_parser("verify", help="the short run with everything in it")
+    verify.add_argument("--seed", type=int, default=1)
+    verify.add_argument("--out", type=Path, default=Path("reports") / "verify")
+    commands.add_parser("list", help="say what scenarios there are")
+    arguments = parser.parse_args()
+    if arguments.command == "list":
+        for each in SCENARIOS.values():
+            sys.stdout.write(f"{each.name:<12} {each.about}\n")
+        return
+    if arguments.command == "verify":
+        options = verification(arguments.seed, arguments.out)
+    else:
+        out = arguments.out or Path("reports") / f"{arguments.scenario}-{arguments.seed}"
+        options = Options(
+            SCENARIOS[arguments.scenario],
+            arguments.seed,
+            arguments.orders,
+            arguments.rate,
+            out,
+            None if arguments.naive == "none" else arguments.naive,
+        )
+    outcome = asyncio.run(attack(options))
+    sys.exit(0 if outcome.passed else 1)
+
+
+def verification(seed: int, out: Path) -> Options:
+    """Return the run that `make verify` and the pipeline make."""
+    return Options(VERIFY.scenario, seed, VERIFY.orders, VERIFY.rate, out)
+
+
+async def attack(options: Options) -> Outcome:
+    """Carry out a run with progress on the terminal."""
+    with Screen() as screen:
+        outcome = await Run(options, screen.show).go()
+    print_verdict(outcome)
+    return outcome
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""The scenarios by name, and the one that `make verify` runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from chaos.faults import GREMLIN, Fault, FaultRule, Operation, Point
+from chaos.orders import Crowd
+from chaos.scenarios import Attack, Event, Floors, Scenario
+from chaos.toxics import Kind, Link, Toxic
+
+EFFECTS: tuple[Operation, ...] = ("reserve", "commit")
+RESERVE: tuple[Operation, ...] = ("reserve",)
+RECORD: tuple[Operation, ...] = ("record",)
+ACCEPT: tuple[Operation, ...] = ("accept",)
+
+
+def _rule(
+    name: str,
+    row: str,
+    point: Point,
+    fault: Fault,
+    share: float,
+    operations: tuple[Operation, ...] = EFFECTS,
+    delay_s: float = 0.0,
+) -> Attack:
+    rule = FaultRule(
+        name=name, point=point, fault=fault, share=share, operations=operations, delay_s=delay_s
+    )
+    return Attack(rule, row)
+
+
+def _toxic(
+    name: str,
+    row: str,
+    kind: Kind,
+    share: float,
+    seconds: float = 0.0,
+    link: Link = "wire.inventory",
+) -> Attack:
+    operations: tuple[Operation, ...] = EFFECTS if link == "wire.inventory" else ACCEPT
+    toxic = Toxic(
+        name=name, point=link, fault=kind, share=share, seconds=seconds, operations=operations
+    )
+    return Attack(toxic, row)
+
+
+def _warehouse(lost: float, killed: float) -> tuple[Attack, ...]:
+    """Return Schrödinger's warehouse; `lost` and `killed` are shares of orders per step."""
+    before: Point = "inventory.before_commit"
+    after: Point = "inventory.after_commit"
+    answer: Point = "inventory.before_response"
+    return (
+        _rule("error-after-commit", "error-after-commit", after, "error", lost),
+        _rule("answer-lost", "cut", answer, "drop", lost),
+        _rule("answer-corrupted", "corrupted", answer, "corrupt", lost),
+        _rule("killed-after-commit", "killed-after-commit", after, "crash", killed),
+        _rule("killed-before-commit", "killed-before-commit", before, "crash", killed / 3),
+    )
+
+
+def _zombie(share: float) -> Attack:
+    return _rule("zombie", "zombie", "inventory.on_request", "delay", share, RESERVE, 3.0)
+
+
+def _network(share: float) -> tuple[Attack, ...]:
+    return (
+        _toxic("wire-latency", "late", "latency", share, 1.5),
+        _toxic("wire-reset", "cut", "reset", share),
+        _toxic("wire-cut", "cut", "cut", share),
+        _toxic("wire-trickle", "trickle", "trickle", share, 0.4),
+        _toxic("wire-black-hole", "black-hole", "black_hole", share),
+        _toxic("wire-duplicate", "duplicate", "duplicate", share),
+        _toxic("wire-hold", "zombie", "hold", share, 2.5),
+        _toxic("shopper-reset", "same-key", "reset", share * 1.5, link="wire.order"),
+        _toxic("shopper-duplicate", "same-key", "duplicate", share * 1.5, link="wire.order"),
+    )
+
+
+def _own_deaths(share: float) -> tuple[Attack, ...]:
+    """Return the deaths of worker and order_api at the worst moments, as shares of orders."""
+    asking: Point = "worker.before_request"
+    answered: Point = "worker.after_answer"
+    return (
+        _rule("worker-dies-asking", "worker-killed", asking, "crash", share),
+        _rule("worker-dies-answered", "worker-killed", answered, "crash", share),
+        _rule("worker-dies-recorded", "worker-killed", "worker.after_record", "crash", share,
+              RECORD),
+        _rule("orders-die-stored", "order-killed-before-start", "order.after_commit", "crash",
+              share * 2, ACCEPT),
+        _rule("orders-die-started", "order-killed-after-start", "order.after_start", "crash",
+              share * 4, ACCEPT),
+    )  # fmt: skip
+
+
+_KILLS = (
+    Event("inventory-killed", "outage", "kill", "inventory_api"),
+    Event("worker-killed", "worker-killed", "kill", "worker"),
+    Event("orders-killed", "order-killed-after-start", "kill", "order_api"),
+    Event("temporal-killed", "engine-killed", "kill", "temporal"),
+    Event("postgres-restarted", "database-restarted", "kill", "postgres"),
+)
+_FREEZES = (
+    Event("worker-frozen", "worker-frozen", "freeze", "worker", 6.0),
+    Event("inventory-frozen", "black-hole", "freeze", "inventory_api", 2.0),
+)
+_CUTS = (
+    Event("temporal-cut-off", "partition", "cut", "temporal", 3.0),
+    Event("postgres-cut-off", "partition", "cut", "postgres", 2.0),
+    Event("inventory-cut-off", "partition", "cut", "inventory", 3.0),
+)
+_LOCK = Event("stock-locked", "locked", "lock", "inventory.stock", 2.0)
+_ROLL = Event("all-rolled", "new-code", "roll", "everything", times=1)
+
+CALM = Scenario("calm", "No fault at all: what the others are compared with.")
+
+GREMLIN_RUN = Scenario(
+    "gremlin",
+    "A predictable fifth of the orders gets the warehouse's first answer five seconds late.",
+    attacks=(
+        Attack(GREMLIN.model_copy(update={"share": 0.15}), "late"),
+        _rule("gremlin-early", "late", "inventory.on_request", "delay", 0.05, RESERVE, 5.0),
+    ),
+    blocks=("calm", "attack", "attack", "calm"),
+    keeps_pace=True,
+)
+
+SCHRODINGER = Scenario(
+    "schrodinger",
+    "The warehouse commits and then dies, errs, garbles its answer or loses it.",
+    attacks=(*_warehouse(lost=0.04, killed=0.016), _zombie(0.01)),
+    crowd=Crowd(double_clicks=0.02),
+    cancels_hit_by="zombie",
+)
+
+BLACKOUT = Scenario(
+    "blackout",
+    "Inventory, Temporal, the worker and the database are each gone for a while.",
+    events=(
+        Event("inventory-gone", "outage", "outage", "inventory_api", 6.0),
+        Event("temporal-gone", "outage", "outage", "temporal", 6.0),
+        Event("worker-gone", "outage", "outage", "worker", 6.0),
+        Event("postgres-gone", "outage", "outage", "postgres", 4.0),
+        Event("orders-gone", "outage", "outage", "order_api", 4.0),
+    ),
+)
+
+FLASH_SALE = Scenario(
+    "flash-sale",
+    "Ten times the usual rate, 200 buyers for 50 pieces, and a warehouse that loses answers.",
+    attacks=(*_warehouse(lost=0.03, killed=0.006), _toxic("wire-duplicate", "hot-sku", "duplicate",
+             0.05)),
+    crowd=Crowd(rush=200, double_clicks=0.1),
+)  # fmt: skip
+
+NETWORK = Scenario(
+    "network",
+    "Between every pair: late, reset, swallowed, trickled, cut, doubled, held back, cut off.",
+    attacks=_network(0.03),
+    events=_CUTS,
+    crowd=Crowd(double_clicks=0.02),
+)
+
+PROCESSES = Scenario(
+    "processes",
+    "Every process killed, frozen and restarted under load, and all of them at once at the end.",
+    attacks=_own_deaths(0.006),
+    events=(*_KILLS, *_FREEZES, _ROLL),
+    ends_with_blackout=True,
+)
+
+EVERYTHING = Scenario(
+    "everything",
+    "All of it in one run.",
+    attacks=(
+        Attack(GREMLIN.model_copy(update={"share": 0.03}), "late"),
+        *_warehouse(lost=0.02, killed=0.006),
+        _zombie(0.03),
+        *_network(0.02),
+        *_own_deaths(0.004),
+    ),
+    events=(*_KILLS, *_FREEZES, *_CUTS, _LOCK),
+    crowd=Crowd(scarce=0.06, double_clicks=0.03),
+    cancels_hit_by="zombie",
+    ends_with_blackout=True,
+)
+
+SCENARIOS: Mapping[str, Scenario] = {
+    each.name: each
+    for each in (
+        CALM, GREMLIN_RUN, SCHRODINGER, BLACKOUT, FLASH_SALE, NETWORK, PROCESSES, EVERYTHING,
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What `make verify` runs: the one place that decides."""
+
+    scenario: Scenario
+    orders: int
+    rate: float
+
+
+VERIFY = Verification(
+    replace(EVERYTHING, floors=Floors(request=20, process=3)), orders=1_600, rate=18.0
+)

@@ -1,0 +1,227 @@
+"""One run from start to verdict: start the system, attack it under load, heal, drain, judge."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import asyncpg
+
+from chaos import prediction
+from chaos.aftermath import gather, held_back, settle
+from chaos.attempts import read_attempts
+from chaos.facts import Facts, Snapshot
+from chaos.ground import Ground
+from chaos.history import History
+from chaos.load import Shoppers, Tally
+from chaos.naive_ground import NaiveGround, NaiveOutcome
+from chaos.options import Options, Plan, plan_of
+from chaos.oracle import Engine, snapshots
+from chaos.order_invariants import SETTLE_WITHIN_S, order_checks
+from chaos.pace import Pace, pace_of
+from chaos.prediction import Agreement, Disturbance
+from chaos.stalls import Stalls
+from chaos.stock_invariants import stock_checks
+from chaos.tallies import FaultCount, count_faults, planned_faults_fired
+from chaos.timed import Timed
+from chaos.verdict import Check, all_hold
+
+SNAPSHOT_EVERY_S = 2.0
+
+
+@dataclass
+class Progress:
+    """What can be watched while the run goes on."""
+
+    stage: str = "starting"
+    tally: Tally = field(default_factory=Tally)
+    faults_fired: int = 0
+    violations: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+
+@dataclass
+class Outcome:
+    """All that the report says."""
+
+    options: Options
+    plan: Plan
+    checks: list[Check]
+    faults: list[FaultCount]
+    agreement: Agreement
+    pace: Pace
+    facts: Facts
+    tally: Tally
+    disturbances: list[Disturbance]
+    naive: NaiveOutcome | None
+    web_ui: str
+    started_at: float
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether every invariant holds and every planned fault fired."""
+        return all_hold(self.checks)
+
+
+class Run:
+    """Carries out one run. `watch` is called whenever `progress` may have changed."""
+
+    def __init__(self, options: Options, watch: Callable[[Progress], None]) -> None:
+        self._options = options
+        self._watch = watch
+        self._plan = plan_of(options)
+        self._snapshots: list[Snapshot] = []
+        self._began = time.monotonic()
+        self._started_at = time.time()
+        self.progress = Progress()
+
+    async def go(self) -> Outcome:
+        """Return the outcome; raises only if the system could not even be started."""
+        options, scenario, out = self._options, self._options.scenario, self._options.out
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "faults-planned.jsonl").write_text(self._plan.fault_list)
+        async with contextlib.AsyncExitStack() as stack:
+            enter = stack.enter_async_context
+            ground = await enter(
+                Ground(
+                    out / "faults-on-the-wire.jsonl",
+                    replicas=scenario.replicas,
+                    lines=scenario.needs_lines,
+                    progress=lambda name, what: self._say(f"{name}: {what}"),
+                )
+            )
+            history = stack.enter_context(History(out / "history.jsonl"))
+            shoppers = await enter(Shoppers(ground.order_url, ground.token, history))
+            self.progress.tally = shoppers.tally
+            naive, naive_shoppers, naive_history = None, None, None
+            if options.naive is not None:
+                self._say("starting the naive baseline")
+                naive = await enter(NaiveGround(options.naive, replicas=scenario.replicas))
+                naive_history = stack.enter_context(History(out / "history-naive.jsonl"))
+                naive_shoppers = await enter(
+                    Shoppers(naive.to_orders.url, naive.token, naive_history, until_settled=False)
+                )
+            stacks = [ground.stack] if naive is None else [ground.stack, naive.stack]
+            events = Timed(stacks, out / "events.jsonl", ground)
+            stalls = await enter(Stalls())
+            watching = asyncio.create_task(self._look(ground))
+            try:
+                settled_s = await self._attack(ground, shoppers, naive, naive_shoppers, events)
+            finally:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+            if scenario.ends_with_blackout:
+                await self._black_out(ground)
+            self._say("judging")
+            facts = await gather(ground, self._plan.orders, history, settled_s)
+            facts.stalls = stalls.seen
+            facts.snapshots = self._snapshots
+            disturbances = [*events.disturbances, *_crashes(facts)]
+            agreement = await self._agreement(ground, facts, disturbances)
+            naive_outcome = None
+            if naive is not None and naive_history is not None:
+                naive_outcome = await naive.outcome(self._plan.orders, naive_history.entries)
+            web_ui = ground.web_ui
+            self._say("stopping")
+        faults = count_faults(scenario, facts, events.fired, self._plan.promised, history.entries)
+        pace = pace_of(facts, self._plan.blocks, disturbances, enforced=scenario.keeps_pace)
+        checks = [
+            *stock_checks(facts),
+            *order_checks(facts),
+            *pace.checks(),
+            planned_faults_fired(faults, facts),
+            agreement.as_check(),
+        ]
+        self.progress.violations = sum(each.count for each in checks)
+        self._say("done")
+        return Outcome(
+            options, self._plan, checks, faults, agreement, pace, facts, shoppers.tally,
+            disturbances, naive_outcome, web_ui, self._started_at, time.monotonic() - self._began,
+        )  # fmt: skip
+
+    async def _attack(
+        self,
+        ground: Ground,
+        shoppers: Shoppers,
+        naive: NaiveGround | None,
+        naive_shoppers: Shoppers | None,
+        events: Timed,
+    ) -> float | None:
+        """Send all orders, part by part; return the seconds from the last heal to rest."""
+        scenario, seed = self._options.scenario, self._options.seed
+        rules, toxics = scenario.rules(seed), scenario.toxics(seed)
+        grounds = [each for each in (ground, naive) if each is not None]
+        moments = self._plan.moments
+        settled_s: float | None = 0.0
+        parts = self._plan.parts()
+        for place, (kind, orders) in enumerate(parts):
+            self._say(kind if len(parts) == 1 else f"{kind} {place + 1}/{len(parts)}")
+            if kind == "attack":
+                await asyncio.gather(*(each.switch_on(rules, toxics) for each in grounds))
+            sending = [asyncio.create_task(shoppers.send(orders, 2 * SETTLE_WITHIN_S))]
+            if naive_shoppers is not None:
+                sending.append(asyncio.create_task(naive_shoppers.send(orders, SETTLE_WITHIN_S)))
+            if kind == "attack":
+                await events.run(moments)
+                moments = ()  # all of them belong to the first attack
+            await asyncio.gather(*sending)
+            settled_s = await settle(ground, max(events.healed_at, shoppers.last_sent_at))
+            # Rules stay until all is settled: whoever is late meets what was predicted for them.
+            await asyncio.gather(*(each.switch_off() for each in grounds))
+        return settled_s
+
+    async def _black_out(self, ground: Ground) -> None:
+        """Kill every process at once; what the oracle reads afterwards has survived that."""
+        self._say("killing everything")
+        ground.stack.kill_everything()
+        for name in ground.stack.processes:
+            await ground.stack.wait_ready(name, 60.0)
+
+    async def _agreement(
+        self, ground: Ground, facts: Facts, disturbances: list[Disturbance]
+    ) -> Agreement:
+        engine = await Engine.connect(ground.temporal_address)
+        return await prediction.compare(
+            self._plan.promised,
+            self._options.scenario.points,
+            facts,
+            lambda order_id: read_attempts(engine.client, order_id),
+            disturbances,
+            held_back(ground.stack.home.logs),
+        )
+
+    async def _look(self, ground: Ground) -> None:
+        """Watch the warehouse's books and the count of faults while the run goes on."""
+        while True:
+            await asyncio.sleep(SNAPSHOT_EVERY_S / 2)
+            with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError):
+                self._snapshots += await snapshots(ground.dsn("inventory"))
+                self.progress.faults_fired = await _count_fired(ground)
+            self._watch(self.progress)
+            await asyncio.sleep(SNAPSHOT_EVERY_S / 2)
+
+    def _say(self, stage: str) -> None:
+        self.progress.stage = stage
+        self._watch(self.progress)
+
+
+def _crashes(facts: Facts) -> list[Disturbance]:
+    """Return the times at which a fault point killed its own process, and what that cuts off."""
+    return [
+        Disturbance(fired.at, fired.at + 2.0, f"{fired.rule} killed a process")
+        for fired in facts.fired
+        if fired.fault == "crash"
+    ]
+
+
+async def _count_fired(ground: Ground) -> int:
+    total = len(ground.evidence.fired)
+    for database in ("inventory", "orders"):
+        connection = await asyncpg.connect(ground.dsn(database), timeout=2.0)
+        try:
+            total += await connection.fetchval("SELECT count(*) FROM fault_log")
+        finally:
+            await connection.close()
+    return total

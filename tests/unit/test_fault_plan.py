@@ -1,0 +1,112 @@
+"""The plan of a run's faults: pure, complete, and held against what has happened."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from chaos.attempts import Attempt
+from chaos.catalogue import SCENARIOS, VERIFY
+from chaos.history import Entry
+from chaos.options import Options, plan_of
+from chaos.prediction import Disturbance, compare
+from chaos.scenarios import Scenario
+from chaos.tallies import count_faults, planned_faults_fired
+from chaos.verdict import Check
+from tests.unit.settled_facts import fired_as, settled_facts
+
+ATTACKING = [name for name, scenario in SCENARIOS.items() if scenario.attacks or scenario.events]
+
+
+def options(scenario: Scenario, seed: int = 7, orders: int = 400) -> Options:
+    return Options(scenario, seed, orders, 15.0, Path("unused"))
+
+
+@pytest.mark.parametrize("name", ATTACKING)
+def test_the_same_seed_gives_the_same_fault_list_byte_for_byte(name: str) -> None:
+    first = plan_of(options(SCENARIOS[name])).fault_list
+    again = plan_of(options(SCENARIOS[name])).fault_list
+    assert first.encode() == again.encode()
+    assert first
+    assert first != plan_of(options(SCENARIOS[name], seed=8)).fault_list
+
+
+@pytest.mark.parametrize("name", ATTACKING)
+def test_a_scenario_without_one_of_its_faults_has_another_fault_list(name: str) -> None:
+    whole = plan_of(options(SCENARIOS[name], orders=1_500)).fault_list
+    for attack in SCENARIOS[name].attacks:
+        assert f'"{attack.rule.name}"' in whole
+    for event in SCENARIOS[name].events:
+        assert f'"{event.name}"' in whole
+
+
+def test_verification_plans_every_kind_often_enough() -> None:
+    plan = plan_of(Options(VERIFY.scenario, 1, VERIFY.orders, VERIFY.rate, Path("unused")))
+    planned = Counter(identity[0] for identity in plan.promised)
+    floors = VERIFY.scenario.floors
+    assert VERIFY.orders >= 1_500
+    assert (floors.request, floors.process) == (20, 3)
+    kinds = [attack.rule.name for attack in VERIFY.scenario.attacks]
+    assert len(kinds) + len(VERIFY.scenario.events) >= 12
+    for attack in VERIFY.scenario.attacks:
+        floor = floors.process if attack.kills else floors.request
+        assert planned[attack.rule.name] >= 1.4 * floor, attack.rule.name
+    assert all(event.times >= 3 for event in VERIFY.scenario.events)
+
+
+@pytest.mark.parametrize("name", ATTACKING)
+def test_a_fault_that_does_not_fire_fails_the_run_by_its_name(name: str) -> None:
+    scenario = SCENARIOS[name]
+    plan = plan_of(options(scenario, orders=1_500))
+    facts = settled_facts(())
+    facts.planned = plan.orders
+
+    def verdict(without: str) -> Check:
+        facts.fired = [fired_as(each) for each in plan.promised if each[0] != without]
+        events = Counter({e.name: e.times for e in scenario.events if e.name != without})
+        clicks = [
+            Entry(0.0, "ok", "place", o.number, str(o.order_id), 2)
+            for o in plan.orders
+            if o.clicks > 1
+        ]
+        return planned_faults_fired(
+            count_faults(scenario, facts, events, plan.promised, clicks), facts
+        )
+
+    assert verdict(without="").holds
+    for missing in [a.rule.name for a in scenario.attacks] + [e.name for e in scenario.events]:
+        assert not verdict(missing).holds
+        assert verdict(missing).violations[0].startswith(missing)
+
+
+async def test_what_fires_unpredicted_or_is_predicted_and_does_not_fire_is_told_apart() -> None:
+    scenario = replace(SCENARIOS["gremlin"], blocks=("attack",))
+    plan = plan_of(options(scenario))
+    facts = settled_facts(plan.orders)
+    facts.fired = [fired_as(identity) for identity in plan.promised]
+
+    async def no_attempts(_: UUID) -> list[Attempt]:
+        return []
+
+    async def judge(gone: list[Disturbance]) -> tuple[int, int]:
+        del facts.__dict__["affected"]
+        found = await compare(
+            plan.promised,
+            scenario.points,
+            facts,
+            no_attempts,
+            gone,
+            frozenset(),
+        )
+        return len(found.unexplained), len(found.unpredicted)
+
+    assert facts.affected
+    assert await judge([]) == (0, 0)
+    one = facts.fired.pop()
+    assert facts.affected is not None
+    assert await judge([]) == (1, 0)
+    facts.fired += [one, replace(one, attempt=9), replace(one, attempt=9)]
+    assert facts.affected is not None
+    assert await judge([]) == (0, 1)
