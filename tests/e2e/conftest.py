@@ -19,7 +19,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("e2e") / "home"
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+# Of the package: it must not go on beside tests of other folders.
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def shop(home: Path, pytestconfig: pytest.Config) -> AsyncIterator[Shop]:
     async with (
         Stack(StackSettings(home=home, ports=Ports.free())) as stack,

@@ -1,4 +1,4 @@
-"""What the run of all these faults has left in logs, metrics, answers and histories."""
+"""What all these faults have left behind: in the books, in logs, metrics, answers and histories."""
 
 import asyncio
 import re
@@ -10,12 +10,38 @@ from temporalio.client import Client
 
 from tests.e2e.shop import Shop
 
-# By name the last module but one of these that use the shared stack; alone it makes its own noise.
+# By its name the last module on the shared stack. Alone it makes its own noise.
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SERVICES = ("order_api", "inventory_api", "worker", "subscribers", "ui")
 # The beginning of every signed token: {"alg": in base64.
 TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]{10,}")
+
+
+async def test_the_two_services_agree_about_every_order_of_the_run(shop: Shop) -> None:
+    placed = await shop.place({await shop.shelf(): 1}, shop.customer())
+    await shop.settled([placed.order_id], within_s=30)
+    ordered = await shop.sql(
+        "orders",
+        """SELECT o.order_id, o.status,
+                  array_agg((l.sku, l.quantity::bigint) ORDER BY l.sku) AS lines
+           FROM orders o JOIN order_lines l USING (order_id) GROUP BY o.order_id""",
+    )
+    shipped = await shop.sql(
+        "inventory",
+        """SELECT order_id, array_agg((sku, quantity) ORDER BY sku) AS lines
+           FROM movements WHERE operation = 'commit' GROUP BY order_id""",
+    )
+    known = await shop.sql("inventory", "SELECT order_id, state FROM reservations")
+    assert {row["status"] for row in ordered} <= {"shipped", "rejected", "cancelled"}
+    assert {row["order_id"]: row["lines"] for row in shipped} == {
+        row["order_id"]: row["lines"] for row in ordered if row["status"] == "shipped"
+    }
+    fitting = {"committed": "shipped", "refused": "rejected", "released": "cancelled"}
+    assert {row["order_id"]: fitting.get(row["state"], row["state"]) for row in known} == {
+        row["order_id"]: row["status"] for row in ordered
+    }
+    await shop.assert_books_balance()
 
 
 async def test_no_secret_is_written_down_anywhere(shop: Shop) -> None:
