@@ -69,3 +69,10 @@ class Progress(Message):
     waiting_for: str | None = None
     happenings: tuple[Happening, ...] = ()
     first_attempt: int = 1
+
+
+class Recorded(Message):
+    """How the order's row stands after a progress was written down, or came too late to be."""
+
+    status: OrderStatus
+    reason: str | None = None

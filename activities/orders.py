@@ -4,15 +4,18 @@ from typing import Protocol
 
 from temporalio import activity
 
-from activities.contracts import Progress
+from activities.contracts import Progress, Recorded
 from service_kit.fault_points import Call, FaultPoints
 
 
 class OrderLedger(Protocol):
     """Where progress is kept; order_api's store is the real one."""
 
-    async def record(self, progress: Progress) -> None:
-        """Keep `progress`. Repeating it, or bringing older news, changes nothing."""
+    async def record(self, progress: Progress) -> Recorded:
+        """Keep `progress` and return how the order stands then.
+
+        Repeating it, or bringing older news, changes nothing; an end that was kept stays.
+        """
         ...
 
 
@@ -24,10 +27,11 @@ class OrderActivities:
         self._faults = faults
 
     @activity.defn(name="record")
-    async def record(self, progress: Progress) -> None:
+    async def record(self, progress: Progress) -> Recorded:
         """Bring the order's row and timeline up to date."""
         attempt = progress.first_attempt + activity.info().attempt - 1
         call = Call(progress.order_id, "record", attempt)
         await self._faults.reach("worker.before_record", call)
-        await self._ledger.record(progress)
+        recorded = await self._ledger.record(progress)
         await self._faults.reach("worker.after_record", call)
+        return recorded

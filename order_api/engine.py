@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from temporalio.client import (
@@ -76,6 +77,14 @@ class Engine:
         """Ask the order's workflow to cancel, and return how it ended if it has in `wait_s`."""
         return await self._ask(CANCEL, order_id, lines, wait_s)
 
+    async def start(self, order_id: UUID, lines: Iterable[OrderLine], wait_s: float) -> None:
+        """Start the order's workflow again if it ended without settling the order.
+
+        Raises one of AWAY if that is not so, or not known.
+        """
+        async with asyncio.timeout(wait_s):
+            await self._client.start_workflow(**_arguments(order_id, lines))
+
     async def at_work(self, order_id: UUID, wait_s: float) -> bool:
         """Tell whether the order's workflow is running; False also if nobody can say."""
         try:
@@ -133,23 +142,28 @@ def _disregard(start: "WithStartWorkflowOperation[OrderInput, OrderOutcome]") ->
 def _start(
     order_id: UUID, lines: Iterable[OrderLine]
 ) -> "WithStartWorkflowOperation[OrderInput, OrderOutcome]":
+    return WithStartWorkflowOperation(**_arguments(order_id, lines))
+
+
+def _arguments(order_id: UUID, lines: Iterable[OrderLine]) -> dict[str, Any]:
+    """Return how an order's workflow is started, whoever starts it."""
     wanted = tuple(Line(sku=line.sku, quantity=line.quantity) for line in lines)
     pieces = sum(line.quantity for line in wanted)
-    return WithStartWorkflowOperation(
-        WORKFLOW,
-        OrderInput(order_id=order_id, lines=wanted),
-        id=workflow_id(order_id),
-        task_queue=TASK_QUEUE,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+    return {
+        "workflow": WORKFLOW,
+        "arg": OrderInput(order_id=order_id, lines=wanted),
+        "id": workflow_id(order_id),
+        "task_queue": TASK_QUEUE,
+        "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING,
         # An order whose workflow was terminated or failed is not settled: it may start again.
-        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-        task_timeout=policies.WORKFLOW_TASK,
-        result_type=OrderOutcome,
-        search_attributes=TypedSearchAttributes(
+        "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+        "task_timeout": policies.WORKFLOW_TASK,
+        "result_type": OrderOutcome,
+        "search_attributes": TypedSearchAttributes(
             [
                 SearchAttributePair(_STATUS, "received"),
                 SearchAttributePair(_SKUS, [line.sku for line in wanted][:20]),
             ]
         ),
-        static_summary=f"{pieces} x {', '.join(line.sku for line in wanted[:3])}"[:200],
-    )
+        "static_summary": f"{pieces} x {', '.join(line.sku for line in wanted[:3])}"[:200],
+    }

@@ -6,6 +6,7 @@ harmless. It paces itself: it has a bounded number of orders under way and waits
 """
 
 import asyncio
+import contextlib
 
 from activities.contracts import Happening, Progress
 from order_api.engine import AWAY, Engine
@@ -66,7 +67,7 @@ class Relay:
             open_yet = await self._store.relay_later(
                 [order.order_id for order in going], CHECK_AGAIN_S
             )
-            await asyncio.gather(*(self._heal(o) for o in going if o.order_id in open_yet))
+            await asyncio.gather(*(self._revive(o) for o in going if o.order_id in open_yet))
         _log.info("relayed", started=len(going), failed=len(stuck))
 
     async def _drive(self, order: Laggard) -> bool:
@@ -81,11 +82,20 @@ class Relay:
             return await self._heal(order)
         return True
 
+    async def _revive(self, order: Laggard) -> None:
+        """See to it that the workflow of an order that is still open has not in truth ended.
+
+        An ended workflow repeats what it said while it ran: that it answered proves nothing.
+        """
+        if await self._engine.at_work(order.order_id, WAIT_S) or await self._heal(order):
+            return
+        with contextlib.suppress(*AWAY):
+            await self._engine.start(order.order_id, order.lines, WAIT_S)
+
     async def _heal(self, order: Laggard) -> bool:
         """Write down the end of an order whose row does not know of it (an older backup, say).
 
-        A workflow that has ended answers with what it said while it ran, so that it answered
-        proves nothing. Return whether there was an end to write down.
+        Return whether there was an end to write down.
         """
         outcome = await self._engine.final_outcome(order.order_id, WAIT_S)
         if outcome is None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
-from activities.contracts import Progress
+from activities.contracts import Progress, Recorded
 from order_api.contracts import Product, TimelineEvent
 from order_api.search import Search
 from order_api.stored_order import (
@@ -38,7 +38,7 @@ class Store:
         self._accepting = GroupCommit[NewOrder, Accepted](
             self._accept_batch, lambda new: new.order_id, blame=blame, writers=2
         )
-        self._recording = GroupCommit[Progress, None](
+        self._recording = GroupCommit[Progress, Recorded | None](
             self._record_batch, lambda progress: progress.order_id, blame=blame, writers=2
         )
 
@@ -140,15 +140,22 @@ class Store:
 
     # --- what the saga and the shopper change --------------------------------------------
 
-    async def record(self, progress: Progress) -> None:
-        """Keep an order's progress; repeated or older news change nothing."""
-        await self._recording.submit(progress)
-        self._wakeups.wake([progress.order_id])
+    async def record(self, progress: Progress) -> Recorded:
+        """Keep an order's progress and return how it stands then.
 
-    async def _record_batch(self, batch: Sequence[Progress]) -> list[None]:
+        Repeated or older news change nothing, nor does a second end. LookupError if there is no
+        such order: its news must not be lost, so whoever brings them has to come again.
+        """
+        recorded = await self._recording.submit(progress)
+        if recorded is None:
+            raise LookupError(f"no order {progress.order_id}")
+        self._wakeups.wake([progress.order_id])
+        return recorded
+
+    async def _record_batch(self, batch: Sequence[Progress]) -> list[Recorded | None]:
         happened = [(p.order_id, h) for p in batch for h in p.happenings]
         async with within(self._pool, DEADLINE_S) as connection:
-            await connection.execute(
+            moved = await connection.fetch(
                 RECORD,
                 [p.order_id for p in batch],
                 [p.status for p in batch],
@@ -161,7 +168,14 @@ class Store:
                 [h.at for _, h in happened],
                 [json.dumps(h.detail) for _, h in happened],
             )
-        return [None] * len(batch)
+            news = {p.order_id: Recorded(status=p.status, reason=p.reason) for p in batch}
+            known = list(news.keys() - {row["order_id"] for row in moved})
+            # a statement of its own: its snapshot sees who was quicker
+            found = await connection.fetch(STANDING, known) if known else []
+        stood = {
+            row["order_id"]: Recorded(status=row["status"], reason=row["reason"]) for row in found
+        }
+        return [stood.get(p.order_id) if p.order_id in known else news[p.order_id] for p in batch]
 
     async def request_cancel(self, order_id: UUID) -> StoredOrder | None:
         """Note down durably that the customer wants out; None if the order has ended already."""
@@ -248,7 +262,8 @@ SELECT seq, at, type, detail FROM order_events WHERE order_id = $1 AND seq > $2 
 """
 
 # The row is locked before the events get their numbers, so that within an order numbers grow in
-# the order of commits and a reader who asks for "after n" misses nothing.
+# the order of commits and a reader who asks for "after n" misses nothing. A row that has ended
+# does not move, and its story is complete.
 RECORD = """
 WITH news AS (
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
@@ -261,16 +276,18 @@ WITH news AS (
       AND (order_rank(news.status) > order_rank(o.status)
            OR (news.status = o.status AND order_rank(o.status) < 2))
     RETURNING o.order_id
-), locked AS (
-    SELECT count(*) FROM moved
+), told AS (
+    INSERT INTO order_events (order_id, key, type, at, detail)
+    SELECT happened.order_id, happened.key, happened.type, happened.at, happened.detail::jsonb
+    FROM unnest($6::uuid[], $7::text[], $8::text[], $9::timestamptz[], $10::text[])
+         WITH ORDINALITY AS happened (order_id, key, type, at, detail, n)
+    JOIN moved USING (order_id)
+    ORDER BY happened.n
+    ON CONFLICT ON CONSTRAINT told_once DO NOTHING
 )
-INSERT INTO order_events (order_id, key, type, at, detail)
-SELECT happened.order_id, happened.key, happened.type, happened.at, happened.detail::jsonb
-FROM unnest($6::uuid[], $7::text[], $8::text[], $9::timestamptz[], $10::text[])
-     WITH ORDINALITY AS happened (order_id, key, type, at, detail, n), locked
-ORDER BY happened.n
-ON CONFLICT ON CONSTRAINT told_once DO NOTHING
+SELECT order_id FROM moved
 """
+STANDING = "SELECT order_id, status, reason FROM orders WHERE order_id = ANY ($1)"
 REQUEST_CANCEL = """
 UPDATE orders SET cancel_requested_at = coalesce(cancel_requested_at, now()),
        relay_at = least(relay_at, now() + interval '3 seconds')

@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
         Happening,
         OrderStatus,
         Progress,
+        Recorded,
         StepCall,
         StepDone,
     )
@@ -293,25 +294,31 @@ class OrderWorkflow:
         )
         self._unwritten.clear()
         try:
-            await self._shielded(
+            recorded: Recorded = await self._shielded(
                 lambda: workflow.start_local_activity(
                     "record",
                     progress,
+                    result_type=Recorded,
                     start_to_close_timeout=policies.FAST_STEP,
                     retry_policy=policies.ONCE,
                 )
             )
         except STEP_FAILED:
-            await self._shielded(
+            recorded = await self._shielded(
                 lambda: workflow.start_activity(
                     "record",
                     progress.model_copy(update={"first_attempt": 2}),
+                    result_type=Recorded,
                     start_to_close_timeout=policies.DURABLE_STEP,
                     retry_policy=policies.UNTIL_KNOWN,
                     summary="record, retried until the order's row is up to date",
                 )
             )
-        self._written = progress.status
+        if self._status in TERMINAL and recorded.status in TERMINAL:
+            # A task that was cut off after its record, and taken anew with a cancel in it, may
+            # come to another end. What was told counts; the warehouse's part is the same.
+            self._status, self._reason = recorded.status, recorded.reason
+        self._written = self._status
 
 
 def _disregard(step: "asyncio.Task[Any]") -> None:

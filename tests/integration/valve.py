@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
@@ -56,19 +58,27 @@ class Valve:
         pump.add_done_callback(self._pumps.discard)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
+        async with _closing(writer):
             await self._is_open.wait()
             there, back = await asyncio.open_connection(LOOPBACK, self._target)
-            try:
+            async with _closing(back):
                 await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
-            finally:
-                back.close()
-        writer.close()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
+        try:
             while data := await reader.read(65536):
                 await self._is_open.wait()
                 writer.write(data)
                 await writer.drain()
-        writer.close()
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def _closing(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
+    with contextlib.suppress(OSError):
+        try:
+            yield
+        finally:
+            writer.transport.abort()
+            await writer.wait_closed()

@@ -184,3 +184,23 @@ async def test_the_engines_own_cancel_does_not_interrupt_the_order_book(shop: Sh
         meeting.go_on.set()
         outcome = shop.check(await handle.result())
     assert outcome.status in ("cancelled", "shipped")
+
+
+async def test_an_end_that_was_told_stands_when_a_cancel_makes_the_engine_ask_again(
+    shop: Shop,
+) -> None:
+    """A cancel that comes while the only task runs has it taken anew, from the start, with the
+    cancel in it; the first time, the order was written down as sold out."""
+    meeting = Meeting()
+    shop.warehouse.expect("reserve", meeting)
+    async with shop.working():
+        handle = await shop.place(quantity=3)
+        await meeting.arrived.wait()
+        asked = asyncio.create_task(shop.cancel(handle))
+        async with meanwhile(asked):
+            await asyncio.sleep(0.2)  # on its way to the engine, which tells nobody
+            meeting.go_on.set()
+            outcome = shop.check(await handle.result())
+            assert await asked == outcome
+    assert outcome.status == "rejected"
+    assert shop.book.timeline(outcome.order_id) == ["rejected"]

@@ -163,7 +163,7 @@ async def test_a_shopper_is_told_reserved_only_when_the_order_book_says_so_too(
         await shop.env.sleep(timedelta(minutes=5))
         outcome = await asked
         assert (outcome.status, outcome.waiting_for) == ("reserved", "warehouse")
-        assert shop.book.status[outcome.order_id] == "reserved"
+        assert shop.book.recorded[outcome.order_id].status == "reserved"
         assert shop.book.waiting_for[outcome.order_id] == "warehouse"
         outcome = shop.check(await handle.result())
     assert outcome.status == "shipped"

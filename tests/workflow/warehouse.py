@@ -17,7 +17,15 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities import errors
-from activities.contracts import TERMINAL, Happening, OrderStatus, Progress, StepCall, StepDone
+from activities.contracts import (
+    TERMINAL,
+    Happening,
+    OrderStatus,
+    Progress,
+    Recorded,
+    StepCall,
+    StepDone,
+)
 from inventory_api.contracts import Line
 
 LOST_REQUEST: Final = "lost request"  # it never arrived
@@ -167,7 +175,7 @@ class OrderBook:
     """What order_api's store keeps of each order: a status and a timeline."""
 
     def __init__(self) -> None:
-        self.status: dict[UUID, str] = {}
+        self.recorded: dict[UUID, Recorded] = {}
         self.told: dict[tuple[UUID, str], Happening] = {}
         self.statuses: defaultdict[UUID, list[str]] = defaultdict(list)
         self.waiting_for: dict[UUID, str | None] = {}
@@ -175,23 +183,23 @@ class OrderBook:
         self.away: timedelta | None = None
 
     @activity.defn(name="record")
-    async def record(self, progress: Progress) -> None:
+    async def record(self, progress: Progress) -> Recorded:
         info = activity.info()
         waited = info.current_attempt_scheduled_time - info.scheduled_time
         if self.away is not None and (info.is_local or waited < self.away):
             raise ConnectionError("the orders database is away")
         order_id = progress.order_id
-        before = self.status.get(order_id, "received")
-        assert before not in TERMINAL or progress.status == before, "news after the end"
-        if RANK.get(progress.status, 2) >= RANK.get(before, 2):
-            self.status[order_id] = progress.status
+        before = self.recorded.get(order_id, Recorded(status="received"))
+        if before.status not in TERMINAL and RANK.get(progress.status, 2) >= RANK[before.status]:
+            self.recorded[order_id] = Recorded(status=progress.status, reason=progress.reason)
             self.waiting_for[order_id] = progress.waiting_for
             self.statuses[order_id].append(progress.status)
-        for happening in progress.happenings:
-            self.told.setdefault((order_id, happening.key), happening)
+            for happening in progress.happenings:
+                self.told.setdefault((order_id, happening.key), happening)
         if self.lose > 0:
             self.lose -= 1
             raise ConnectionError("written, and the answer lost")
+        return self.recorded[order_id]
 
     def timeline(self, order_id: UUID) -> list[str]:
         """Return the types of what was told of the order, in the order of the telling."""
@@ -199,7 +207,7 @@ class OrderBook:
 
     def check(self, order_id: UUID, ended: OrderStatus) -> None:
         """Assert that the row ended as the workflow did and never went back."""
-        assert self.status[order_id] == ended
+        assert self.recorded[order_id].status == ended
         ranks = [RANK.get(status, 2) for status in self.statuses[order_id]]
         assert ranks == sorted(ranks)
         times = [event.at for (order, _), event in self.told.items() if order == order_id]
