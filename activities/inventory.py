@@ -45,7 +45,11 @@ class InventoryActivities:
     ) -> None:
         self._session = session
         self._reservations = f"{base_url.rstrip('/')}/v1/reservations"
-        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self._headers = {
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/json",
+            "Accept-Encoding": "identity",
+        }
         self._patience = patience
         self._faults = faults
 
@@ -102,6 +106,8 @@ class InventoryActivities:
 
 
 async def _read_limited(response: aiohttp.ClientResponse) -> bytes:
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise ValueError("compressed answer")  # we did not ask for one; it may be a bomb
     content = bytearray()
     async for chunk in response.content.iter_any():
         content += chunk
@@ -130,15 +136,20 @@ def _verdict(
     about_this_order = str(answer.get("order_id", "")) == str(step.order_id)
     if status == 200 and about_this_order and answer.get("state") == expected:
         return expected
-    slug = str(answer.get("type", "")).rpartition("/")[2]
+    slug = _text(answer.get("type"), 200).rpartition("/")[2]
     if status == 409 and about_this_order:
         kind = _REFUSALS.get(slug, errors.UNWORKABLE)
-        raise errors.refusal(kind, str(answer.get("detail", slug))[:500])
+        raise errors.refusal(kind, _text(answer.get("detail"), 500) or slug)
     if status in (400, 413, 422) or (status == 404 and slug == "unknown-reservation"):
         raise errors.unworkable(f"{operation} was refused with {status} {slug}")
     raise errors.unknown_outcome(
         f"{operation}: answer {status} cannot be believed", _seconds(headers.get("Retry-After"))
     )
+
+
+def _text(value: object, limit: int) -> str:
+    """Return what can be kept: histories take no lone surrogates, and Postgres takes no NUL."""
+    return "".join(c if c.isprintable() else " " for c in str(value or "")[:limit])
 
 
 def _object(content: bytes) -> dict[str, Any]:
