@@ -11,6 +11,7 @@ from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
     FailureError,
+    TimeoutError,  # noqa: A004  what is meant here is the engine's
     is_cancelled_exception,
 )
 
@@ -32,8 +33,9 @@ with workflow.unsafe.imports_passed_through():
 STATUS = SearchAttributeKey.for_keyword("OrderStatus")
 STEP = SearchAttributeKey.for_keyword("OrderStep")
 
-# A local activity hands its own error on; only a normal one, or a timeout, comes wrapped.
-STEP_FAILED = (ActivityError, ApplicationError)
+# A local activity hands its own error on, a normal one comes wrapped. A timeout of a local one
+# comes wrapped when it happens and bare in a replay: both have to lead the same way.
+STEP_FAILED = (ActivityError, ApplicationError, TimeoutError)
 
 
 class Refused(Exception):
