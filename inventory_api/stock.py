@@ -5,9 +5,9 @@ Each effect is one transaction keyed by the order, so any call may be repeated, 
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -22,7 +22,7 @@ from inventory_api.contracts import (
 )
 from service_kit.fault_points import Call, FaultPoints
 from service_kit.group_commit import GroupCommit
-from service_kit.pool import Pool, within
+from service_kit.pool import Connection, Pool, within
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,9 @@ class Verdict:
 class _Reserve:
     order_id: UUID
     lines: tuple[Line, ...]
+
+
+_Request = TypeVar("_Request")
 
 
 class OtherLines(Exception):
@@ -99,21 +102,55 @@ class Stock:
             return _settle_verdict(row, "released")
         return await self._release.submit(call.order_id)
 
-    async def _reserve_batch(self, requests: Sequence[_Reserve]) -> list[Verdict]:
-        async with within(self._pool, self._deadline_s) as connection:
-            rows = await connection.fetch(RESERVE, *_reserve_arguments(requests))
-        return [_reserve_verdict(row) for row in rows]
+    async def _reserve_batch(self, requests: Sequence[_Reserve]) -> list[Verdict | Exception]:
+        async def write(connection: Connection, some: Sequence[_Reserve]) -> list[Verdict]:
+            rows = await connection.fetch(RESERVE, *_reserve_arguments(some))
+            return [_reserve_verdict(row) for row in rows]
 
-    async def _commit_batch(self, orders: Sequence[UUID]) -> list[Verdict]:
+        async def behind_locks(connection: Connection) -> list[asyncpg.Record]:
+            wanted = [
+                (request.order_id, line.sku) for request in requests for line in request.lines
+            ]
+            return await connection.fetch(
+                RESERVES_BEHIND_LOCKS, [order for order, _ in wanted], [sku for _, sku in wanted]
+            )
+
+        return await self._write(requests, lambda request: request.order_id, write, behind_locks)
+
+    async def _commit_batch(self, orders: Sequence[UUID]) -> list[Verdict | Exception]:
         return await self._settle_batch(orders, "committed")
 
-    async def _release_batch(self, orders: Sequence[UUID]) -> list[Verdict]:
+    async def _release_batch(self, orders: Sequence[UUID]) -> list[Verdict | Exception]:
         return await self._settle_batch(orders, "released")
 
-    async def _settle_batch(self, orders: Sequence[UUID], target: str) -> list[Verdict]:
+    async def _settle_batch(self, orders: Sequence[UUID], target: str) -> list[Verdict | Exception]:
+        async def write(connection: Connection, some: Sequence[UUID]) -> list[Verdict]:
+            rows = await connection.fetch(SETTLE, list(some), target)
+            return [_settle_verdict(row, target) for row in rows]
+
+        async def behind_locks(connection: Connection) -> list[asyncpg.Record]:
+            return await connection.fetch(HOLDS_BEHIND_LOCKS, list(orders))
+
+        return await self._write(orders, lambda order: order, write, behind_locks)
+
+    async def _write(
+        self,
+        requests: Sequence[_Request],
+        order_of: Callable[[_Request], UUID],
+        write: Callable[[Connection, Sequence[_Request]], Awaitable[list[Verdict]]],
+        behind_locks: Callable[[Connection], Awaitable[list[asyncpg.Record]]],
+    ) -> list[Verdict | Exception]:
+        """Write them all; if somebody sits on a shelf, those that want others, once more."""
         async with within(self._pool, self._deadline_s) as connection:
-            rows = await connection.fetch(SETTLE, list(orders), target)
-        return [_settle_verdict(row, target) for row in rows]
+            try:
+                return [*await write(connection, requests)]
+            except asyncpg.LockNotAvailableError as error:
+                stuck = {row["order_id"] for row in await behind_locks(connection)}
+                free = [request for request in requests if order_of(request) not in stuck]
+                verdicts = iter(await write(connection, free) if free else ())
+                return [
+                    error if order_of(request) in stuck else next(verdicts) for request in requests
+                ]
 
     async def _alone(self, call: Call, sql: str, arguments: tuple[Any, ...]) -> asyncpg.Record:
         """Run one order's statement in an open transaction, with a fault waiting before COMMIT."""
@@ -180,6 +217,27 @@ BEFORE_COMMIT = "inventory.before_commit"
 # See migrations/0002_verdicts.sql for what these three functions do and why they are functions.
 RESERVE = "SELECT outcome, shortage FROM reserve_many($1, $2, $3, $4, $5) ORDER BY place"
 SETTLE = "SELECT outcome FROM settle_many($1, $2) ORDER BY place"
+# Which of them want a shelf that somebody is sitting on at this moment.
+RESERVES_BEHIND_LOCKS = """
+WITH wanted AS (
+    SELECT order_id, sku FROM unnest($1::uuid[], $2::text[]) AS w (order_id, sku)
+    JOIN stock USING (sku)
+), free AS MATERIALIZED (
+    SELECT sku FROM stock WHERE sku IN (SELECT sku FROM wanted)
+    ORDER BY sku FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT DISTINCT order_id FROM wanted WHERE sku NOT IN (SELECT sku FROM free)
+"""
+HOLDS_BEHIND_LOCKS = """
+WITH wanted AS (
+    SELECT m.order_id, m.sku FROM movements m JOIN reservations r USING (order_id)
+    WHERE m.order_id = ANY ($1) AND m.operation = 'reserve' AND r.state = 'held'
+), free AS MATERIALIZED (
+    SELECT sku FROM stock WHERE sku IN (SELECT sku FROM wanted)
+    ORDER BY sku FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT DISTINCT order_id FROM wanted WHERE sku NOT IN (SELECT sku FROM free)
+"""
 RESTOCK = "SELECT outcome, on_hand, reserved FROM restock($1, $2, $3)"
 LEVELS = "SELECT sku, on_hand, reserved FROM stock ORDER BY sku"
 LEVEL = "SELECT on_hand, reserved FROM stock WHERE sku = $1"

@@ -16,7 +16,8 @@ class GroupCommit(Generic[Request, Answer]):
     """Runs `write` on batches of requests and hands each caller its own answer.
 
     `write` takes 1 to `max_batch` requests with distinct keys and returns their answers in the
-    same order, or raises, in which case nothing was written. After one of the errors in `blame`,
+    same order, or raises, in which case nothing was written; an answer that is an exception is
+    raised for its caller. After one of the errors in `blame`,
     those that a single request can cause, each request is tried once more, alone, so that a bad
     one cannot take its neighbours with it and one that lost a race sees who won; any other error
     (database gone, too slow) is everyone's answer.
@@ -25,7 +26,7 @@ class GroupCommit(Generic[Request, Answer]):
 
     def __init__(
         self,
-        write: Callable[[Sequence[Request]], Awaitable[Sequence[Answer]]],
+        write: Callable[[Sequence[Request]], Awaitable[Sequence[Answer | Exception]]],
         key: Callable[[Request], Hashable],
         *,
         blame: tuple[type[Exception], ...] = (),
@@ -95,5 +96,9 @@ class GroupCommit(Generic[Request, Answer]):
                     future.set_exception(error)
             return
         for (_, future), answer in answered:
-            if not future.done():
+            if future.done():
+                continue
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
                 future.set_result(answer)

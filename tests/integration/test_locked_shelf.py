@@ -1,5 +1,6 @@
 """Somebody sits on a lock: inventory_api says so quickly, and goes on as soon as it can."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,9 +11,12 @@ import httpx
 import pytest
 
 import inventory_api.seed
+from inventory_api.stock import Verdict
 from tests.integration.backstage import Backstage
 from tests.integration.databases import Databases
+from tests.integration.ledger import broken_promises
 from tests.integration.serving import bearer, serve_inventory
+from tests.integration.warehouses import call, line, replicas
 
 # The worker gives a fast attempt 0.6 s; far above that to allow for a busy machine.
 QUICK_S = 2.0
@@ -59,16 +63,16 @@ def test_a_held_lock_is_answered_quickly_and_is_no_loss(
         lambda: reserve(client, order, "LOCKED"),
         lambda: client.post(f"/v1/reservations/{shipped}/commit"),
     )
-    for call in calls:
+    for send in calls:
         began = time.monotonic()
-        answer = call()
+        answer = send()
         assert time.monotonic() - began < QUICK_S
         assert answer.status_code == 503
         assert answer.headers["Retry-After"] == "1"
         assert answer.json()["type"] == "/problems/warehouse-busy"
     backstage.run(holder.execute("ROLLBACK"))
     backstage.run(holder.close())
-    assert [call().status_code for call in calls] == [200, 200]
+    assert [send().status_code for send in calls] == [200, 200]
     level = client.get("/v1/stock/LOCKED").json()
     assert (level["on_hand"], level["reserved"]) == (4, 1)
 
@@ -84,6 +88,39 @@ def test_a_lock_on_one_shelf_does_not_stop_the_others(
     assert client.get("/readyz").status_code == 200
     backstage.run(holder.execute("ROLLBACK"))
     backstage.run(holder.close())
+
+
+def told(answer: Verdict | BaseException) -> str | None:
+    if isinstance(answer, asyncpg.LockNotAvailableError):
+        return "locked"
+    assert isinstance(answer, Verdict), answer
+    return answer.state
+
+
+async def test_those_who_share_a_batch_with_a_locked_shelf_are_served(
+    backstage: Backstage, dsn: str
+) -> None:
+    """Group commit must not make one shelf's trouble everybody's."""
+    await inventory_api.seed.seed(dsn, {"ELSE": 100})
+    holder = await asyncpg.connect(dsn)
+    async with replicas(dsn, lock_timeout_s=0.2, deadline_s=10) as [stock]:
+        held = [uuid4() for _ in range(4)]
+        for number, order in enumerate(held):
+            await stock.reserve(call(order), (line("LOCKED" if number % 2 else "ELSE"),))
+        async with holder.transaction():
+            await holder.fetch("SELECT FROM stock WHERE sku = 'LOCKED' FOR UPDATE")
+            busy = [stock.reserve(call(), (line("LOCKED"), line("ELSE"))) for _ in range(10)]
+            free = [stock.reserve(call(), (line("ELSE"),)) for _ in range(10)]
+            unknown = stock.reserve(call(), (line("NO-SUCH"),))
+            mixed = [one for pair in zip(busy, free, strict=True) for one in pair]
+            answers = await asyncio.gather(*mixed, unknown, return_exceptions=True)
+            settled = await asyncio.gather(
+                *(stock.commit(call(order)) for order in held), return_exceptions=True
+            )
+    assert [told(answer) for answer in answers] == ["locked", "held"] * 10 + ["refused"]
+    assert [told(answer) for answer in settled] == ["committed", "locked"] * 2
+    assert await broken_promises(holder) == {}
+    await holder.close()
 
 
 def test_missing_tables_are_said_so_by_health_and_not_by_a_500(

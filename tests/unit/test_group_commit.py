@@ -177,3 +177,15 @@ async def test_a_writer_that_answers_too_few_fails_them_all_and_leaves_nobody_wa
     async with asyncio.timeout(1):
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(outcome, ValueError) for outcome in outcomes)
+
+
+async def test_an_answer_that_is_an_exception_is_raised_for_its_caller_alone() -> None:
+    async def choosy(requests: Sequence[str]) -> list[str | Exception]:
+        return [Gone() if request == "bad" else request for request in requests]
+
+    commits = GroupCommit[str, str](choosy, key, blame=(Gone,))
+    a, bad, c = await asyncio.gather(
+        *await submit_all(commits, "a", "bad", "c"), return_exceptions=True
+    )
+    assert (a, c) == ("a", "c")
+    assert isinstance(bad, Gone)
