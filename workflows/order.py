@@ -11,7 +11,6 @@ from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
     FailureError,
-    TimeoutError,  # noqa: A004  what is meant here is the engine's
     is_cancelled_exception,
 )
 
@@ -34,8 +33,9 @@ STATUS = SearchAttributeKey.for_keyword("OrderStatus")
 STEP = SearchAttributeKey.for_keyword("OrderStep")
 
 # A local activity hands its own error on, a normal one comes wrapped. A timeout of a local one
-# comes wrapped when it happens and bare in a replay: both have to lead the same way.
-STEP_FAILED = (ActivityError, ApplicationError, TimeoutError)
+# comes wrapped when it happens and bare in a replay: both have to lead the same way, as has the
+# cancellation of an attempt whose worker shuts down.
+STEP_FAILED = FailureError
 
 
 class Refused(Exception):
@@ -296,7 +296,7 @@ class OrderWorkflow:
         )
         self._unwritten.clear()
         try:
-            recorded: Recorded = await self._shielded(
+            recorded: Recorded | None = await self._shielded(
                 lambda: workflow.start_local_activity(
                     "record",
                     progress,
@@ -316,7 +316,8 @@ class OrderWorkflow:
                     summary="record, retried until the order's row is up to date",
                 )
             )
-        if self._status in TERMINAL and recorded.status in TERMINAL:
+        # None in histories from before the record answered
+        if recorded and self._status in TERMINAL and recorded.status in TERMINAL:
             # A task that was cut off after its record, and taken anew with a cancel in it, may
             # come to another end. What was told counts; the warehouse's part is the same.
             self._status, self._reason = recorded.status, recorded.reason

@@ -159,6 +159,12 @@ class Shopper:
             headers={"Idempotency-Key": key or f"key-{next(_numbers)}"},
         )
 
+    async def shipped(self) -> str:
+        """Place an order and return its id once it has shipped."""
+        order_id: str = (await self.place()).json()["order_id"]
+        assert (await self.until_settled(order_id))["status"] == "shipped"
+        return order_id
+
     async def order(self, order_id: str) -> dict[str, Any]:
         answer = await self.http.get(f"/v1/orders/{order_id}")
         assert answer.status_code == 200, answer.text

@@ -1,0 +1,53 @@
+"""Changes of the saga that orders under way would not survive: each has to be noticed."""
+
+from temporalio import workflow
+
+from workflows.contracts import WORKFLOW, OrderInput, OrderOutcome
+from workflows.order import OrderWorkflow
+
+
+@workflow.defn(name=WORKFLOW)
+class ShipsFirst(OrderWorkflow):
+    """Commits before it reserves."""
+
+    @workflow.init
+    def __init__(self, order: OrderInput) -> None:
+        super().__init__(order)
+
+    @workflow.run
+    async def run(self, order: OrderInput) -> OrderOutcome:
+        await self._ship()
+        return await super().run(order)
+
+
+@workflow.defn(name=WORKFLOW)
+class Hesitates(OrderWorkflow):
+    """Waits a second, with a timer that no history has."""
+
+    @workflow.init
+    def __init__(self, order: OrderInput) -> None:
+        super().__init__(order)
+
+    @workflow.run
+    async def run(self, order: OrderInput) -> OrderOutcome:
+        await workflow.sleep(1)
+        return await super().run(order)
+
+
+@workflow.defn(name=WORKFLOW)
+class SaysNothing(OrderWorkflow):
+    """Leaves out the record of how the order ended."""
+
+    @workflow.init
+    def __init__(self, order: OrderInput) -> None:
+        super().__init__(order)
+
+    @workflow.run
+    async def run(self, order: OrderInput) -> OrderOutcome:
+        return await super().run(order)
+
+    async def _write_down(self) -> None:
+        self._written = self._status
+
+
+MUTANTS = (ShipsFirst, Hesitates, SaysNothing)

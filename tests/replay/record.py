@@ -1,0 +1,172 @@
+"""Record histories of orders, on the real engine and with the real services.
+
+    python -m tests.replay.record
+
+Histories outlive releases, so what was recorded once is never written over: each run adds one
+file for each story, under the next free number. Run it when the saga's commands change, and
+commit what it adds.
+"""
+
+import asyncio
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+import pytest
+from temporalio.client import Client
+
+from deploy.local.postgres import EmbeddedPostgres
+from deploy.local.temporal import EmbeddedTemporal
+from order_api.contracts import order_id_for
+from tests.integration.backstage import Backstage
+from tests.integration.databases import Databases
+from tests.integration.serving import bearer
+from tests.integration.shoppers import Shopper, Town, town
+from workflows.connection import connect
+from workflows.contracts import workflow_id
+
+HISTORIES = Path(__file__).parent / "histories"
+Story = Callable[[Town, Shopper], Awaitable[str]]
+
+
+async def shipped_at_once(_: Town, shopper: Shopper) -> str:
+    """Everything works the first time."""
+    return await _id_of(shopper.place())
+
+
+async def rejected(_: Town, shopper: Shopper) -> str:
+    """There is not enough."""
+    return await _id_of(shopper.place("LAST-ONE", 5_000))
+
+
+async def shipped_after_a_slow_reserve(place: Town, shopper: Shopper) -> str:
+    """The warehouse is silent for a while when it is asked to hold the goods."""
+    with place.shut(place.to_inventory):
+        return await _id_of(shopper.place())
+
+
+async def shipped_after_a_slow_commit(place: Town, shopper: Shopper) -> str:
+    """The warehouse cannot let the goods go for a while."""
+    order_id = await _held(place, shopper)
+    connection = await asyncpg.connect(place.inventory_dsn)
+    async with connection.transaction():
+        await connection.execute(LOCK, order_id)
+        await shopper.place(key="held")
+    await connection.close()
+    return str(order_id)
+
+
+async def cancelled_while_waiting(place: Town, shopper: Shopper) -> str:
+    """The shopper has second thoughts while the warehouse is silent."""
+    with place.shut(place.to_inventory):
+        order_id = await _id_of(shopper.place())
+        await shopper.cancel(order_id)
+    return order_id
+
+
+async def failed(place: Town, shopper: Shopper) -> str:
+    """Somebody gave the goods back before they were shipped."""
+    order_id = await _held(place, shopper)
+    async with httpx.AsyncClient(headers=bearer("service")) as warehouse:
+        await warehouse.post(f"{place.inventory.url}/v1/reservations/{order_id}/release")
+    await shopper.place(key="held")
+    return str(order_id)
+
+
+STORIES: tuple[Story, ...] = (
+    shipped_at_once,
+    rejected,
+    shipped_after_a_slow_reserve,
+    shipped_after_a_slow_commit,
+    cancelled_while_waiting,
+    failed,
+)
+LOCK = "SELECT FROM reservations WHERE order_id = $1 FOR UPDATE"
+
+
+async def _id_of(answer: Awaitable[httpx.Response]) -> str:
+    order_id: str = (await answer).json()["order_id"]
+    return order_id
+
+
+async def _held(place: Town, shopper: Shopper) -> UUID:
+    order_id = order_id_for(shopper.name, "held")
+    async with httpx.AsyncClient(headers=bearer("service")) as warehouse:
+        answer = await warehouse.put(
+            f"{place.inventory.url}/v1/reservations/{order_id}",
+            json={"lines": [{"sku": "MUG-BLUE", "quantity": 1}]},
+        )
+    answer.raise_for_status()
+    return order_id
+
+
+def next_file(name: str, folder: Path = HISTORIES) -> Path:
+    """Return the path of a file that is not there yet: `name-1.json`, `name-2.json`, …"""
+    number = 1
+    while (file := folder / f"{name}-{number}.json").exists():
+        number += 1
+    return file
+
+
+def impersonal(value: Any) -> Any:
+    """Return a history's JSON without what belongs to the machine that it was recorded on."""
+    if isinstance(value, list):
+        return [impersonal(item) for item in value]
+    if isinstance(value, dict):
+        return {key: impersonal(item) for key, item in value.items() if key != "stackTrace"}
+    if isinstance(value, str) and PROCESS.match(value):
+        return "worker"
+    return value
+
+
+# Who did it, and the queue for what is in its cache: "4711@host", "4711@host-d3adb33f".
+PROCESS = re.compile(r"\d+@")
+
+
+async def record(place: Town, client: Client, story: Story) -> Path:
+    """Live through `story` and write its order's history to a new file."""
+    async with Shopper(place.orders) as shopper:
+        order_id = await story(place, shopper)
+        handle = client.get_workflow_handle(workflow_id(UUID(order_id)))
+        await handle.result()
+        history = await handle.fetch_history()
+    file = next_file(story.__name__.replace("_", "-"))
+    with file.open("x") as new:
+        json.dump(impersonal(history.to_json_dict()), new, indent=1)
+        new.write("\n")
+    return file
+
+
+def main() -> None:
+    """Record every story."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="histories-")))
+        folder.chmod(0o755)  # the database's account has to pass through
+        backstage = stack.enter_context(Backstage())
+        postgres = EmbeddedPostgres(folder / "postgres", fsync=False)
+        databases = Databases(backstage, stack.enter_context(backstage.entered(postgres)))
+        databases.prepare()
+        engine = stack.enter_context(backstage.entered(EmbeddedTemporal(folder / "temporal")))
+        stack.enter_context(pytest.MonkeyPatch.context()).setenv("TEMPORAL_ADDRESS", engine.address)
+        place = stack.enter_context(town(backstage, databases))
+        stack.enter_context(place.working())
+
+        async def all_stories() -> None:
+            client = await connect()
+            for story in STORIES:
+                file = await record(place, client, story)
+                sys.stdout.write(f"{file.relative_to(HISTORIES.parent)}\n")
+
+        asyncio.run(all_stories())
+
+
+if __name__ == "__main__":
+    main()
