@@ -1,6 +1,7 @@
 """The connection pool of a service: every statement has an end, and a full pool says so quickly."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,13 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
 TROUBLE: tuple[type[Exception], ...] = (*UNAVAILABLE, asyncpg.PostgresError)
 
 
+# A connection costs some 20 ms of CPU (SCRAM). When a starved machine has to make a pool full of
+# them, that takes longer than any request may.
+CONNECT_S = 5.0
+_MOST_LEFT_BEHIND = 64
+_left_behind: "set[asyncio.Task[None]]" = set()
+
+
 async def create(
     dsn: str,
     *,
@@ -60,7 +68,7 @@ async def create(
         min_size=min_size,
         max_size=size,
         max_inactive_connection_lifetime=60.0,
-        timeout=2.0,
+        timeout=CONNECT_S,
         reset=_nothing_to_reset,
         server_settings={
             "application_name": name,
@@ -87,7 +95,7 @@ async def within(pool: Pool, seconds: float) -> AsyncIterator[Connection]:
     server would block whoever came next.
     """
     async with asyncio.timeout(seconds):
-        connection = await pool.acquire()
+        connection = await _acquire(pool)
         try:
             yield connection
         except BaseException as error:
@@ -97,6 +105,30 @@ async def within(pool: Pool, seconds: float) -> AsyncIterator[Connection]:
         finally:
             # terminated or not, the pool wants its holder back; this does no I/O that can hang
             await asyncio.shield(pool.release(connection, timeout=1.0))
+
+
+async def _acquire(pool: Pool) -> Connection:
+    """Wait for a connection; one whose maker's time is over is made all the same, for the next.
+
+    If it were thrown away, a machine too slow to connect within one request would begin anew with
+    every request, and never serve again.
+    """
+    acquiring: asyncio.Future[Connection] = asyncio.ensure_future(pool.acquire())
+    try:
+        return await asyncio.shield(acquiring)
+    except asyncio.CancelledError:
+        if len(_left_behind) < _MOST_LEFT_BEHIND:
+            task = asyncio.create_task(_give_back(pool, acquiring))
+            _left_behind.add(task)
+            task.add_done_callback(_left_behind.discard)
+        else:
+            acquiring.cancel()
+        raise
+
+
+async def _give_back(pool: Pool, acquiring: "asyncio.Future[Connection]") -> None:
+    with contextlib.suppress(*TROUBLE):
+        await pool.release(await acquiring)
 
 
 def size_of(pool: Pool) -> dict[str, Any]:
