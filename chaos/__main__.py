@@ -7,6 +7,7 @@ from pathlib import Path
 
 from chaos.catalogue import SCENARIOS, VERIFY
 from chaos.options import Options
+from chaos.report import write
 from chaos.run import Outcome, Run
 from chaos.screen import Screen, print_verdict
 
@@ -56,7 +57,7 @@ async def attack(options: Options) -> Outcome:
     """Carry out a run with progress on the terminal."""
     with Screen() as screen:
         outcome = await Run(options, screen.show).go()
-    print_verdict(outcome)
+    print_verdict(outcome, write(outcome))
     return outcome
 
 

@@ -21,7 +21,7 @@ from chaos.orders import PlannedOrder
 from deploy.local.services import INVENTORY
 
 LAST_ANSWERS = 5
-REPLAYED = 60
+REPLAYED = 150
 RESULTS_ASKED = 2_000
 LOOK_S = 0.5
 # Whom the run itself orders as after the heal; not one of the planned customers.

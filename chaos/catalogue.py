@@ -100,15 +100,15 @@ _KILLS = (
     Event("postgres-restarted", "database-restarted", "kill", "postgres"),
 )
 _FREEZES = (
-    Event("worker-frozen", "worker-frozen", "freeze", "worker", 6.0),
-    Event("inventory-frozen", "black-hole", "freeze", "inventory_api", 2.0),
+    Event("worker-frozen", "worker-frozen", "freeze", "worker", 3.0),
+    Event("inventory-frozen", "black-hole", "freeze", "inventory_api", 1.5),
 )
 _CUTS = (
-    Event("temporal-cut-off", "partition", "cut", "temporal", 3.0),
-    Event("postgres-cut-off", "partition", "cut", "postgres", 2.0),
-    Event("inventory-cut-off", "partition", "cut", "inventory", 3.0),
+    Event("temporal-cut-off", "partition", "cut", "temporal", 1.5),
+    Event("postgres-cut-off", "partition", "cut", "postgres", 1.5),
+    Event("inventory-cut-off", "partition", "cut", "inventory", 1.5),
 )
-_LOCK = Event("stock-locked", "locked", "lock", "inventory.stock", 2.0)
+_LOCK = Event("stock-locked", "locked", "lock", "inventory.stock", 1.0)
 _ROLL = Event("all-rolled", "new-code", "roll", "everything", times=1)
 
 CALM = Scenario("calm", "No fault at all: what the others are compared with.")

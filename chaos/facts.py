@@ -105,10 +105,11 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Whether today's workflow code agrees with a stored history."""
+    """Whether today's workflow code agrees with a stored history; the history if it does not."""
 
     workflow_id: str
     failure: str | None
+    history: str | None = None
 
 
 @dataclass

@@ -4,6 +4,7 @@ This and its naive neighbour are the modules that know both the faults and the l
 """
 
 import asyncio
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -34,12 +35,12 @@ class Ground:
     """
 
     def __init__(
-        self, evidence: Path, *, replicas: int, lines: bool, progress: Callable[[str, str], None]
+        self, out: Path, *, replicas: int, lines: bool, progress: Callable[[str, str], None]
     ) -> None:
         self._replicas = replicas
         self._with_lines = lines
         self._progress = progress
-        self._evidence_file = evidence
+        self._out = out
         self._exits = AsyncExitStack()
         self._lines: dict[str, Line | Wire] = {}
         self.evidence: Evidence
@@ -63,7 +64,10 @@ class Ground:
     async def _start(self) -> None:
         enter = self._exits.enter_async_context
         folder = self._exits.enter_context(tempfile.TemporaryDirectory(prefix="valerix-proof-"))
-        self.evidence = Evidence(self._exits.enter_context(self._evidence_file.open("w")))
+        self._exits.callback(self._keep_logs, Path(folder) / "home" / "logs")
+        self.evidence = Evidence(
+            self._exits.enter_context((self._out / "faults-on-the-wire.jsonl").open("w"))
+        )
         self.to_inventory = await enter(Wire("wire.inventory", call_at_inventory, self.evidence))
         self.to_orders = await enter(Wire("wire.order", call_at_orders, self.evidence))
         ports = Ports.free()
@@ -86,6 +90,11 @@ class Ground:
         self.to_inventory.upstreams = [self.stack.services.ports[n] for n in self.inventories]
         if self._with_lines:
             await self._reach_postgres_over_line()
+
+    def _keep_logs(self, logs: Path) -> None:
+        """Copy what the processes had to say to the run's own folder."""
+        if logs.exists():
+            shutil.copytree(logs, self._out / "logs", dirs_exist_ok=True)
 
     async def _reach_postgres_over_line(self) -> None:
         line = self._lines[POSTGRES]

@@ -44,7 +44,7 @@ class NaiveOutcome:
     orders: int
     kinds: Counter[str]
     examples: dict[str, str]
-    told: Counter[str]
+    first_words: Counter[str]
     fired: int
 
     @property
@@ -184,7 +184,26 @@ def judge(
         kind = _kind(told.get(str(order.order_id), "nothing"), taken, stuck)
         kinds[kind] += 1
         examples.setdefault(kind, str(order.order_id))
-    return NaiveOutcome(policy, len(orders), kinds, examples, Counter(told.values()), len(fired))
+    return NaiveOutcome(policy, len(orders), kinds, examples, first_words(history), len(fired))
+
+
+def first_words(history: Sequence[Entry]) -> Counter[str]:
+    """Return what shoppers were told first, by kind of answer."""
+    first: dict[str, str] = {}
+    for entry in history:
+        if entry.operation == "place" and entry.kind != "invoke":
+            first.setdefault(entry.order_id, _in_words(entry))
+    return Counter(first.values())
+
+
+def _in_words(entry: Entry) -> str:
+    if entry.status is None:
+        return "no answer, or a cut connection"
+    if entry.status == 202:
+        return "accepted, it takes a little longer"
+    if entry.status >= 500:
+        return "an error, please try again"
+    return str(entry.state or entry.status)
 
 
 def _kind(told: str, taken: int, stuck: int) -> str:

@@ -217,7 +217,10 @@ class Engine:
             history = await self.client.get_workflow_handle(workflow_id).fetch_history()
             outcome = await replayer.replay_workflow(history, raise_on_replay_failure=False)
             failure = outcome.replay_failure
-            found.append(Replay(workflow_id, None if failure is None else str(failure)[:300]))
+            if failure is not None:
+                found.append(Replay(workflow_id, str(failure)[:300], history.to_json()))
+            else:
+                found.append(Replay(workflow_id, None))
         return found
 
 

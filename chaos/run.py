@@ -86,7 +86,7 @@ class Run:
             enter = stack.enter_async_context
             ground = await enter(
                 Ground(
-                    out / "faults-on-the-wire.jsonl",
+                    out,
                     replicas=scenario.replicas,
                     lines=scenario.needs_lines,
                     progress=lambda name, what: self._say(f"{name}: {what}"),

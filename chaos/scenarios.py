@@ -106,6 +106,16 @@ class Scenario:
         )
 
     @property
+    def rows(self) -> set[str]:
+        """The rows of the fault matrix that this scenario reaches."""
+        own = {attack.row for attack in self.attacks} | {event.row for event in self.events}
+        if self.crowd.double_clicks:
+            own.add("same-key")
+        if self.crowd.rush:
+            own.add("hot-sku")
+        return own
+
+    @property
     def points(self) -> dict[str, str]:
         """Where each request-level fault strikes, by its name."""
         return {attack.rule.name: attack.rule.point for attack in self.attacks}

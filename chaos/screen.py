@@ -1,6 +1,7 @@
 """The run on the terminal: one line that lives while it goes on, and the verdict at the end."""
 
 import time
+from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
@@ -51,7 +52,7 @@ def _line(progress: Progress) -> str:
     )
 
 
-def print_verdict(outcome: Outcome) -> None:
+def print_verdict(outcome: Outcome, page: Path) -> None:
     """Print the checks, the faults and the verdict."""
     checks = Table(box=None, pad_edge=False)
     for column in ("", "promise", "checked", "broken"):
@@ -86,9 +87,18 @@ def print_verdict(outcome: Outcome) -> None:
         for violation in each.violations[:1]:
             out.print(f"{each.name}: {violation}", style="bold red")
             out.print(f"     again: {outcome.options.command}", style="red")
+    if outcome.naive is not None:
+        wrong = ", ".join(
+            f"{count} {kind}"
+            for kind, count in outcome.naive.kinds.most_common()
+            if kind != "right"
+        )
+        right = f"{outcome.naive.correct} of {outcome.naive.orders} right"
+        out.print(f"\nnaive baseline ({outcome.naive.policy}): {right}; {wrong or 'none wrong'}")
     tally = outcome.tally
     states = ", ".join(f"{count} {state}" for state, count in sorted(tally.states.items()))
     out.print(f"\n{tally.sent} orders sent in {outcome.seconds:.0f} s: {states}")
+    out.print(f"report: {page}")
     if outcome.passed:
         out.print("KEPT: every promise, every planned fault fired.", style="bold green")
     else:
