@@ -51,6 +51,8 @@ class LiveFeed:
             connection.terminate()
 
     def _on_notify(self, _: object, __: int, ___: str, payload: object) -> None:
+        if not self._followers:  # nobody watches, as most of the time
+            return
         for text in str(payload).split(","):
             with contextlib.suppress(ValueError):
                 for event in self._followers.get(UUID(text), ()):

@@ -31,7 +31,13 @@ def create(title: str, lifespan: Lifespan, health: HealthOf) -> FastAPI:
     """
     # the interactive pages would load their scripts from the internet; /openapi.json stays
     app = FastAPI(
-        title=title, version=own_version(), lifespan=_tidy(lifespan), docs_url=None, redoc_url=None
+        title=title,
+        version=own_version(),
+        lifespan=_tidy(lifespan),
+        docs_url=None,
+        redoc_url=None,
+        # ours are on /metrics and standard error; asked for on every request otherwise
+        telemetry={"metrics": False, "logs": False},
     )
     problems.install(app)
     app.add_middleware(edge.Edge)

@@ -103,8 +103,9 @@ async def within(pool: Pool, seconds: float) -> AsyncIterator[Connection]:
                 connection.terminate()
             raise
         finally:
-            # terminated or not, the pool wants its holder back; this does no I/O that can hang
-            await asyncio.shield(pool.release(connection, timeout=1.0))
+            # terminated or not, the pool wants its holder back; this does no I/O that can hang,
+            # and asyncpg shields it against the cancellation that may be under way
+            await pool.release(connection, timeout=1.0)
 
 
 async def _acquire(pool: Pool) -> Connection:
