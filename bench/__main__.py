@@ -41,7 +41,7 @@ async def measure(plan: Plan, wanted: set[str]) -> list[Row]:
         if name in wanted:
             rows += await section(plan)
     if wanted & set(SHARED):
-        async with rig(plan.say) as shared:
+        async with rig(plan) as shared:
             for name, sharing in SHARED.items():
                 if name in wanted:
                     rows += await sharing(shared, plan)
@@ -76,6 +76,9 @@ def main() -> int:
     plan = Plan(quick=told.quick, say=say)
     rows = asyncio.run(measure(plan, wanted))
     context = circumstances("FULL")
+    if plan.noise:
+        low, high = min(plan.noise), max(plan.noise)
+        context["others"] = f"used {low:.0%} to {high:.0%} of the machine meanwhile"
     console.print()
     print_table(console, rows, context)
     write_json(told.json, rows, {**context, "quick": told.quick})

@@ -55,7 +55,7 @@ async def flat(plan: Plan) -> list[Row]:
     """Measure the rate with and without a million orders, A B B A."""
     orders = ORDERS // 10 if plan.quick else ORDERS
     seconds = plan.seconds(15)
-    async with rig(plan.say) as empty, rig(plan.say) as full:
+    async with rig(plan) as empty, rig(plan) as full:
         await full.stack.stop("subscribers")
         await _fill(full, plan, orders)
         await full.stack.start("subscribers")

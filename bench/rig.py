@@ -60,6 +60,7 @@ class Plan:
 
     quick: bool
     say: Callable[[str], None]
+    noise: list[float] = field(default_factory=list)  # what others used, a share a stretch
 
     def seconds(self, full: float) -> float:
         """Return the length of a stretch that takes `full` seconds in the full form."""
@@ -75,8 +76,9 @@ class Plan:
 class Rig:
     """A running stack and the questions that a measurement asks of it."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, plan: Plan) -> None:
         self.stack = stack
+        self._plan = plan
 
     def pids(self) -> dict[str, int]:
         """Return the process id of everything that runs."""
@@ -102,6 +104,7 @@ class Rig:
         found.cpu_s = {name: after[name] - before[name] for name in before}
         foreign = processes.machine_seconds() - machine - sum(found.cpu_s.values())
         found.foreign = max(0.0, foreign / (lasted * (os.cpu_count() or 1)))
+        self._plan.noise.append(found.foreign)
 
     async def drained(self, within_s: float) -> float:
         """Return after how many seconds no order was open; TimeoutError if that is late."""
@@ -147,9 +150,9 @@ def throw_away_home() -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def rig(say: Callable[[str], None]) -> AsyncIterator[Rig]:
+async def rig(plan: Plan) -> AsyncIterator[Rig]:
     """Start a fresh stack with the embedded defaults, stop it, and throw it away."""
     with throw_away_home() as home:
-        say("starting a stack")
+        plan.say("starting a stack")
         async with Stack(StackSettings(home=home, ports=Ports.free())) as stack:
-            yield Rig(stack)
+            yield Rig(stack, plan)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from dataclasses import dataclass
 
 from bench.load import Answers
 from bench.processes import OWN, memory_mib
@@ -18,8 +19,16 @@ CPU_BAR_MS = 6.0
 MEMORY_BAR_MIB = 1024.0
 
 
-async def bare_rate(rig: Rig, at_once: int, warm_up_s: float, seconds: float) -> float:
-    """Return what the engine alone does per second, on this stack's Temporal server."""
+@dataclass(frozen=True, slots=True)
+class Bare:
+    """What the engine alone does per second, and what its Python process pays for each."""
+
+    rate: float
+    cpu_ms: float
+
+
+async def bare_rate(rig: Rig, at_once: int, warm_up_s: float, seconds: float) -> Bare:
+    """Measure the engine alone, on this stack's Temporal server."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "bench.bare", "--at-once", str(at_once)),
@@ -36,8 +45,8 @@ async def bare_rate(rig: Rig, at_once: int, warm_up_s: float, seconds: float) ->
     answer, _ = await process.communicate()
     if process.returncode != 0:
         raise RuntimeError(f"the bare engine's process ended with code {process.returncode}")
-    rate: float = json.loads(answer)["per_second"]
-    return rate
+    found = json.loads(answer)
+    return Bare(found["per_second"], found["cpu_ms"])
 
 
 async def full_rate(
@@ -61,7 +70,7 @@ async def throughput(rig: Rig, plan: Plan) -> list[Row]:
     full: dict[int, float] = {}
     for at_once in AT_ONCE:
         plan.say(f"looking for the peak, {at_once} at once")
-        bare[at_once] = await bare_rate(rig, at_once, warm_up_s, probe_s)
+        bare[at_once] = (await bare_rate(rig, at_once, warm_up_s, probe_s)).rate
         full[at_once] = (await full_rate(rig, at_once, 1.0, probe_s))[0].rate
     best_bare, best_full = max(bare, key=bare.__getitem__), max(full, key=full.__getitem__)
 
@@ -72,13 +81,17 @@ async def throughput(rig: Rig, plan: Plan) -> list[Row]:
             bares.append(await bare_rate(rig, best_bare, warm_up_s, seconds))
         else:
             fulls.append(await full_rate(rig, best_full, warm_up_s, seconds))
-    bare_mean = sum(bares) / len(bares)
+    bare_mean = sum(each.rate for each in bares) / len(bares)
     full_mean = sum(answers.rate for answers, _ in fulls) / len(fulls)
     ratio = full_mean / bare_mean
     answers = fulls[0][0]
     rows = [
         Row(
-            "throughput", "bare engine", bare_mean, "/s", note=f"{best_bare} at once; {_all(bares)}"
+            "throughput",
+            "bare engine",
+            bare_mean,
+            "/s",
+            note=f"{best_bare} at once; {_all([each.rate for each in bares])}",
         ),
         Row(
             "throughput",
@@ -90,14 +103,15 @@ async def throughput(rig: Rig, plan: Plan) -> list[Row]:
         ),
         Row("throughput", "full path / bare", ratio, "", **at_least(RATIO_BAR, "", ratio)),
     ]
-    return plan.report([*rows, *_cost(fulls), *_memory(rig)])
+    sdk_ms = sum(each.cpu_ms for each in bares) / len(bares)
+    return plan.report([*rows, *_cost(fulls, sdk_ms), *_memory(rig)])
 
 
 def _all(rates: list[float]) -> str:
     return " and ".join(f"{rate:.0f}" for rate in rates)
 
 
-def _cost(runs: list[tuple[Answers, Effort]]) -> list[Row]:
+def _cost(runs: list[tuple[Answers, Effort]], sdk_ms: float) -> list[Row]:
     def mean(name: str) -> float:
         return sum(effort.ms(name, answers.sent) for answers, effort in runs) / len(runs)
 
@@ -114,6 +128,7 @@ def _cost(runs: list[tuple[Answers, Effort]]) -> list[Row]:
             **at_most(CPU_BAR_MS, "ms", ours),
             note=f"at the peak; {others:.0%} of the machine was used by others",
         ),
+        Row("cpu", "the same / bare engine's process", ours / sdk_ms, "", note=f"{sdk_ms:.1f} ms"),
         *(Row("cpu", name, mean(name), "ms/order") for name in [*names, OWN]),
     ]
 

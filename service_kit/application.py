@@ -1,6 +1,5 @@
 """The FastAPI application every service starts from: edge, problems, health and metrics routes."""
 
-import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -9,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.responses import Response
 
-from service_kit import edge, metrics, problems
+from service_kit import edge, garbage, metrics, problems
 from service_kit.health import Health
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Any]]
@@ -62,19 +61,12 @@ def create(title: str, lifespan: Lifespan, health: HealthOf) -> FastAPI:
 
 
 def _tidy(lifespan: Lifespan) -> Lifespan:
-    """Return `lifespan` with the collector of cyclic garbage set for serving once it has started.
-
-    What lives by then lives as long as the process: frozen, it is never walked again. Requests
-    leave next to no cycles, so the collector may come a good deal less often than after every
-    700 objects; together that is a tenth of the worker's CPU.
-    """
+    """Return `lifespan` with the garbage collector set for serving once it has started."""
 
     @asynccontextmanager
     async def tidy(app: FastAPI) -> AsyncIterator[Any]:
         async with lifespan(app) as state:
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(10_000, 20, 50)
+            garbage.settle()
             yield state
 
     return tidy
