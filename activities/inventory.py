@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 from opentelemetry import propagate
+from prometheus_client import Counter
 from temporalio import activity
 
 from activities import errors
@@ -18,6 +19,12 @@ from service_kit.fault_points import Call, FaultPoints
 MAX_ANSWER_BYTES = 64 * 1024
 BEFORE_REQUEST = "worker.before_request"
 AFTER_ANSWER = "worker.after_answer"
+
+STEP_ATTEMPTS = Counter(
+    "saga_step_attempts",
+    "Requests to the warehouse, first ones and retries.",
+    ["operation", "retry"],
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,7 @@ class InventoryActivities:
         info = activity.info()
         attempt = step.first_attempt + info.attempt - 1
         call = Call(step.order_id, operation, attempt)
+        STEP_ATTEMPTS.labels(operation, str(attempt > 1).lower()).inc()
         await self._faults.reach(BEFORE_REQUEST, call)
         headers = {**self._headers, "X-Attempt": str(attempt)}
         propagate.inject(headers)

@@ -2,7 +2,7 @@
 
 from inventory_api.main import create_app
 from inventory_api.settings import InventorySettings
-from service_kit import logs, server
+from service_kit import logs, server, tracing
 from service_kit.settings import load
 from service_kit.tokens import Gate
 
@@ -11,6 +11,7 @@ def main() -> None:
     """Serve until told to stop."""
     settings = load(InventorySettings)
     logs.configure("inventory_api", settings.log_level, settings.log_format)
+    end_tracing = tracing.configure("inventory_api")
     if settings.fault_injection:
         # not even imported in production
         from chaos.admin import router
@@ -24,6 +25,7 @@ def main() -> None:
     else:
         app = create_app(settings)
     server.run(app, settings.host, settings.port)
+    end_tracing()
 
 
 if __name__ == "__main__":

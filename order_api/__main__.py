@@ -2,15 +2,18 @@
 
 from order_api.main import create_app
 from order_api.settings import OrderSettings
-from service_kit import logs, server
+from service_kit import logs, server, tracing
 from service_kit.settings import load
 from service_kit.tokens import Gate
+from workflows.connection import expose_sdk_metrics
 
 
 def main() -> None:
     """Serve until told to stop."""
     settings = load(OrderSettings)
     logs.configure("order_api", settings.log_level, settings.log_format)
+    end_tracing = tracing.configure("order_api")
+    expose_sdk_metrics()
     if settings.fault_injection:
         # not even imported in production
         from chaos.admin import router
@@ -24,6 +27,7 @@ def main() -> None:
     else:
         app = create_app(settings)
     server.run(app, settings.host, settings.port)
+    end_tracing()
 
 
 if __name__ == "__main__":

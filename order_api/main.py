@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from order_api.catalogue import Catalogue
 from order_api.engine import Engine
 from order_api.live import LiveFeed
+from order_api.metrics import show_window
 from order_api.operations import Operations
 from order_api.placing import Placing
 from order_api.rate_limit import RateLimit
@@ -73,6 +74,9 @@ async def _start(settings: OrderSettings, injector: Injector, stack: AsyncExitSt
     await stack.enter_async_context(Background(relay.run(), live.run()))
     catalogue = Catalogue(store)
     response_times = ResponseTimes()
+    show_window(response_times)
+    operations = Operations(connections, response_times)
+    await stack.enter_async_context(Background(operations.keep_reading()))
     return State(
         store=store,
         catalogue=catalogue,
@@ -81,7 +85,7 @@ async def _start(settings: OrderSettings, injector: Injector, stack: AsyncExitSt
         gate=Gate(settings.token_key.get_secret_value(), settings.token_audience),
         rate_limit=RateLimit(settings.rate_limit_per_minute),
         response_times=response_times,
-        operations=Operations(connections, response_times),
+        operations=operations,
         faults=faults,
         health=_health(settings, connections, store, engine, session),
     )

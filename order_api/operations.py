@@ -1,17 +1,20 @@
 """What operations wants to know of all orders: read from the database, shared for a second."""
 
 import asyncio
+import contextlib
 import time
 from datetime import UTC, datetime
 
 from order_api.contracts import OperationsSummary
+from order_api.metrics import show_summary
 from order_api.response_time import ResponseTimes
-from service_kit.pool import Pool, within
+from service_kit.pool import TROUBLE, Pool, within
 
 SINCE_S = 300.0
 RATE_S = 10.0
 SHARED_FOR_S = 0.9
 DEADLINE_S = 0.8
+GAUGES_EVERY_S = 5.0
 
 
 class Operations:
@@ -29,8 +32,16 @@ class Operations:
         async with self._reading:
             if self._last is None or time.monotonic() - self._read_at >= SHARED_FOR_S:
                 self._last = await self._read()
+                show_summary(self._last)
                 self._read_at = time.monotonic()
             return self._last.model_copy(update={"response_time": self._response_times.read()})
+
+    async def keep_reading(self) -> None:
+        """Read now and then for ever, so that the gauges are true when nobody asks."""
+        while True:
+            with contextlib.suppress(*TROUBLE):
+                await self.summary()
+            await asyncio.sleep(GAUGES_EVERY_S)
 
     async def _read(self) -> OperationsSummary:
         async with within(self._pool, DEADLINE_S) as connection:

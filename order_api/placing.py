@@ -10,13 +10,12 @@ import hashlib
 import time
 from collections.abc import Sequence
 
-from prometheus_client import Counter
-
 from activities.contracts import TERMINAL
 from inventory_api.contracts import Line
 from order_api.catalogue import Catalogue
 from order_api.contracts import PlaceOrder, order_id_for
 from order_api.engine import AWAY, Engine
+from order_api.metrics import ACCEPTED
 from order_api.relay import Relay
 from order_api.settings import OrderSettings
 from order_api.store import Store
@@ -24,8 +23,6 @@ from order_api.stored_order import Accepted, NewOrder, StoredOrder
 from service_kit.fault_points import Call, FaultPoints
 from service_kit.pool import TROUBLE
 from service_kit.problems import Problem, unprocessable
-
-ACCEPTED = Counter("orders_accepted", "Orders made durable, and repeats of known ones.", ["known"])
 
 # Left of the budget for turning the outcome into an answer.
 _TO_ANSWER_S = 0.03

@@ -48,12 +48,9 @@ class ResponseTimes:
 
     def read(self) -> ResponseTime:
         """Return the average over the window that ends now; red if and only if above threshold."""
+        total, count = self.sum_and_count()
         now = self._clock()
-        self._forget(now)
         ages = [now - began for began in self._under_way.values()]
-        count = len(self._finished) + len(ages)
-        # summed afresh: a running total would drift with every float taken out again
-        total = sum(took for _, took in self._finished) + sum(ages)
         average = total / count if count else None
         state = "no_data"
         if average is not None:
@@ -66,6 +63,15 @@ class ResponseTimes:
             state=state,
             threshold_s=self._threshold_s,
         )
+
+    def sum_and_count(self) -> tuple[float, int]:
+        """Return the sum in seconds and the count that the average is made of."""
+        now = self._clock()
+        self._forget(now)
+        ages = [now - began for began in self._under_way.values()]
+        # summed afresh: a running total would drift with every float taken out again
+        total = sum(took for _, took in self._finished) + sum(ages)
+        return total, len(self._finished) + len(ages)
 
     def percentiles(self) -> Latency:
         """Return percentiles (nearest rank) over the same requests as the average."""

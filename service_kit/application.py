@@ -55,7 +55,7 @@ def create(title: str, lifespan: Lifespan, health: HealthOf) -> FastAPI:
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics_page() -> Response:
-        return metrics.page()
+        return await metrics.page()
 
     return app
 

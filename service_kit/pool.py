@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from service_kit import metrics, tracing
+
 if TYPE_CHECKING:  # generic for the type checker only
     Pool = asyncpg.Pool[asyncpg.Record]
     Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
@@ -70,6 +72,7 @@ async def create(
         max_inactive_connection_lifetime=60.0,
         timeout=CONNECT_S,
         reset=_nothing_to_reset,
+        connection_class=tracing.TracedConnection if tracing.is_on() else asyncpg.Connection,
         server_settings={
             "application_name": name,
             "lock_timeout": f"{round(lock_timeout_s * 1000)}ms",
@@ -80,6 +83,7 @@ async def create(
         },
     )
     await pool
+    metrics.watch_pool(name, lambda: size_of(pool))
     return pool
 
 

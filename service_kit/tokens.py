@@ -54,7 +54,7 @@ class Gate:
         scheme, _, token = (values[0] if len(values) == 1 else "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise _unauthorized("There is no bearer token in the request.")
-        caller = self._check(token.strip())
+        caller, _ = self.verify(token.strip())
         if allowed and caller.role not in allowed:
             raise Problem(
                 403,
@@ -65,10 +65,11 @@ class Gate:
             )
         return caller
 
-    def _check(self, token: str) -> Caller:
+    def verify(self, token: str) -> tuple[Caller, float]:
+        """Return whose token it is and when it expires (seconds since 1970), or a 401 problem."""
         known = self._known.get(token)
         if known is not None and known[0] > time.time():
-            return known[1]
+            return known[1], known[0]
         try:
             claims = jwt.decode(
                 token,
@@ -89,7 +90,7 @@ class Gate:
         self._known[token] = (expires, caller)
         if len(self._known) > CACHED_TOKENS:
             self._known.popitem(last=False)
-        return caller
+        return caller, expires
 
 
 def _unauthorized(detail: str) -> Problem:

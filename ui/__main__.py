@@ -4,7 +4,7 @@ import contextlib
 
 import uvicorn
 
-from service_kit import logs, server
+from service_kit import logs, server, tracing
 from service_kit.settings import load
 from ui.main import create_app
 from ui.settings import UiSettings
@@ -14,6 +14,7 @@ def main() -> None:
     """Serve until told to stop."""
     settings = load(UiSettings)
     logs.configure("ui", settings.log_level, settings.log_format)
+    end_tracing = tracing.configure("ui")
     config = server.config(create_app(settings), settings.host, settings.port)
     # the one process whose pages stay connected; compressing every small update costs more CPU
     # than the bytes are worth
@@ -22,6 +23,7 @@ def main() -> None:
     server.raise_open_file_limit()
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run()
+    end_tracing()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Literal
 
 from nicegui import background_tasks
 
-from service_kit import logs
+from service_kit import logs, tracing
 from ui.api import NoAnswer, OrderApi, Refusal
 from ui.cart import Cart
 from ui.identity import Identity
@@ -55,7 +55,8 @@ class Checkouts:
         while True:
             pause_s = PAUSE_S
             try:
-                order = await self._orders.place(who, key, lines)
+                with tracing.journey("checkout", cart=key):
+                    order = await self._orders.place(who, key, lines)
             except NoAnswer as trouble:
                 _log.warning("no answer to a checkout", key=key, reason=str(trouble))
             except Refusal as refusal:

@@ -8,11 +8,12 @@ import uvicorn
 from order_api.schema import MIGRATIONS, TABLES
 from order_api.store import Store
 from order_api.wakeups import Wakeups
-from service_kit import database_health, logs, pool, server
+from service_kit import database_health, logs, pool, server, tracing
 from service_kit.fault_points import FaultPoints, NoFaults
 from service_kit.migrations import latest
 from service_kit.settings import load
 from service_kit.tokens import Gate
+from workflows.connection import expose_sdk_metrics
 from workflows.process import create_app
 from workflows.settings import WorkerSettings
 
@@ -49,9 +50,12 @@ def main() -> None:
     """Serve until told to stop."""
     settings = load(WorkerSettings)
     logs.configure("worker", settings.log_level, settings.log_format)
+    end_tracing = tracing.configure("worker")
+    expose_sdk_metrics()
     server.raise_open_file_limit()
     with asyncio.Runner(loop_factory=server.event_loop()) as runner:
         runner.run(serve(settings))
+    end_tracing()
 
 
 if __name__ == "__main__":

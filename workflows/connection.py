@@ -1,12 +1,16 @@
 """The connection to Temporal, one way for every process; TEMPORAL_* variables say where to."""
 
+import socket
 from typing import ClassVar, Self
 
 from temporalio.client import Client
 from temporalio.contrib.pydantic import PydanticPayloadConverter
 from temporalio.converter import DataConverter
 from temporalio.envconfig import ClientConfig
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.service import GrpcCompression
+
+from service_kit import metrics, tracing
 
 DEFAULT_ADDRESS = "127.0.0.1:7233"
 
@@ -45,6 +49,32 @@ async def connect(*, lazy: bool = False) -> Client:
     local = config["target_host"].startswith(("127.0.0.1:", "localhost:"))
     # CPU is what a single machine is short of, not bandwidth on its loopback.
     compression = GrpcCompression.NONE if local else GrpcCompression.GZIP
+    interceptors = []
+    if tracing.is_on():
+        from temporalio.contrib.opentelemetry import TracingInterceptor
+
+        interceptors.append(TracingInterceptor())
     return await Client.connect(
-        **config, grpc_compression=compression, data_converter=DATA_CONVERTER, lazy=lazy
+        **config,
+        grpc_compression=compression,
+        data_converter=DATA_CONVERTER,
+        interceptors=interceptors,
+        lazy=lazy,
     )
+
+
+def expose_sdk_metrics() -> None:
+    """Show the SDK's own metrics on this process's metrics page; once, before `connect`.
+
+    The SDK serves them itself. It does so on a loopback port that nobody has to know of.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    serving = PrometheusConfig(
+        bind_address=f"127.0.0.1:{port}",
+        durations_as_seconds=True,
+        counters_total_suffix=True,
+        unit_suffix=True,
+    )
+    Runtime.set_default(Runtime(telemetry=TelemetryConfig(metrics=serving)))
+    metrics.add_source(f"http://127.0.0.1:{port}/metrics")

@@ -1,0 +1,37 @@
+"""What the order service counts and gauges for operations."""
+
+from prometheus_client import Counter, Gauge
+
+from order_api.contracts import OperationsSummary
+from order_api.response_time import ResponseTimes
+
+ACCEPTED = Counter("orders_accepted", "Orders made durable, and repeats of known ones.", ["known"])
+
+# The very numbers behind GET /v1/ops/response-time. Sum and count and not the average, so that
+# replicas can be added up: the average of averages is no average.
+_WINDOW_SECONDS = Gauge(
+    "order_response_window_seconds",
+    "Answer times of order requests in the rolling window, and the ages of hung ones, summed.",
+)
+_WINDOW_REQUESTS = Gauge("order_response_window_requests", "How many requests that sum is made of.")
+_BY_STATUS = Gauge("orders_recent", "Orders placed in the last five minutes.", ["status"])
+_UNFINISHED = Gauge("orders_unfinished", "Orders without an end yet.")
+_WAITING = Gauge("orders_waiting", "Unfinished orders that wait for the warehouse.")
+_OLDEST = Gauge("orders_oldest_unfinished_seconds", "Age of the oldest unfinished order.")
+_BACKLOG = Gauge("orders_relay_backlog", "Orders due for the relay.")
+
+
+def show_window(times: ResponseTimes) -> None:
+    """Have the window's sum and count read whenever somebody scrapes."""
+    _WINDOW_SECONDS.set_function(lambda: times.sum_and_count()[0])
+    _WINDOW_REQUESTS.set_function(lambda: times.sum_and_count()[1])
+
+
+def show_summary(summary: OperationsSummary) -> None:
+    """Show the figures last read from the database."""
+    for status in ("received", "reserved", "shipped", "rejected", "cancelled", "failed"):
+        _BY_STATUS.labels(status).set(summary.by_status.get(status, 0))
+    _UNFINISHED.set(summary.unfinished)
+    _WAITING.set(summary.waiting)
+    _OLDEST.set(summary.oldest_unfinished_s)
+    _BACKLOG.set(summary.relay_backlog)
