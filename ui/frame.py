@@ -138,6 +138,11 @@ def button(
     )
 
 
+def dialog(name: str) -> ui.dialog:
+    """Add a dialog that screen readers announce as `name`; it is there at once, without motion."""
+    return ui.dialog().props(f'aria-label="{name}" transition-duration=0')
+
+
 def note(tone: str, picture: str, title: str, message: str = "") -> Element:
     """Add a message that screen readers say at once; `tone` is good, bad, warn, busy or idle."""
     with block(f"note {tone}").props("role=status") as box:

@@ -16,11 +16,11 @@ from service_kit import application
 from service_kit.background import Background
 from service_kit.health import Health
 from ui.backend import Backend
-from ui.pages import operations, order, orders, shop, warehouse
+from ui.pages import operations, order, orders, shop, sign_in, warehouse
 from ui.settings import UiSettings
 
 HERE = Path(__file__).parent
-PAGES = (shop, order, orders, warehouse, operations)
+PAGES = (shop, order, orders, warehouse, operations, sign_in)
 A_YEAR_S = 365 * 24 * 3600
 
 # NiceGUI's own scripts are inline and compile templates; all else comes from here or not at all.

@@ -11,7 +11,7 @@ from order_api.contracts import Order, TimelineEvent
 from ui import wording
 from ui.api import NoAnswer, Refusal
 from ui.backend import Backend
-from ui.frame import Visit, block, button, empty, frame, html, text
+from ui.frame import Visit, block, button, dialog, empty, frame, html, text
 from ui.streams import LiveOrder
 
 NOT_HERE = ("search_off", "We do not know this order", "Check the address, or see My orders.")
@@ -103,7 +103,7 @@ class OrderView:
                     "small link",
                 ).props(f"href={address} target=_blank rel=noopener")
                 html(f"<span class=soft>Order number</span><br>{order.order_id}", "p", "small mono")
-        with ui.dialog() as self.dialog, ui.card():
+        with dialog("Cancel this order?") as self.dialog, ui.card():
             text("Cancel this order?", "h2")
             text("If it has not left the warehouse yet, nothing will be sent.")
             with block("line"):

@@ -12,7 +12,7 @@ from order_api.contracts import Order
 from ui import wording
 from ui.api import NoAnswer, Refusal
 from ui.backend import Backend
-from ui.frame import Visit, block, button, empty, for_staff_only, frame, html, text
+from ui.frame import Visit, block, button, dialog, empty, for_staff_only, frame, html, text
 
 LOW = 60
 _OPERATIONS = {
@@ -93,7 +93,7 @@ class WarehousePage:
                             button(
                                 "Add", partial(self._ask_how_many, sku), icon="add", tight=True
                             ).props(f'aria-label="Restock {sku}"').mark(f"restock-{sku}")
-        with ui.dialog() as self.dialog, ui.card():
+        with dialog("Restock") as self.dialog, ui.card():
             self.dialog_title = text("", "h2")
             self.pieces = ui.number("Pieces", value=100, min=1, max=MAX_RESTOCK, precision=0)
             self.pieces.props("outlined").mark("restock-pieces")

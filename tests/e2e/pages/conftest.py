@@ -34,6 +34,7 @@ class Person:
         """Put one piece into the cart."""
         await self.page.get_by_role("button", name=f"Add {product} to the cart").click()
         await expect(self.page.locator("#cart").get_by_text(product)).to_be_visible()
+        await expect(self.page.locator(".paybar")).to_contain_text("piece")
 
     @property
     def buy(self) -> Locator:

@@ -1,0 +1,52 @@
+"""Sign in as staff with a token, where the local stack's switch does not exist."""
+
+import time
+
+from nicegui import ui
+
+from service_kit.problems import Problem
+from ui.backend import Backend
+from ui.frame import block, button, frame, html, text
+from ui.identity import become_staff, stop_being_staff
+
+LONGEST_S = 8 * 3600.0
+
+
+def register(backend: Backend) -> None:
+    """Add the page."""
+
+    @ui.page("/sign-in")
+    def sign_in() -> None:
+        with (
+            frame(backend, "Sign in", "/sign-in") as visit,
+            block("card").style("max-width: 480px"),
+        ):
+            text("Staff sign-in", "h1")
+            text(
+                "Paste an access token for the role staff. It is checked and not kept.", "p", "soft"
+            )
+            token = ui.input("Access token").props(
+                "outlined type=password autocomplete=off maxlength=4096"
+            )
+            said = html("", "p").props("role=status")
+
+            def check() -> None:
+                given, token.value = token.value.strip(), ""
+                try:
+                    caller, expires = backend.gate.verify(given)
+                except Problem as problem:
+                    said.content = problem.detail
+                    return
+                if caller.role != "staff":
+                    said.content = "The token is good, but not for staff."
+                    return
+                become_staff(visit.browser, caller.subject, min(expires, time.time() + LONGEST_S))
+                ui.navigate.to("/ops")
+
+            def leave() -> None:
+                stop_being_staff(visit.browser)
+                ui.navigate.reload()
+
+            button("Sign in", check, icon="login", primary=True)
+            if visit.staff is not None:
+                button("Sign out", leave, icon="logout")
