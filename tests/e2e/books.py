@@ -41,6 +41,7 @@ class Books:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
+        self.settled_after_s = 0.0  # how long the last wait for orders to end took
         self._temporal: Client | None = None
 
     async def sql(self, database: str, query: str, *arguments: Any) -> list[asyncpg.Record]:
@@ -69,8 +70,10 @@ class Books:
             ended = sum(status in TERMINAL for status in found.values())
             return found if ended == len(set(orders)) else None
 
+        began = time.monotonic()
         found = await until(all_ended, within_s, f"{len(orders)} orders settled", every_s=0.2)
         assert found is not None
+        self.settled_after_s = time.monotonic() - began
         await self._workflows_say_so(found)
         return found
 
