@@ -1,7 +1,7 @@
 """The process of the add-ons: finds them, runs each on its own, and says how they are."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -17,13 +17,15 @@ from service_kit.health import Finding, Health, Probe
 from service_kit.migrations import latest
 from service_kit.pool import TROUBLE
 from subscribers.contracts import ENTRY_POINTS, Subscriber
-from subscribers.runner import Runner
+from subscribers.own_thread import OwnThread
+from subscribers.runner import HANDLE_S
 from subscribers.settings import SubscriberSettings
 
 TABLES = ("order_events", "subscriber_cursors")
-# An add-on may hang in a statement of its own for as long as the runner lets it.
-STATEMENT_TIMEOUT_S = 15.0
+STATEMENT_TIMEOUT_S = 1.0
 RECONNECT_S = 0.5
+# Whoever blocks that long will not return; a new start costs the other add-ons a second.
+STUCK_S = 60.0
 
 _log = logs.get(__name__)
 
@@ -55,31 +57,39 @@ def create_app(settings: SubscriberSettings, add_ons: Mapping[str, Subscriber]) 
         async with AsyncExitStack() as stack:
             connections = await pool.create(
                 dsn,
-                name="subscribers",
-                # each add-on holds one while it works and needs one to note a failure
-                size=2 * len(add_ons) + 2,
+                name="subscribers health",
+                size=3,
                 lock_timeout_s=STATEMENT_TIMEOUT_S,
                 statement_timeout_s=STATEMENT_TIMEOUT_S,
             )
             stack.callback(connections.terminate)
-            news = {name: asyncio.Event() for name in add_ons}
-            runners = [Runner(name, add_ons[name], connections, news[name]) for name in add_ons]
-            app.state.service = State(_health(connections, list(add_ons)))
-            await stack.enter_async_context(
-                Background(_listen(dsn, news), *(runner.run() for runner in runners))
-            )
+            threads = [OwnThread(name, add_on, dsn) for name, add_on in add_ons.items()]
+            for thread in threads:
+                thread.start()
+                stack.push_async_callback(thread.stop)
+            app.state.service = State(_health(connections, threads))
+            await stack.enter_async_context(Background(_listen(dsn, threads), _watch(threads)))
             yield
 
     app = application.create("Valerix subscribers", lifespan, lambda: app.state.service.health)
     return app
 
 
-async def _listen(dsn: str, news: Mapping[str, asyncio.Event]) -> None:
+async def _watch(threads: Sequence[OwnThread]) -> None:
+    """Return, which ends the process and has it started anew, when an add-on blocks for good."""
+    stuck: list[str] = []
+    while not stuck:
+        await asyncio.sleep(1.0)
+        stuck = [thread.name for thread in threads if thread.silent_s() >= STUCK_S]
+    _log.critical("add-on blocks its thread", subscribers=stuck, seconds=STUCK_S)
+
+
+async def _listen(dsn: str, threads: Sequence[OwnThread]) -> None:
     """Wake every add-on when orders have changed; without it they look once a second."""
 
     def wake_all(*_: object) -> None:
-        for event in news.values():
-            event.set()
+        for thread in threads:
+            thread.wake()
 
     while True:
         try:
@@ -95,12 +105,14 @@ async def _listen(dsn: str, news: Mapping[str, asyncio.Event]) -> None:
             await asyncio.sleep(RECONNECT_S)
 
 
-def _health(connections: pool.Pool, names: list[str]) -> Health:
+def _health(connections: pool.Pool, threads: Sequence[OwnThread]) -> Health:
     database = database_health.probes(connections, TABLES, latest(MIGRATIONS))
 
-    def progress_of(name: str) -> Probe:
+    def progress_of(thread: OwnThread) -> Probe:
         async def progress() -> Finding:
-            row = await connections.fetchrow(PROGRESS, name)
+            if thread.silent_s() > HANDLE_S:
+                return Finding("warn", "blocks its thread", round(thread.silent_s()), "s")
+            row = await connections.fetchrow(PROGRESS, thread.name)
             if row is None:
                 return Finding("warn", "has not started yet")
             if row["failures"]:
@@ -109,7 +121,7 @@ def _health(connections: pool.Pool, names: list[str]) -> Health:
 
         return progress
 
-    add_ons = {f"subscriber:{name}": progress_of(name) for name in names}
+    add_ons = {f"subscriber:{thread.name}": progress_of(thread) for thread in threads}
     return Health(
         "subscribers",
         application.own_version(),

@@ -16,6 +16,8 @@ HANDLE_S = 10.0
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 LOOK_S = 1.0
+# How the database knows the sessions of add-ons; NEXT looks for it.
+APPLICATION = "subscribers"
 
 HANDLED = Counter("subscriber_events", "Events an add-on has taken.", ["subscriber"])
 FAILED = Counter("subscriber_failures", "Events an add-on has failed at.", ["subscriber"])
@@ -100,11 +102,17 @@ class Runner:
             if not await self._is_next(connection, rows[0]):
                 return False
             for row in rows:
-                async with asyncio.timeout(HANDLE_S):
-                    await self._subscriber.handle(_event(row), connection)
+                await self._hand_over(_event(row), connection)
             await connection.execute(ADVANCE, self.name, rows[-1]["tx"], rows[-1]["seq"])
         HANDLED.labels(self.name).inc(len(rows))
         return True
+
+    async def _hand_over(self, event: OrderEvent, connection: Connection) -> None:
+        try:
+            async with asyncio.timeout(HANDLE_S):
+                await self._subscriber.handle(event, connection)
+        except SystemExit as error:  # would end the loop, and with it the reading
+            raise RuntimeError("the add-on wanted to end the process") from error
 
     async def _is_next(self, connection: Connection, row: asyncpg.Record) -> bool:
         return bool(await connection.fetchval(LOCK, self.name, row["tx"], row["seq"]))
@@ -117,14 +125,24 @@ class Runner:
 
 
 # Events of transactions that are still open, or younger than one that is, stay out of sight: they
-# might be followed by one with a smaller number.
+# might be followed by one with a smaller number. Add-ons write no events, so that one of them
+# hangs in its transaction holds up none of the others.
 NEXT = """
+WITH horizon AS (
+    SELECT coalesce(
+        (SELECT min(xid::text::numeric) FROM pg_snapshot_xip(pg_current_snapshot()) AS xid
+         WHERE xid::xid NOT IN (SELECT backend_xid FROM pg_stat_activity
+                                WHERE application_name = 'subscribers'
+                                  AND backend_xid IS NOT NULL)),
+        pg_snapshot_xmax(pg_current_snapshot())::text::numeric
+    )::text::xid8 AS tx
+)
 SELECT e.tx::text AS tx, e.seq, e.order_id, o.customer, e.type, e.at, e.detail,
        extract(epoch FROM now() - e.at)::float8 AS age_s
 FROM subscriber_cursors c
 JOIN order_events e ON (e.tx, e.seq) > (c.tx, c.seq)
 JOIN orders o USING (order_id)
-WHERE c.subscriber = $1 AND e.tx < pg_snapshot_xmin(pg_current_snapshot())
+WHERE c.subscriber = $1 AND e.tx < (SELECT tx FROM horizon)
 ORDER BY e.tx, e.seq LIMIT $2
 """
 REGISTER = "INSERT INTO subscriber_cursors (subscriber) VALUES ($1) ON CONFLICT DO NOTHING"
