@@ -40,6 +40,9 @@ CREATE TABLE movements (
 -- The promise itself: at most one effect per order, SKU and operation.
 CREATE UNIQUE INDEX movements_once_per_order ON movements (order_id, sku, operation)
     WHERE order_id IS NOT NULL;
+-- What an order holds of a SKU is committed or released, never both.
+CREATE UNIQUE INDEX movements_settled_once ON movements (order_id, sku)
+    WHERE operation IN ('commit', 'release');
 CREATE UNIQUE INDEX movements_once_per_restock ON movements (sku, restock_key)
     WHERE restock_key IS NOT NULL;
 CREATE UNIQUE INDEX movements_once_initial ON movements (sku) WHERE operation = 'initial';

@@ -105,14 +105,17 @@ BEGIN
     )
     ORDER BY sku FOR NO KEY UPDATE;
 
-    PERFORM 1 FROM reservations WHERE order_id = ANY (orders) AND state = 'held'
-    ORDER BY order_id FOR NO KEY UPDATE;
-
+    -- One statement reads the states and locks them. Were they read by a later one, a commit and a
+    -- release could both see a hold made in between, and both take effect.
+    WITH locked AS MATERIALIZED (
+        SELECT order_id, state FROM reservations WHERE order_id = ANY (orders)
+        ORDER BY order_id FOR NO KEY UPDATE
+    )
     SELECT array_agg(r.state ORDER BY o.n),
            array_agg(o.order_id) FILTER (WHERE r.state = 'held')
     INTO befores, settled
     FROM unnest(orders) WITH ORDINALITY o (order_id, n)
-    LEFT JOIN reservations r USING (order_id);
+    LEFT JOIN locked r USING (order_id);
 
     IF target = 'released' THEN
         INSERT INTO reservations (order_id, state)

@@ -205,6 +205,8 @@ BEGIN
     )
     ORDER BY sku FOR NO KEY UPDATE;
 
+    -- One statement reads the states and locks them. Were they read by a later one, a commit and a
+    -- release could both see a hold made in between, and both take effect.
     WITH locked AS MATERIALIZED (
         SELECT order_id, state FROM reservations WHERE order_id = ANY (orders)
         ORDER BY order_id FOR NO KEY UPDATE
