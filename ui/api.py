@@ -35,7 +35,7 @@ class NoAnswer(Exception):
     """The service did not answer, or not in time: what became of the call is unknown."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen: Python notes on an exception where it came from
 class Refusal(Exception):
     """A problem document: the service understood and said no."""
 

@@ -90,7 +90,9 @@ class OrderView:
 
     def _actions(self, order: Order) -> None:
         with block("stack"):
-            self.cancel_button = button("Cancel this order", self._ask, icon="close", danger=True)
+            self.cancel_button = button(
+                "Cancel this order", self._ask, icon="close", danger=True
+            ).mark("cancel")
             self.cancel_note = html("", "div").props("role=status")
             with block("line"):
                 html(f"{wording.icon('storefront')}Back to the shop", "a", "link").props("href=/")

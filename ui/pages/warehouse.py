@@ -52,8 +52,7 @@ class WarehousePage:
         self.following: str | None = None
         self.movements: list[LedgerEntry] | None = []
         self.cells: dict[str, ui.html] = {}
-        # made before the first click, kept until the answer: a double click restocks once
-        self.restock_key = secrets.token_hex(8)
+        self.restock_key = ""
 
     async def build(self) -> None:
         """Build the page and keep it up to date."""
@@ -103,6 +102,8 @@ class WarehousePage:
 
     def _ask_how_many(self, sku: str) -> None:
         self.sku_to_restock = sku
+        # one for each time the dialog opens: however often its button is clicked, it adds once
+        self.restock_key = secrets.token_hex(8)
         self.dialog_title.set_text(f"Restock {sku}")
         self.dialog.open()
 
@@ -122,7 +123,6 @@ class WarehousePage:
             ui.notify(f"{refusal.title}: {refusal.detail}", type="negative")
         else:
             ui.notify(f"{level.sku}: {level.on_hand:,} on hand", type="positive")
-        self.restock_key = secrets.token_hex(8)
         self.dialog.close()
         await self.feed.look()
         self.feed.changed.emit()
