@@ -100,7 +100,6 @@ async def test_a_worker_frozen_for_ten_seconds_makes_a_second_live_attempt_harml
             frozen.kill(signal.SIGCONT)
     assert set(ended.values()) == {"shipped"}
     assert {answer.status for answer in answers} <= {201, 202}
-    assert max(answer.took_s for answer in answers) <= LATEST_S
     await shop.assert_moved_once(orders, lines)
     await shop.assert_books_balance()
     for order in orders:
