@@ -8,6 +8,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
+# Together with the others; alone, after somebody else's error; once more after one of its own.
+TRIES = 3
+
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 
@@ -17,10 +20,10 @@ class GroupCommit(Generic[Request, Answer]):
 
     `write` takes 1 to `max_batch` requests with distinct keys and returns their answers in the
     same order, or raises, in which case nothing was written; an answer that is an exception is
-    raised for its caller. After one of the errors in `blame`,
-    those that a single request can cause, each request is tried once more, alone, so that a bad
-    one cannot take its neighbours with it and one that lost a race sees who won; any other error
-    (database gone, too slow) is everyone's answer.
+    raised for its caller. After one of the errors in `blame`, those that a single request can
+    cause, each request is tried again, alone, so that a bad one cannot take its neighbours with
+    it and one that lost a race sees who won; any other error (database gone, too slow) is
+    everyone's answer.
     Two requests with the same key never share a batch: the second sees what the first one wrote.
     """
 
@@ -81,15 +84,15 @@ class GroupCommit(Generic[Request, Answer]):
         return batch
 
     async def _settle(
-        self, batch: list[tuple[Request, asyncio.Future[Answer]]], *, again: bool = False
+        self, batch: list[tuple[Request, asyncio.Future[Answer]]], *, tries: int = TRIES
     ) -> None:
         try:
             answers = await self._write([request for request, _ in batch])
             answered = list(zip(batch, answers, strict=True))
         except Exception as error:
-            if isinstance(error, self._blame) and not again:
+            if isinstance(error, self._blame) and tries > 1:
                 for entry in batch:
-                    await self._settle([entry], again=True)
+                    await self._settle([entry], tries=tries - 1)
                 return
             for _, future in batch:
                 if not future.done():
