@@ -1,5 +1,6 @@
 """What is on sale and for how much: read from the database, remembered for a few seconds."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 
@@ -18,6 +19,7 @@ class Catalogue:
         self._store = store
         self._products: dict[str, Product] = {}
         self._read_at = -FRESH_S
+        self._reading = asyncio.Lock()
 
     async def products(self) -> list[Product]:
         """Return everything on sale, by SKU."""
@@ -52,9 +54,16 @@ class Catalogue:
         return priced, total, currencies.pop()
 
     async def _refresh(self, *, at_once: bool = False) -> None:
-        age = time.monotonic() - self._read_at
         # unknown SKUs must not become a way of hammering the database
-        if age < (FRESH_S / 10 if at_once else FRESH_S):
+        oldest_s = FRESH_S / 10 if at_once else FRESH_S
+        if self._age_s() < oldest_s:
             return
-        self._products = {product.sku: product for product in await self._store.products()}
-        self._read_at = time.monotonic()
+        # One reads for all who wait: a crowd would make each other late with the same question.
+        async with self._reading:
+            if self._age_s() < oldest_s:
+                return
+            self._products = {product.sku: product for product in await self._store.products()}
+            self._read_at = time.monotonic()
+
+    def _age_s(self) -> float:
+        return time.monotonic() - self._read_at
