@@ -32,7 +32,7 @@ class OneProduct:
 
 async def test_a_crowd_that_comes_before_the_first_reading_causes_one() -> None:
     store = OneProduct()
-    catalogue = Catalogue(cast(Store, store))
+    catalogue = Catalogue(cast("Store", store))
     lines = [Line(sku="MUG", quantity=2)]
     priced = await asyncio.gather(*(catalogue.price(lines) for _ in range(200)))
     assert {total for _, total, _ in priced} == {10}
