@@ -14,7 +14,7 @@ from bench.rig import OURS, Effort, Plan, Rig
 from deploy.local.ports import LOOPBACK
 from deploy.local.settings import PROJECT
 
-AT_ONCE = (8, 16, 32, 64)
+AT_ONCE = (16, 32, 64)
 RATIO_BAR = 0.75
 CPU_BAR_MS = 6.0
 MEMORY_BAR_MIB = 1024.0
