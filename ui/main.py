@@ -9,13 +9,13 @@ from pathlib import Path
 from fastapi import FastAPI
 from nicegui import app as nicegui_app
 from nicegui import ui
-from nicegui.storage import Storage
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service_kit import application
 from service_kit.background import Background
 from service_kit.health import Health
 from ui.backend import Backend
+from ui.browser_storage import keep_in
 from ui.pages import operations, order, orders, shop, sign_in, warehouse
 from ui.settings import UiSettings
 
@@ -74,8 +74,7 @@ def create_app(settings: UiSettings) -> FastAPI:
 
     app = application.create("Valerix", lifespan, lambda: app.state.service.health)
     app.add_middleware(OnlyFromHere)
-    settings.storage.mkdir(parents=True, exist_ok=True, mode=0o700)
-    Storage.path = settings.storage.resolve()
+    keep_in(settings.storage)
     register(backend)
     ui.run_with(
         app,

@@ -1,0 +1,34 @@
+"""Two hundred open operations pages and an order page, on one UI process."""
+
+import json
+
+import aiohttp
+import pytest
+
+from bench.pages import measure
+from deploy.local.stack import Stack
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_two_hundred_pages_cost_less_than_a_core_and_none_is_old(stack: Stack) -> None:
+    child = stack.state()["children"]["ui"]
+    # the order of a member of staff's choice: staff may see all of them
+    headers = {"Authorization": f"Bearer {stack.token('carol', 'shopper')}", "Idempotency-Key": "p"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(
+            f"{stack.url('order_api')}/v1/orders",
+            headers=headers,
+            json={"lines": [{"sku": "MUG-BLUE", "quantity": 1}]},
+        ) as answer,
+    ):
+        order_id = (await answer.json())["order_id"]
+    found = await measure(
+        stack.url("ui"), child["pid"], stack.home.folder, seconds=10, also=f"/orders/{order_id}"
+    )
+    assert found["failed"] == 0, json.dumps(found)
+    assert found["cores"] < 1, json.dumps(found)
+    # what the machine itself makes everybody wait is not the page's doing
+    assert found["longest_gap_s"] < 2 + 2 * found["machine_late_s"], json.dumps(found)
+    assert found["oldest_s"] < 2 + 2 * found["machine_late_s"], json.dumps(found)
