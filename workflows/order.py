@@ -281,11 +281,7 @@ class OrderWorkflow:
 
     async def _write_down(self) -> None:
         """Bring the order's row and timeline up to date, and what the Web UI shows with them."""
-        workflow.upsert_search_attributes(
-            [STATUS.value_set(self._status), STEP.value_set(self._waiting_for or self._status)]
-        )
-        because = f" ({self._reason})" if self._reason else ""
-        workflow.set_current_details("\n".join([f"**{self._status}**{because}", *self._story]))
+        self._show()
         progress = Progress(
             order_id=self._order.order_id,
             status=self._status,
@@ -317,11 +313,22 @@ class OrderWorkflow:
                 )
             )
         # None in histories from before the record answered
-        if recorded and self._status in TERMINAL and recorded.status in TERMINAL:
+        told = recorded.status if recorded else self._status
+        if told != self._status and {told, self._status} <= TERMINAL:
             # A task that was cut off after its record, and taken anew with a cancel in it, may
             # come to another end. What was told counts; the warehouse's part is the same.
+            assert recorded is not None
             self._status, self._reason = recorded.status, recorded.reason
+            self._show()
         self._written = self._status
+
+    def _show(self) -> None:
+        """Say in Temporal's lists and Web UI how the order stands."""
+        workflow.upsert_search_attributes(
+            [STATUS.value_set(self._status), STEP.value_set(self._waiting_for or self._status)]
+        )
+        because = f" ({self._reason})" if self._reason else ""
+        workflow.set_current_details("\n".join([f"**{self._status}**{because}", *self._story]))
 
 
 def _disregard(step: "asyncio.Task[Any]") -> None:

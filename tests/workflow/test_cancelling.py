@@ -7,6 +7,7 @@ import pytest
 
 from tests.workflow.conftest import Shop, meanwhile, until_pending
 from tests.workflow.warehouse import LOST_ANSWER, LOST_REQUEST, Meeting
+from workflows.order import STATUS
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
@@ -202,5 +203,7 @@ async def test_an_end_that_was_told_stands_when_a_cancel_makes_the_engine_ask_ag
             meeting.go_on.set()
             outcome = shop.check(await handle.result())
             assert await asked == outcome
+        listed = (await handle.describe()).typed_search_attributes
     assert outcome.status == "rejected"
+    assert listed[STATUS] == "rejected"
     assert shop.book.timeline(outcome.order_id) == ["rejected"]
