@@ -16,6 +16,7 @@ from ui.identity import Tokens
 from ui.load_burst import LoadBurst
 from ui.settings import UiSettings
 from ui.streams import Streams
+from ui.verification import Verification
 
 
 class Backend:
@@ -41,6 +42,7 @@ class Backend:
         )
         self.checkouts = Checkouts(self.orders)
         self.burst = LoadBurst(self.orders, secrets.token_hex(4))
+        self.verification = Verification(settings.reports)
         self.streams = Streams(self.orders)
         self.stock = StockFeed(self.inventory, self.orders)
         self.operations = OperationsFeed(
@@ -59,6 +61,7 @@ class Backend:
 
     async def close(self) -> None:
         """Close them."""
+        await self.verification.stop()
         await self.http.close()
 
     @property

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from nicegui import app as nicegui_app
-from nicegui import ui
+from nicegui import background_tasks, ui
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service_kit import application
@@ -69,6 +69,8 @@ def create_app(settings: UiSettings) -> FastAPI:
         await backend.open()
         app.state.service = State(backend.health)
         async with Background(backend.stock.run(), backend.operations.run()):
+            if settings.fault_injection:
+                background_tasks.create(backend.verification.look_up(), name="scenarios")
             yield
         await backend.close()
 

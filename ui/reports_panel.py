@@ -1,13 +1,99 @@
-"""The verification reports that are there, newest first."""
+"""Prove it: start a verification run, see its verdict, and open the reports there are."""
 
-from ui.frame import Visit
+import asyncio
+import time
+from functools import partial
+from html import escape
+
+from nicegui import background_tasks, ui
+
+from ui import wording
+from ui.frame import Visit, block, button, html, text
+from ui.verification import ORDERS, Report
 
 
 class ReportsPanel:
-    """Shows what `python -m chaos run` has left in the reports folder."""
+    """One page's view of the verification runs."""
 
     def __init__(self, visit: Visit) -> None:
         self.visit = visit
+        self.runs = visit.backend.verification
+        self.may_start = visit.backend.settings.fault_injection
+        self.shown: object = self
+        self.starter: ui.button | None = None
 
-    def build(self) -> None:
+    async def build(self) -> None:
         """Build the panel."""
+        with block("card", "section").props("aria-label=Verification"):
+            with block("stack").style("gap: 4px"):
+                text("Prove it", "h2")
+                text(
+                    f"A run sends {ORDERS} orders to a system of its own, breaks it in the ways "
+                    "that its scenario says, and judges every order by the databases.",
+                    "p",
+                    "soft",
+                )
+            self.controls = block("line")
+            self.status = text("", "p", "number").props("role=status")
+            self.list = html("", "div", "tablebox")
+        await self.show()
+        self.visit.backend.operations.changed.subscribe(self.show)
+
+    def _start(self, scenarios: dict[str, str]) -> None:
+        with self.controls:
+            first = next(iter(scenarios))
+            pick = ui.select(
+                {name: f"{name}: {about}"[:70] for name, about in scenarios.items()}, value=first
+            )
+            pick.props('outlined dense options-dense aria-label="Scenario"').style(
+                "min-width: min(100%, 320px)"
+            )
+            self.starter = button("Start the run", partial(self._run, pick), icon="verified").mark(
+                "start-run"
+            )
+
+    def _run(self, pick: ui.select) -> None:
+        # not in the page's context: the run goes on when the page is closed
+        background_tasks.create(self.runs.run(str(pick.value)), name="verification run")
+
+    async def show(self) -> None:
+        """Show how the run goes; read the reports anew when one has ended."""
+        running = self.runs.running
+        if self.may_start and self.runs.scenarios:
+            if self.starter is None:
+                self._start(self.runs.scenarios)
+            assert self.starter is not None
+            self.starter.set_enabled(running is None)
+        if running is not None:
+            since = wording.duration(max(time.time() - self.runs.began, 1.0))
+            self.status.set_text(f"{running} runs for {since}. It takes some minutes.")
+        elif self.runs.last is not None:
+            self.status.set_text(f"Last run: {self.runs.last}.")
+        if self.shown != (running, self.runs.last):
+            self.shown = (running, self.runs.last)
+            self.list.content = listed(await asyncio.to_thread(self.runs.reports))
+
+
+def listed(reports: list[Report]) -> str:
+    """Return the reports as a table."""
+    if not reports:
+        return "<p class=soft>No report yet.</p>"
+    rows = []
+    for each in reports:
+        look = (
+            wording.Look("Passed", "verified", "good")
+            if each.passed
+            else wording.Look("Not passed", "error", "bad")
+        )
+        broken = f" <span class=small>{escape(', '.join(each.broken[:4]))}</span>"
+        rows.append(
+            f'<tr><td><a href="/reports/{escape(each.name)}/report.html">{escape(each.name)}</a>'
+            f"<td>{wording.badge(look)}{broken if each.broken else ''}"
+            f"<td class=n>{each.orders:,}<td class=n>{wording.duration(each.seconds)}"
+            f"<td>{escape(each.started_at.replace('T', ' ').removesuffix('Z'))}</tr>"
+        )
+    return (
+        "<table class=list aria-label=Reports><thead><tr><th scope=col>Report<th scope=col>Verdict"
+        "<th scope=col class=n>Orders<th scope=col class=n>Took<th scope=col>Started (UTC)</tr>"
+        f"</thead><tbody>{''.join(rows)}</tbody></table>"
+    )

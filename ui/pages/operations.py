@@ -1,10 +1,13 @@
 """Operations: is the system well, how fast is it, and what happens if we break it?"""
 
-from nicegui import ui
+from fastapi.responses import FileResponse, PlainTextResponse
+from nicegui import app, ui
+from starlette.responses import Response
 
 from ui.backend import Backend
 from ui.chaos_panel import ChaosPanel
 from ui.frame import Visit, block, for_staff_only, frame, html, text
+from ui.identity import staff
 from ui.operations_view import drawing
 from ui.reports_panel import ReportsPanel
 
@@ -19,6 +22,13 @@ def register(backend: Backend) -> None:
                 if not backend.operations.now.health:
                     await backend.operations.look(everything=True)
                 await OperationsPage(visit).build()
+
+    @app.get("/reports/{name}/{file}", include_in_schema=False)
+    def report(name: str, file: str) -> Response:
+        path = backend.verification.file(name, file) if staff(app.storage.user) else None
+        if path is None:
+            return PlainTextResponse("There is no such report, or it is not for you.", 404)
+        return FileResponse(path)
 
 
 class OperationsPage:
@@ -49,7 +59,7 @@ class OperationsPage:
         with block("card", "section").props('aria-label="Orders by status"'):
             text("Orders of the last 5 minutes", "h2")
             self.statuses = html("", "ul", "bars")
-        ReportsPanel(self.visit).build()
+        await ReportsPanel(self.visit).build()
         self.show()
         self.feed.changed.subscribe(self.show)
 

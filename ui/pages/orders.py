@@ -108,7 +108,7 @@ class OrderList:
                 "<th scope=col class=n>Total<th scope=col>Status</tr></thead>"
                 f"<tbody>{rows}</tbody>",
                 "table",
-                "list",
+                "list cards",
             ).props('aria-label="My orders"')
         with block("line spread"):
             newer = button("Newer", self._newer, icon="chevron_left")

@@ -90,7 +90,7 @@ class WarehousePage:
                             self.cells[f"{sku}.{place}"] = html("", "td", "n")
                         with ui.element("td"):
                             button(
-                                "Add", partial(self._ask_how_many, sku), icon="add", tight=True
+                                "", partial(self._ask_how_many, sku), icon="add", tight=True
                             ).props(f'aria-label="Restock {sku}"').mark(f"restock-{sku}")
         with dialog("Restock") as self.dialog, ui.card():
             self.dialog_title = text("", "h2")
@@ -240,7 +240,7 @@ def movements(entries: list[LedgerEntry]) -> str:
             f"<td class=n>{entry.quantity:,}<td>{cause}</tr>"
         )
     return (
-        "<table class=list aria-label=Movements><thead><tr><th scope=col class=n>No."
+        "<table class='list ledger' aria-label=Movements><thead><tr><th scope=col class=n>No."
         "<th scope=col>At (UTC)<th scope=col>Product<th scope=col>What<th scope=col class=n>Pieces"
         f"<th scope=col>For</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
