@@ -3,7 +3,7 @@
 BIN := .venv/bin
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help up stop status test crash lint format bench lock clean environment
+.PHONY: screenshots help up stop status test crash lint format bench lock clean environment
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name what; \
@@ -35,6 +35,9 @@ format: environment ## format the code and mend what can be mended
 
 bench: environment ## measure: one table, and JSON in reports/
 	@exec $(BIN)/python -m bench $(BENCH)
+
+screenshots: environment ## take the pictures in docs/images anew
+	@exec $(BIN)/python -m tests.screenshots
 
 lock: environment ## write requirements.lock anew from pyproject.toml
 	@.venv/tools/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
