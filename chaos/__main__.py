@@ -10,6 +10,7 @@ from chaos.options import Options
 from chaos.report import write
 from chaos.run import Outcome, Run
 from chaos.screen import Screen, print_verdict
+from service_kit.server import event_loop
 
 
 def main() -> None:
@@ -24,7 +25,7 @@ def main() -> None:
     run.add_argument("--out", type=Path, help="folder for the report and the logs")
     run.add_argument("--naive", choices=("retry-once", "give-up", "none"), default="retry-once")
     verify = commands.add_parser("verify", help="the short run with everything in it")
-    verify.add_argument("--seed", type=int, default=1)
+    verify.add_argument("--seed", type=int, default=VERIFY.seed)
     verify.add_argument("--out", type=Path, default=Path("reports") / "verify")
     commands.add_parser("list", help="say what scenarios there are")
     arguments = parser.parse_args()
@@ -44,7 +45,8 @@ def main() -> None:
             out,
             None if arguments.naive == "none" else arguments.naive,
         )
-    outcome = asyncio.run(attack(options))
+    with asyncio.Runner(loop_factory=event_loop()) as runner:
+        outcome = runner.run(attack(options))
     sys.exit(0 if outcome.passed else 1)
 
 

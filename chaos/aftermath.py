@@ -12,12 +12,14 @@ from uuid import UUID, uuid4
 import aiohttp
 import asyncpg
 
+from activities.contracts import TERMINAL
 from chaos.facts import Facts, Probe
 from chaos.ground import Ground
 from chaos.history import History
 from chaos.oracle import Engine, open_orders, read_facts, seen, statuses, unread_events
 from chaos.order_invariants import SETTLE_WITHIN_S
 from chaos.orders import PlannedOrder
+from chaos.prediction import Disturbance
 from deploy.local.services import INVENTORY
 
 LAST_ANSWERS = 5
@@ -30,14 +32,23 @@ _HELD_BACK = re.compile(r'"order_id":\s*"([0-9a-f-]{36})"')
 _RULE = re.compile(r'"rule":\s*"([^"]+)"')
 
 
-async def settle(ground: Ground, healed_at: float) -> float | None:
-    """Return how many seconds after `healed_at` no order was open, None if some stay so."""
+async def settle(ground: Ground, healed_at: float) -> None:
+    """Return once no order is open, or when all of them should long have ended."""
     while time.monotonic() - healed_at < SETTLE_WITHIN_S + 30.0:
         with contextlib.suppress(OSError, asyncpg.PostgresError):
             if await open_orders(ground.dsn("orders")) == 0:
-                return time.monotonic() - healed_at
+                return
         await asyncio.sleep(LOOK_S)
-    return None
+
+
+def settled_within_s(facts: Facts, disturbances: Sequence[Disturbance]) -> float | None:
+    """Return how long after the last fault or sending the last order ended; None if one has not."""
+    if any(row.status not in TERMINAL for row in facts.orders):
+        return None
+    sent = [entry.at for entry in facts.history if entry.operation == "place"]
+    healed = max([*sent, *(gone.end for gone in disturbances)], default=0.0)
+    ended = [event.at.timestamp() for event in facts.events if event.type in TERMINAL]
+    return max(max(ended, default=healed) - healed, 0.0)
 
 
 async def add_ons_done(ground: Ground, within_s: float = 45.0) -> None:
@@ -48,9 +59,7 @@ async def add_ons_done(ground: Ground, within_s: float = 45.0) -> None:
         await asyncio.sleep(LOOK_S)
 
 
-async def gather(
-    ground: Ground, planned: tuple[PlannedOrder, ...], history: History, settled_s: float | None
-) -> Facts:
+async def gather(ground: Ground, planned: tuple[PlannedOrder, ...], history: History) -> Facts:
     """Return everything that the checks need, read while nothing moves any more."""
     rest_before = await statuses(ground.dsn("orders"))
     await add_ons_done(ground)
@@ -58,7 +67,6 @@ async def gather(
         ground.dsn("orders"), ground.dsn("inventory"), planned, history.entries
     )
     facts.rest_before = rest_before
-    facts.settled_within_s = settled_s
     facts.fired += ground.evidence.fired
     engine = await Engine.connect(ground.temporal_address)
     facts.workflows = await engine.listed()

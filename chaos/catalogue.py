@@ -54,7 +54,7 @@ def _warehouse(lost: float, killed: float) -> tuple[Attack, ...]:
         _rule("answer-lost", "cut", answer, "drop", lost),
         _rule("answer-corrupted", "corrupted", answer, "corrupt", lost),
         _rule("killed-after-commit", "killed-after-commit", after, "crash", killed),
-        _rule("killed-before-commit", "killed-before-commit", before, "crash", killed / 3),
+        _rule("killed-before-commit", "killed-before-commit", before, "crash", killed / 2),
     )
 
 
@@ -80,33 +80,43 @@ def _own_deaths(share: float) -> tuple[Attack, ...]:
     """Return the deaths of worker and order_api at the worst moments, as shares of orders."""
     asking: Point = "worker.before_request"
     answered: Point = "worker.after_answer"
+    recorded: Point = "worker.after_record"
+    stored: Point = "order.after_commit"
+    started: Point = "order.after_start"
     return (
         _rule("worker-dies-asking", "worker-killed", asking, "crash", share),
-        _rule("worker-dies-answered", "worker-killed", answered, "crash", share),
-        _rule("worker-dies-recorded", "worker-killed", "worker.after_record", "crash", share,
-              RECORD),
-        _rule("orders-die-stored", "order-killed-before-start", "order.after_commit", "crash",
-              share * 2, ACCEPT),
-        _rule("orders-die-started", "order-killed-after-start", "order.after_start", "crash",
-              share * 4, ACCEPT),
-    )  # fmt: skip
+        _rule("worker-dies-answered", "worker-killed", answered, "crash", 2 * share),
+        _rule("worker-dies-recorded", "worker-killed", recorded, "crash", 2 * share, RECORD),
+        _rule("orders-die-stored", "order-killed-before-start", stored, "crash", 2 * share, ACCEPT),
+        # Not every answer waits for the workflow, so it takes more of these.
+        _rule(
+            "orders-die-started", "order-killed-after-start", started, "crash", 20 * share, ACCEPT
+        ),
+    )
 
 
-_KILLS = (
+_SERVICES_KILLED = (
     Event("inventory-killed", "outage", "kill", "inventory_api"),
     Event("worker-killed", "worker-killed", "kill", "worker"),
     Event("orders-killed", "order-killed-after-start", "kill", "order_api"),
+)
+_STORES_KILLED = (
     Event("temporal-killed", "engine-killed", "kill", "temporal"),
     Event("postgres-restarted", "database-restarted", "kill", "postgres"),
 )
 _FREEZES = (
     Event("worker-frozen", "worker-frozen", "freeze", "worker", 3.0),
     Event("inventory-frozen", "black-hole", "freeze", "inventory_api", 1.5),
+    # To the others a frozen server is one behind a cut line: connections stay, bytes wait.
+    Event("temporal-frozen", "partition", "freeze", "temporal", 1.5),
+    Event("postgres-frozen", "partition", "freeze", "postgres", 1.5),
 )
+_CUT_WAREHOUSE = Event("inventory-cut-off", "partition", "cut", "inventory", 1.5)
 _CUTS = (
-    Event("temporal-cut-off", "partition", "cut", "temporal", 1.5),
+    _CUT_WAREHOUSE,
+    Event("shoppers-cut-off", "partition", "cut", "shoppers", 1.5),
+    Event("temporal-cut-off", "partition", "cut", "temporal", 3.0),
     Event("postgres-cut-off", "partition", "cut", "postgres", 1.5),
-    Event("inventory-cut-off", "partition", "cut", "inventory", 1.5),
 )
 _LOCK = Event("stock-locked", "locked", "lock", "inventory.stock", 1.0)
 _ROLL = Event("all-rolled", "new-code", "roll", "everything", times=1)
@@ -127,7 +137,7 @@ GREMLIN_RUN = Scenario(
 SCHRODINGER = Scenario(
     "schrodinger",
     "The warehouse commits and then dies, errs, garbles its answer or loses it.",
-    attacks=(*_warehouse(lost=0.04, killed=0.016), _zombie(0.01)),
+    attacks=(*_warehouse(lost=0.04, killed=0.016), _zombie(0.02)),
     crowd=Crowd(double_clicks=0.02),
     cancels_hit_by="zombie",
 )
@@ -164,7 +174,7 @@ PROCESSES = Scenario(
     "processes",
     "Every process killed, frozen and restarted under load, and all of them at once at the end.",
     attacks=_own_deaths(0.006),
-    events=(*_KILLS, *_FREEZES, _ROLL),
+    events=(*_SERVICES_KILLED, *_STORES_KILLED, *_FREEZES, _ROLL),
     ends_with_blackout=True,
 )
 
@@ -173,12 +183,13 @@ EVERYTHING = Scenario(
     "All of it in one run.",
     attacks=(
         Attack(GREMLIN.model_copy(update={"share": 0.03}), "late"),
-        *_warehouse(lost=0.02, killed=0.006),
+        *_warehouse(lost=0.02, killed=0.004),
         _zombie(0.03),
         *_network(0.02),
-        *_own_deaths(0.004),
+        *_own_deaths(0.0013),
     ),
-    events=(*_KILLS, *_FREEZES, *_CUTS, _LOCK),
+    # The services die by the fault points above, at worse moments than any clock would find.
+    events=(*_STORES_KILLED, *_FREEZES, _CUT_WAREHOUSE, _LOCK),
     crowd=Crowd(scarce=0.06, double_clicks=0.03),
     cancels_hit_by="zombie",
     ends_with_blackout=True,
@@ -199,8 +210,13 @@ class Verification:
     scenario: Scenario
     orders: int
     rate: float
+    seed: int
 
 
+# The seed is one that plans enough of each kind without killing more often than it has to.
 VERIFY = Verification(
-    replace(EVERYTHING, floors=Floors(request=20, process=3)), orders=1_600, rate=18.0
+    replace(EVERYTHING, floors=Floors(request=20, process=3)), orders=1_600, rate=15.0, seed=44
 )
+
+# What the tests run: the same attack without the processes that take long to come back.
+SHORT = Verification(SCHRODINGER, orders=250, rate=10.0, seed=93)

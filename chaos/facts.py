@@ -134,7 +134,7 @@ class Facts:
     rest_before: dict[UUID, str] = field(default_factory=dict)
     settled_within_s: float | None = None
     budget_s: float = 2.0
-    stalls: list[tuple[float, float]] = field(default_factory=list)
+    stalls: list[tuple[float, float, float]] = field(default_factory=list)
 
     @cached_property
     def by_id(self) -> dict[UUID, OrderRow]:

@@ -24,6 +24,7 @@ FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 4.0
 LOOK_FIRST_S = 0.5
 LOOK_LONGEST_S = 5.0
+VAIN_LOOKS = 60
 
 
 @dataclass(slots=True)
@@ -75,6 +76,7 @@ class Shoppers:
         self._tokens: dict[str, str] = {}
         self._session: aiohttp.ClientSession | None = None
         self._leave = asyncio.Event()
+        self._shopping: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> "Shoppers":
         """Open the shop's door."""
@@ -87,6 +89,9 @@ class Shoppers:
     async def __aexit__(self, *_: object) -> None:
         """Close it."""
         assert self._session is not None
+        for task in self._shopping:
+            task.cancel()
+        await asyncio.gather(*self._shopping, return_exceptions=True)
         await self._session.close()
 
     async def send(self, orders: Sequence[PlannedOrder], settle_within_s: float) -> None:
@@ -94,7 +99,8 @@ class Shoppers:
         self.tally.planned += len(orders)
         self._leave.clear()
         start = time.monotonic()
-        shopping: set[asyncio.Task[None]] = set()
+        shopping = self._shopping
+        shopping.clear()
         for order in orders:
             intended = start + order.at_s
             await asyncio.sleep(max(intended - time.monotonic(), 0.0))
@@ -120,6 +126,7 @@ class Shoppers:
             return
         self.tally.acknowledged += 1
         if order.cancels and state not in TERMINAL:
+            await self._wait_in_vain(order)
             await self._cancel(order)
         if self._until_settled and state not in TERMINAL:
             self.tally.slow += 1
@@ -147,6 +154,16 @@ class Shoppers:
             self.tally.unknown -= 1
             pause_s = min(pause_s * 1.6, LONGEST_PAUSE_S)
         return None
+
+    async def _wait_in_vain(self, order: PlannedOrder) -> None:
+        """Return when the order is known to wait for the warehouse: time to lose patience."""
+        url = f"{self._url}/{order.order_id}/events"
+        for look in range(VAIN_LOOKS):
+            answer = await self._ask("GET", url, order, "look", look, None)
+            kinds = {event.get("type") for event in answer.body.get("items", ())}
+            if kinds & {"waiting", *TERMINAL}:
+                return
+            await asyncio.sleep(LOOK_FIRST_S)
 
     async def _cancel(self, order: PlannedOrder) -> None:
         url = f"{self._url}/{order.order_id}/cancel"

@@ -20,6 +20,7 @@ def order_checks(facts: Facts) -> list[Check]:
     """Return every check about orders and answers."""
     return [
         settled_once(facts),
+        ends_as_promised(facts),
         one_key_one_order(facts),
         acknowledged_is_durable(facts),
         only_forward(facts),
@@ -56,6 +57,28 @@ def settled_once(facts: Facts) -> Check:
         "I4",
         "Every accepted order ends, once, at the latest a minute after the heal",
         len(facts.orders) + len(facts.workflows),
+        wrong(),
+    )
+
+
+def ends_as_promised(facts: Facts) -> Check:
+    """I17b: whatever hit it, an order ships, unless it was sold out or its shopper cancelled it."""
+    leaving = {entry.order_id for entry in facts.history if entry.operation == "cancel"}
+
+    def wrong() -> Iterator[str]:
+        for row in facts.orders:
+            state = facts.reservations.get(row.order_id)
+            if row.status == "failed":
+                yield f"order {row.order_id} failed ({row.reason}); nothing had refused it"
+            if row.status == "rejected" and state != "refused":
+                yield f"order {row.order_id} was rejected, but the warehouse has it {state}"
+            if row.status == "cancelled" and str(row.order_id) not in leaving:
+                yield f"order {row.order_id} was cancelled, nobody had asked for it"
+
+    return check(
+        "I17b",
+        "Every order ends as promised: shipped, unless sold out or cancelled",
+        len(facts.orders),
         wrong(),
     )
 

@@ -184,8 +184,11 @@ def _excuse_accept(
         if entry.operation == "place" and entry.kind != "invoke"
     ]
     if point == "wire.order":
-        sent = any(entry.try_ == number for entry in answers)
-        return None if sent else "the attempt was not needed"
+        sent = [entry for entry in answers if entry.try_ == number]
+        if not sent:
+            return "the attempt was not needed"
+        # A client that found no room to connect in has never been on the wire.
+        return "the request was never sent" if sent[0].status is None else None
     if order_id not in facts.by_id:
         return "the order was never accepted"
     if point != "order.after_start":

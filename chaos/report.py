@@ -61,7 +61,7 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
         "seconds": round(outcome.seconds, 1),
         "settled_within_s": outcome.facts.settled_within_s,
         "lag_s": round(tally.worst_lag_s, 3),
-        "stalled_s": round(sum(end - begin for begin, end in outcome.facts.stalls), 2),
+        "stalled_s": round(sum(lost for _, _, lost in outcome.facts.stalls), 2),
         "states": tally.states,
         "checks": [asdict(check) | {"holds": check.holds} for check in outcome.checks],
         "faults": [asdict(fault) | {"enough": fault.enough} for fault in outcome.faults],

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import asyncpg
 
 from chaos import prediction
-from chaos.aftermath import gather, held_back, settle
+from chaos.aftermath import gather, held_back, settle, settled_within_s
 from chaos.attempts import read_attempts
 from chaos.facts import Facts, Snapshot
 from chaos.ground import Ground
@@ -24,8 +24,9 @@ from chaos.prediction import Agreement, Disturbance
 from chaos.stalls import Stalls
 from chaos.stock_invariants import stock_checks
 from chaos.tallies import FaultCount, count_faults, planned_faults_fired
-from chaos.timed import Timed
+from chaos.timed import Timed, ready_again
 from chaos.verdict import Check, all_hold
+from deploy.local.services import ORDER
 
 SNAPSHOT_EVERY_S = 2.0
 
@@ -98,27 +99,28 @@ class Run:
             naive, naive_shoppers, naive_history = None, None, None
             if options.naive is not None:
                 self._say("starting the naive baseline")
-                naive = await enter(NaiveGround(options.naive, replicas=scenario.replicas))
+                naive = await enter(NaiveGround(options.naive, replicas=1))
                 naive_history = stack.enter_context(History(out / "history-naive.jsonl"))
                 naive_shoppers = await enter(
                     Shoppers(naive.to_orders.url, naive.token, naive_history, until_settled=False)
                 )
             stacks = [ground.stack] if naive is None else [ground.stack, naive.stack]
             events = Timed(stacks, out / "events.jsonl", ground)
-            stalls = await enter(Stalls())
+            stalls = await enter(Stalls(lambda: ground.stack.processes[ORDER].pid))
             watching = asyncio.create_task(self._look(ground))
             try:
-                settled_s = await self._attack(ground, shoppers, naive, naive_shoppers, events)
+                await self._attack(ground, shoppers, naive, naive_shoppers, events)
             finally:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
             if scenario.ends_with_blackout:
                 await self._black_out(ground)
             self._say("judging")
-            facts = await gather(ground, self._plan.orders, history, settled_s)
+            facts = await gather(ground, self._plan.orders, history)
+            facts.settled_within_s = settled_within_s(facts, disturbances_of(events, facts))
             facts.stalls = stalls.seen
             facts.snapshots = self._snapshots
-            disturbances = [*events.disturbances, *_crashes(facts)]
+            disturbances = disturbances_of(events, facts)
             agreement = await self._agreement(ground, facts, disturbances)
             naive_outcome = None
             if naive is not None and naive_history is not None:
@@ -148,13 +150,12 @@ class Run:
         naive: NaiveGround | None,
         naive_shoppers: Shoppers | None,
         events: Timed,
-    ) -> float | None:
-        """Send all orders, part by part; return the seconds from the last heal to rest."""
+    ) -> None:
+        """Send all orders, part by part, and wait after each until all is at rest."""
         scenario, seed = self._options.scenario, self._options.seed
         rules, toxics = scenario.rules(seed), scenario.toxics(seed)
         grounds = [each for each in (ground, naive) if each is not None]
         moments = self._plan.moments
-        settled_s: float | None = 0.0
         parts = self._plan.parts()
         for place, (kind, orders) in enumerate(parts):
             self._say(kind if len(parts) == 1 else f"{kind} {place + 1}/{len(parts)}")
@@ -167,17 +168,16 @@ class Run:
                 await events.run(moments)
                 moments = ()  # all of them belong to the first attack
             await asyncio.gather(*sending)
-            settled_s = await settle(ground, max(events.healed_at, shoppers.last_sent_at))
+            await settle(ground, max(events.healed_at, shoppers.last_sent_at))
             # Rules stay until all is settled: whoever is late meets what was predicted for them.
             await asyncio.gather(*(each.switch_off() for each in grounds))
-        return settled_s
 
     async def _black_out(self, ground: Ground) -> None:
         """Kill every process at once; what the oracle reads afterwards has survived that."""
         self._say("killing everything")
         ground.stack.kill_everything()
         for name in ground.stack.processes:
-            await ground.stack.wait_ready(name, 60.0)
+            await ready_again(ground.stack, name)
 
     async def _agreement(
         self, ground: Ground, facts: Facts, disturbances: list[Disturbance]
@@ -207,12 +207,15 @@ class Run:
         self._watch(self.progress)
 
 
-def _crashes(facts: Facts) -> list[Disturbance]:
-    """Return the times at which a fault point killed its own process, and what that cuts off."""
+def disturbances_of(events: Timed, facts: Facts) -> list[Disturbance]:
+    """Return the times at which some process was gone, also those killed by a fault point."""
     return [
-        Disturbance(fired.at, fired.at + 2.0, f"{fired.rule} killed a process")
-        for fired in facts.fired
-        if fired.fault == "crash"
+        *events.disturbances,
+        *(
+            Disturbance(fired.at, fired.at + 2.0, f"{fired.rule} killed a process")
+            for fired in facts.fired
+            if fired.fault == "crash"
+        ),
     ]
 
 

@@ -1,21 +1,29 @@
-"""Moments at which the machine itself stood still for us, so that it is not blamed on the system.
+"""Moments at which the machine had no time for us, so that it is not blamed on the system.
 
-A task that asks to be woken every 20 ms notes how late it was. What it saw, the client's clocks
-saw too: an answer cannot be read while the reader is not running.
+A task that asks to be woken every 20 ms notes how late it was: while the client's process does
+not run, no answer can be read. For the process that answers, Linux itself counts how long it was
+ready to run and was not let (schedstat): a deadline cannot be kept by who is not running.
 """
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 TICK_S = 0.02
 WORTH_NOTING_S = 0.003
 
+# When, until when, and how many seconds of that span were lost.
+Stall = tuple[float, float, float]
+
 
 class Stalls:
-    """Watches this process's own event loop while its with block runs."""
+    """Watches this process's event loop, and the process that `pid` names, in its with block."""
 
-    def __init__(self) -> None:
-        self.seen: list[tuple[float, float]] = []
+    def __init__(self, pid: Callable[[], int | None]) -> None:
+        self.seen: list[Stall] = []
+        self._pid = pid
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Stalls":
@@ -30,18 +38,32 @@ class Stalls:
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def _watch(self) -> None:
+        pid, waited = self._pid(), 0.0
+        last = time.time()
         while True:
             due = time.time() + TICK_S
             await asyncio.sleep(TICK_S)
             now = time.time()
             if now - due > WORTH_NOTING_S:
-                self.seen.append((due, now))
+                self.seen.append((due, now, now - due))
+            before, waited = waited, _waited_s(self._pid())
+            if pid == self._pid() and waited - before > WORTH_NOTING_S:
+                self.seen.append((last, now, min(waited - before, now - last)))
+            pid, last = self._pid(), now
 
 
-def stalled_s(stalls: list[tuple[float, float]], begin: float, end: float) -> float:
-    """Return for how many seconds between `begin` and `end` nothing ran here."""
-    return sum(
-        max(min(end, until) - max(begin, since), 0.0)
-        for since, until in stalls
-        if since < end and until > begin
-    )
+def _waited_s(pid: int | None) -> float:
+    """Return how long the process was ready to run and did not, in seconds; 0 if unknown."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    return 0.0
+
+
+def stalled_s(stalls: list[Stall], begin: float, end: float) -> float:
+    """Return how many seconds were lost between `begin` and `end`."""
+    lost = 0.0
+    for since, until, seconds in stalls:
+        overlap = min(end, until) - max(begin, since)
+        if overlap > 0:
+            lost += seconds * overlap / max(until - since, 1e-6)
+    return lost

@@ -6,6 +6,7 @@ The plan is a pure function of the seed. Each event is written down before it ha
 import asyncio
 import contextlib
 import json
+import os
 import random
 import signal
 import time
@@ -19,6 +20,7 @@ import asyncpg
 
 from chaos.prediction import Disturbance
 from chaos.scenarios import Event
+from deploy.local.refusal import StartRefused
 from deploy.local.services import INVENTORY
 from deploy.local.stack import POSTGRES, Stack
 
@@ -119,13 +121,26 @@ class Timed:
                 assert self._links is not None, "this run has no lines to cut"
                 await self._links.cut(event.target, event.seconds)
         for name in names:
-            await stack.wait_ready(name, READY_WITHIN_S)
+            await ready_again(stack, name)
         return True
 
     def _write(self, moment: Moment, at: float, what: str) -> None:
         assert self._file is not None
         line = {"at": at, "event": moment.event.name, "nth": moment.nth, "what": what}
         self._file.write(json.dumps(line) + "\n")
+
+
+async def ready_again(stack: Stack, name: str) -> None:
+    """Return once the process has been ready; it may have been killed again in the same instant."""
+    deadline = time.monotonic() + READY_WITHIN_S
+    while True:
+        try:
+            await stack.wait_ready(name, max(deadline - time.monotonic(), 0.1))
+        except StartRefused:
+            if time.monotonic() > deadline:
+                raise
+        else:
+            return
 
 
 def _targets(stack: Stack, event: Event, nth: int) -> list[str]:
@@ -147,17 +162,21 @@ async def _kill(stack: Stack, name: str) -> None:
         with contextlib.suppress(ProcessLookupError):
             stack.kill(name, sig)
             return
-        await stack.wait_ready(name, READY_WITHIN_S)  # somebody else has just killed it
+        await ready_again(stack, name)  # somebody else has just killed it
 
 
 async def _freeze(stack: Stack, names: Sequence[str], seconds: float) -> None:
-    for name in names:
-        with contextlib.suppress(ProcessLookupError):
-            stack.kill(name, signal.SIGSTOP)
+    pids = [pid for name in names if (pid := stack.processes[name].pid) is not None]
+    _signal(pids, signal.SIGSTOP)
     await asyncio.sleep(seconds)
-    for name in names:
+    _signal(pids, signal.SIGCONT)
+
+
+def _signal(pids: Sequence[int], sig: signal.Signals) -> None:
+    for pid in pids:
         with contextlib.suppress(ProcessLookupError):
-            stack.kill(name, signal.SIGCONT)
+            # Each child leads a group: Postgres is only frozen together with its backends.
+            os.killpg(pid, sig)
 
 
 async def _lock(stack: Stack, event: Event) -> None:

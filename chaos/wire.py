@@ -104,6 +104,9 @@ class Wire:
         self._turn = itertools.count()
         self._open = asyncio.Event()
         self._open.set()
+        self._under_way = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
         self._server: asyncio.Server | None = None
         self._loose: set[asyncio.Task[_Message | None]] = set()
         self._connections: set[asyncio.Task[None]] = set()
@@ -121,6 +124,7 @@ class Wire:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # transports close themselves in the loop's next turn
 
     @property
     def url(self) -> str:
@@ -136,6 +140,12 @@ class Wire:
         finally:
             self._open.set()
 
+    async def quiet(self) -> None:
+        """Return once nothing is under way to a server, not even for a client that has left."""
+        while self._loose or not self._quiet.is_set():
+            await asyncio.gather(*self._loose, return_exceptions=True)
+            await self._quiet.wait()
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -144,7 +154,7 @@ class Wire:
             while (request := await _read(reader)) is not None:
                 if not await self._serve(request, reader, writer):
                     break
-        except (OSError, ValueError, asyncio.IncompleteReadError):
+        except (OSError, ValueError, RuntimeError, asyncio.IncompleteReadError):
             pass  # one side has gone away: so does the other
         except asyncio.CancelledError:
             pass  # the run is over
@@ -219,6 +229,16 @@ class Wire:
 
     async def _deliver(self, request: _Message) -> _Message | None:
         """Hand the request to the next server in turn that takes connections."""
+        self._under_way += 1
+        self._quiet.clear()
+        try:
+            return await self._try_each(request)
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._quiet.set()
+
+    async def _try_each(self, request: _Message) -> _Message | None:
         await self._open.wait()
         for _ in range(len(self.upstreams)):
             port = self.upstreams[next(self._turn) % len(self.upstreams)]

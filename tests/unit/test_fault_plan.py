@@ -43,7 +43,9 @@ def test_a_scenario_without_one_of_its_faults_has_another_fault_list(name: str) 
 
 
 def test_verification_plans_every_kind_often_enough() -> None:
-    plan = plan_of(Options(VERIFY.scenario, 1, VERIFY.orders, VERIFY.rate, Path("unused")))
+    plan = plan_of(
+        Options(VERIFY.scenario, VERIFY.seed, VERIFY.orders, VERIFY.rate, Path("unused"))
+    )
     planned = Counter(identity[0] for identity in plan.promised)
     floors = VERIFY.scenario.floors
     assert VERIFY.orders >= 1_500

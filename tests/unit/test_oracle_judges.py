@@ -177,5 +177,5 @@ def test_an_answer_that_was_late_because_the_client_stood_still_is_not_blamed() 
     truth = facts()
     _slow_answer(truth)
     at = truth.history[1].at
-    truth.stalls = [(at - 0.5, at - 0.3)]
+    truth.stalls = [(at - 0.5, at - 0.3, 0.2)]
     assert "I14" not in broken(truth)
