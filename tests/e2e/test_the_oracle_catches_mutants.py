@@ -1,0 +1,224 @@
+"""The oracle on trial: eight ways to build the warehouse wrong, each of which it has to notice."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aiohttp
+import asyncpg
+import pytest
+
+import inventory_api.seed
+from activities.inventory import InventoryActivities, Patience
+from chaos.catalogue import EFFECTS
+from chaos.facts import Facts, OrderRow
+from chaos.faults import FaultRule
+from chaos.history import Entry
+from chaos.injector import PUT_RULE
+from chaos.oracle import read_warehouse
+from chaos.order_invariants import ends_as_promised
+from chaos.orders import Crowd, PlannedOrder, plan
+from chaos.stock_invariants import stock_checks
+from chaos.toxics import Toxic
+from chaos.wire import Evidence, Wire, call_at_inventory
+from deploy.local.child import ChildSpec
+from deploy.local.ports import free_port
+from deploy.local.postgres import EmbeddedPostgres
+from deploy.local.probes import answers_ok
+from deploy.local.settings import PROJECT
+from deploy.local.supervisor import SupervisedProcess
+from service_kit.fault_points import Call, NoFaults
+from service_kit.tokens import issue
+from tests.e2e.mutants.settling import Settler
+from tests.e2e.mutants.stock import UNCHECKED, UNGUARDED
+from tests.integration.backstage import Backstage
+from tests.integration.databases import Databases
+
+KEY = "the key of a test, long enough for HS256"
+SEED = 5
+RULES = (
+    FaultRule(
+        name="error-after-commit", point="inventory.after_commit", fault="error", share=0.2,
+        operations=EFFECTS, seed=SEED,
+    ),
+    FaultRule(
+        name="killed-after-commit", point="inventory.after_commit", fault="crash", share=0.06,
+        operations=EFFECTS, seed=SEED,
+    ),
+    # In a warehouse that writes in two transactions, this is between the two.
+    FaultRule(
+        name="killed-before-commit", point="inventory.before_commit", fault="crash", share=0.1,
+        operations=EFFECTS, seed=SEED,
+    ),
+    FaultRule(
+        name="zombie", point="inventory.on_request", fault="delay", delay_s=1.5, share=0.2,
+        operations=("reserve",), seed=SEED,
+    ),
+)  # fmt: skip
+TOXICS = (
+    Toxic(name="wire-duplicate", point="wire.inventory", fault="duplicate", share=0.2, seed=SEED),
+)
+
+
+@pytest.fixture(scope="module")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    folder = tmp_path_factory.mktemp("mutants")
+    with (
+        Backstage() as backstage,
+        backstage.entered(EmbeddedPostgres(folder, fsync=False)) as postgres,
+    ):
+        found = Databases(backstage, postgres)
+        found.prepare()
+        yield found
+
+
+def orders() -> tuple[PlannedOrder, ...]:
+    """Return more buyers of the last pieces than there are, some of whom leave in doubt."""
+    planned = plan(SEED, 110, 40.0, Crowd(scarce=0.6))
+    zombie = RULES[-1]
+    return tuple(
+        replace(order, cancels=True)
+        if zombie.hits(zombie.point, Call(order.order_id, "reserve"))
+        else order
+        for order in planned
+    )
+
+
+@asynccontextmanager
+async def warehouse(dsn: str, mutation: str, logs: Path) -> AsyncIterator[list[int]]:
+    """Run two replicas of a mutant and give their ports."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(UNGUARDED)
+        if mutation == "no check":
+            await connection.execute(UNCHECKED)
+        for rule in RULES:
+            await connection.execute(PUT_RULE, rule.name, rule.model_dump_json())
+    finally:
+        await connection.close()
+    replicas = [_replica(dsn, mutation, logs, number, free_port()) for number in (1, 2)]
+    try:
+        await asyncio.gather(*(process.start() for process, _ in replicas))
+        await asyncio.gather(*(process.wait_ready() for process, _ in replicas))
+        yield [port for _, port in replicas]
+    finally:
+        await asyncio.gather(*(process.stop() for process, _ in replicas))
+
+
+def _replica(
+    dsn: str, mutation: str, logs: Path, number: int, port: int
+) -> tuple[SupervisedProcess, int]:
+    async def ready() -> bool:
+        return await answers_ok(port)
+
+    spec = ChildSpec(
+        name=f"mutant-{number}",
+        argv=(sys.executable, "-m", "tests.e2e.mutants"),
+        ready=ready,
+        cwd=PROJECT,
+        env={
+            "PATH": os.environ.get("PATH", os.defpath),
+            "MUTATION": mutation,
+            "TOKEN_KEY": KEY,
+            "FAULT_INJECTION": "true",
+            "INVENTORY_DATABASE_URL": dsn,
+            "INVENTORY_PORT": str(port),
+        },
+    )
+    return SupervisedProcess(spec, logs), port
+
+
+async def trial(
+    dsn: str, logs: Path, mutation: str, **caller: bool
+) -> tuple[set[str], dict[str, str]]:
+    """Return the invariants that the oracle finds broken, and the first violation of each."""
+    planned = orders()
+    await inventory_api.seed.seed(dsn)
+    async with (
+        warehouse(dsn, mutation, logs) as ports,
+        Wire("wire.inventory", call_at_inventory, Evidence()) as wire,
+        aiohttp.ClientSession() as session,
+    ):
+        wire.upstreams, wire.toxics = ports, TOXICS
+        activities = InventoryActivities(
+            session, wire.url, issue(KEY, "worker", "service"), Patience(0.6, 5.0), NoFaults()
+        )
+        settler = Settler(activities, **caller)
+        gate = asyncio.Semaphore(12)
+
+        async def settle(order: PlannedOrder) -> str:
+            async with gate:
+                return await settler.settle(order)
+
+        statuses = await asyncio.gather(*(settle(order) for order in planned))
+        await wire.quiet()
+    movements, reservations, shelves, fired = await read_warehouse(dsn)
+    assert {each.rule for each in fired} == {rule.name for rule in RULES}
+    now = datetime.now(UTC)
+    facts = Facts(
+        planned=planned,
+        history=[
+            Entry(0.0, "invoke", "cancel" if again else "place", order.number,
+                  str(order.order_id), 1)
+            for order in planned
+            for again in ((False, True) if order.cancels else (False,))
+        ],
+        orders=[
+            OrderRow(
+                order.order_id, order.customer, order.key, status, None,
+                {line.sku: line.quantity for line in order.lines}, now, now,
+            )
+            for order, status in zip(planned, statuses, strict=True)
+        ],
+        events=[],
+        movements=movements,
+        reservations=reservations,
+        shelves=shelves,
+        fired=fired,
+    )  # fmt: skip
+    checks = [*stock_checks(facts), ends_as_promised(facts)]
+    found = {check.name: check.violations[0] for check in checks if not check.holds}
+    return set(found), found
+
+
+async def test_the_oracle_is_content_with_a_warehouse_that_is_right(
+    databases: Databases, tmp_path: Path
+) -> None:
+    with databases.fresh("inventory") as dsn:
+        broken, why = await trial(dsn, tmp_path, "none")
+    assert broken == set(), why
+
+
+@pytest.mark.parametrize(
+    ("mutation", "invariant"),
+    [
+        ("no unique key", "I2"),
+        ("key in another transaction", "I2"),
+        ("key includes the attempt", "I2"),
+        ("release without tombstone", "I7"),
+        ("no check", "I8"),
+        ("dedupe in memory only", "I2"),
+    ],
+)
+async def test_a_mutant_of_the_warehouse_is_caught(
+    databases: Databases, tmp_path: Path, mutation: str, invariant: str
+) -> None:
+    with databases.fresh("inventory") as dsn:
+        broken, why = await trial(dsn, tmp_path, mutation)
+    assert invariant in broken, why
+
+
+@pytest.mark.parametrize(
+    ("mutation", "invariant"), [("error_is_failure", "I17b"), ("retries_without_key", "I12")]
+)
+async def test_a_mutant_of_the_caller_is_caught(
+    databases: Databases, tmp_path: Path, mutation: str, invariant: str
+) -> None:
+    with databases.fresh("inventory") as dsn:
+        broken, why = await trial(dsn, tmp_path, "none", **{mutation: True})
+    assert invariant in broken, why

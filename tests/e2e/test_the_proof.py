@@ -1,0 +1,52 @@
+"""The proof in its short form: one attack that has to be survived, and one that is a sham."""
+
+import json
+from pathlib import Path
+
+from chaos.catalogue import SHORT
+from chaos.faults import FaultRule
+from chaos.options import Options, plan_of
+from chaos.orders import Crowd
+from chaos.report import write
+from chaos.run import Outcome, Run
+from chaos.scenarios import Attack, Scenario
+from chaos.verdict import Check
+
+
+async def attack(options: Options) -> Outcome:
+    return await Run(options, lambda _: None).go()
+
+
+def broken(outcome: Outcome) -> list[Check]:
+    return [check for check in outcome.checks if not check.holds]
+
+
+async def test_every_promise_is_kept_where_the_naive_way_loses_orders(tmp_path: Path) -> None:
+    options = Options(SHORT.scenario, SHORT.seed, SHORT.orders, SHORT.rate, tmp_path)
+    outcome = await attack(options)
+    page = write(outcome)
+    assert not broken(outcome)
+    assert outcome.agreement.fired >= 20
+    assert outcome.naive is not None
+    wrong_without = outcome.naive.orders - outcome.naive.correct
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["passed"]
+    assert report["product"]["right"] == SHORT.orders
+    assert wrong_without > 0
+    assert report["naive"]["right"] == SHORT.orders - wrong_without
+    assert report["command"] in page.read_text()
+    planned = (tmp_path / "faults-planned.jsonl").read_text()
+    assert planned == plan_of(options).fault_list
+    fired = set((tmp_path / "faults-fired.jsonl").read_text().splitlines())
+    assert fired <= set(planned.splitlines())
+
+
+async def test_a_planned_fault_that_cannot_fire_fails_the_run(tmp_path: Path) -> None:
+    # Nobody cancels in this run, so no release ever comes by.
+    never = FaultRule(
+        name="never", point="inventory.after_commit", fault="error", operations=("release",)
+    )
+    scenario = Scenario("sham", "Nothing happens.", (Attack(never, "late"),), crowd=Crowd(0.0))
+    outcome = await attack(Options(scenario, 1, 10, 10.0, tmp_path, naive=None))
+    assert [check.name for check in broken(outcome)] == ["I17"]
+    assert broken(outcome)[0].violations[0].startswith("never fired 0 times")
