@@ -3,7 +3,7 @@
 BIN := .venv/bin
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: screenshots help up stop status test crash lint format bench lock clean environment
+.PHONY: screenshots help up stop status test verify crash lint format bench lock clean environment
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name what; \
@@ -21,6 +21,9 @@ status: environment ## show what runs and how it feels
 test: environment lint ## check style and types, then run all tests
 	@echo "pytest"
 	@exec $(BIN)/python -m pytest $(TESTS)
+
+verify: environment ## attack the whole platform under load and prove that nothing was lost
+	@exec $(BIN)/python -m chaos verify $(VERIFY)
 
 crash: environment ## kill real processes under load for minutes: the long forms of tests/e2e
 	@exec $(BIN)/python -m pytest tests/e2e -m full $(TESTS)
