@@ -1,0 +1,190 @@
+"""What the pages are made of: carts, figures, charts and words."""
+
+from typing import Any
+
+import pytest
+
+from order_api.contracts import OperationsSummary
+from ui import charts, wording
+from ui.cart import MAX_PIECES, Cart
+from ui.feed import Operations, Sample, ServiceHealth, _health_of
+from ui.figures import Figures, figures_of
+from ui.identity import Identity, Tokens, become_staff, shopper, staff, stop_being_staff
+from ui.operations_view import alert_tile, health_tiles
+from ui.pages.order import steps
+
+
+def test_a_key_is_there_before_the_first_click_and_stays_until_the_answer() -> None:
+    browser: dict[str, Any] = {}
+    cart = Cart(browser)
+    cart.put("MUG", 2)
+    key = cart.key
+    assert cart.send() == (key, {"MUG": 2})
+    cart.put("MUG", 5)  # too late: what was sent is what will be sent again
+    assert Cart(browser).send() == (key, {"MUG": 2})
+    cart.ordered()
+    assert cart.lines == {}
+    assert cart.sent is None
+    assert cart.key != key
+
+
+def test_a_refused_cart_keeps_its_contents_under_another_key() -> None:
+    cart = Cart({})
+    cart.put("MUG", 1)
+    key, _ = cart.send()
+    cart.refused()
+    assert (cart.lines, cart.sent) == ({"MUG": 1}, None)
+    assert cart.key != key
+
+
+def test_a_cart_has_bounds() -> None:
+    cart = Cart({})
+    cart.put("MUG", 1000)
+    assert cart.lines == {"MUG": MAX_PIECES}
+    cart.put("MUG", -1)
+    assert cart.lines == {}
+    for number in range(60):
+        cart.put(f"SKU-{number}", 1)
+    assert len(cart.lines) == 50  # what one order may have
+
+
+def test_counters_that_start_anew_lose_nothing() -> None:
+    def page(retries: int) -> str:
+        return (
+            f'saga_step_attempts_total{{operation="reserve",retry="true"}} {retries}.0\n'
+            'saga_step_attempts_total{operation="reserve",retry="false"} 900.0\n'
+        )
+
+    seen = figures_of([page(3)], Figures())
+    seen = figures_of([page(5)], seen)
+    seen = figures_of([""], seen)  # the worker is away
+    seen = figures_of([page(1)], seen)  # and back, counting from nought
+    assert seen.retries == 6
+
+
+def test_a_chart_lifts_the_pen_over_a_gap() -> None:
+    drawn = charts.path([(30, 1.0), (20, None), (10, 0.5), (0, 0.5)], 60, 1.0)
+    assert drawn.count("M") == 2
+    assert drawn.count("L") == 1
+
+
+@pytest.mark.parametrize(("highest", "top"), [(0.3, 1.0), (1.2, 2.0), (4.1, 5.0), (70, 100.0)])
+def test_a_charts_scale_ends_at_a_round_number(highest: float, top: float) -> None:
+    assert charts.top_of([highest, None], 1.0) == top
+
+
+def test_thinning_keeps_the_peak_and_the_newest_point() -> None:
+    points: list[charts.Point] = [
+        (float(ago), 9.0 if ago == 7 else 1.0) for ago in range(20, -1, -1)
+    ]
+    thinned = charts.thinned(points, 5)
+    assert (7.0, 9.0) in thinned
+    assert thinned[-1] == (0.0, 1.0)
+    assert len(thinned) <= 6
+
+
+def summary(state: str, average: float | None) -> OperationsSummary:
+    return OperationsSummary.model_validate(
+        {
+            "at": "2026-01-01T00:00:00Z",
+            "response_time": {
+                "window_s": 30,
+                "count": 4,
+                "average_s": average,
+                "oldest_in_flight_s": 0,
+                "state": state,
+                "threshold_s": 1,
+            },
+            "latency": {"p50_s": None, "p95_s": None, "p99_s": None},
+            "since_s": 300,
+            "rate_s": 10,
+            "by_status": {},
+            "accepted_per_s": 0,
+            "settled_per_s": 0,
+            "unfinished": 0,
+            "waiting": 0,
+            "oldest_unfinished_s": 0,
+            "relay_backlog": 0,
+            "relay_oldest_s": 0,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "average", "words", "picture"),
+    [
+        ("green", 0.2, "Fast enough", "check_circle"),
+        ("red", 1.2, "Too slow", "error"),
+        ("no_data", None, "No orders", "remove_circle"),
+    ],
+)
+def test_the_alert_shows_the_servers_verdict_with_words_and_icon(
+    state: str, average: float | None, words: str, picture: str
+) -> None:
+    history = (Sample(99.0, 0.2), Sample(100.0, average))
+    markup, spoken = alert_tile(
+        Operations(at=100.0, summary=summary(state, average), history=history)
+    )
+    assert f"alert {state}" in markup
+    assert words in markup
+    assert picture in markup
+    assert "limit 1 s" in markup
+    assert words in spoken
+
+
+def test_the_alert_is_grey_when_the_order_service_does_not_tell() -> None:
+    markup, _ = alert_tile(Operations(at=100.0))
+    assert "alert gone" in markup
+    assert "No figures" in markup
+
+
+def test_a_health_tile_names_what_fails_and_escapes_it() -> None:
+    document = {
+        "status": "fail",
+        "checks": {"postgres:tables": [{"status": "fail", "output": "missing: <stock>"}]},
+    }
+    tiles = health_tiles([_health_of("inventory_api", document), ServiceHealth("worker")])
+    assert "postgres:tables: missing: &lt;stock&gt;" in tiles
+    assert "No answer" in tiles
+    assert _health_of("ui", ["nonsense"]).status == "fail"
+
+
+def test_browsers_are_shoppers_until_they_are_staff() -> None:
+    browser: dict[str, Any] = {}
+    alice = shopper(browser)
+    assert shopper(browser) == alice
+    assert shopper({}) != alice
+    assert staff(browser) is None
+    become_staff(browser, "", 2**40)
+    assert staff(browser) == Identity(alice.subject, "staff")
+    stop_being_staff(browser)
+    assert staff(browser) is None
+    become_staff(browser, "", 1.0)  # long over
+    assert staff(browser) is None
+
+
+def test_tokens_are_made_once_an_hour() -> None:
+    tokens = Tokens("k" * 32, "valerix")
+    who = Identity("alice", "shopper")
+    assert tokens.header(who) == tokens.header(who)
+    assert tokens.header(who) != tokens.header(Identity("bob", "shopper"))
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(0.0851, "85 ms"), (1.254, "1.25 s"), (12.34, "12.3 s"), (600, "10 min")]
+)
+def test_durations_are_in_peoples_units(number: float, words: str) -> None:
+    assert wording.duration(number) == words
+
+
+def test_money_and_counts_read_well() -> None:
+    assert wording.money(149000, "EUR") == "€1,490.00"
+    assert wording.money(100, "CHF") == "CHF 1.00"
+    assert wording.count(1, "piece") == "1 piece"
+    assert wording.count(2000, "piece") == "2,000 pieces"
+
+
+def test_steps_say_in_words_how_far_an_order_is() -> None:
+    assert steps("shipped").count("(done)") == 3
+    assert "(next)" in steps("received")
+    assert "(will not happen)" in steps("rejected")
