@@ -22,7 +22,7 @@ LOOK_S = 0.5
 # After a failed start: soon, since the engine's return is what the order waits for.
 AGAIN_S = 2.0
 # After a good one: in case the engine loses its data, which replay and idempotency survive.
-CHECK_AGAIN_S = 600.0
+CHECK_AGAIN_S = 120.0
 
 _log = logs.get(__name__)
 

@@ -1,6 +1,7 @@
 """Start the worker: the one place that knows the saga, the order store and the fault injector."""
 
 import asyncio
+import logging
 from contextlib import AsyncExitStack
 
 import uvicorn
@@ -50,6 +51,9 @@ def main() -> None:
     """Serve until told to stop."""
     settings = load(WorkerSettings)
     logs.configure("worker", settings.log_level, settings.log_format)
+    # A warning with a traceback for each failed attempt: an outage would fill the disk with what
+    # the order's history says anyway.
+    logging.getLogger("temporalio.activity").setLevel(logging.ERROR)
     end_tracing = tracing.configure("worker")
     expose_sdk_metrics()
     server.raise_open_file_limit()

@@ -55,7 +55,7 @@ class StackSettings:
     home: Path
     ports: Ports = field(default_factory=Ports)
     inventory_replicas: int = 1
-    temporal_synchronous: Literal["FULL", "NORMAL"] = "FULL"
+    temporal_synchronous: Literal["FULL", "NORMAL"] = "NORMAL"
     fault_injection: bool = True
     extra_env: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     only: frozenset[str] | None = None
@@ -64,7 +64,7 @@ class StackSettings:
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
         """Reads VALERIX_HOME, the ports and the few switches; refuses what makes no sense."""
         environ = os.environ if environ is None else environ
-        synchronous = environ.get("TEMPORAL_SQLITE_SYNCHRONOUS", "FULL").upper()
+        synchronous = environ.get("TEMPORAL_SQLITE_SYNCHRONOUS", "NORMAL").upper()
         if synchronous not in ("FULL", "NORMAL"):
             raise _bad("TEMPORAL_SQLITE_SYNCHRONOUS", synchronous, "FULL or NORMAL")
         return cls(
