@@ -13,7 +13,7 @@ from order_api.schema import MIGRATIONS
 from order_api.wakeups import CHANNEL
 from service_kit import application, database_health, logs, pool
 from service_kit.background import Background
-from service_kit.health import Finding, Health, Probe
+from service_kit.health import PROBE_LIMIT_S, Finding, Health, Probe
 from service_kit.migrations import latest
 from service_kit.pool import TROUBLE
 from subscribers.contracts import ENTRY_POINTS, Subscriber
@@ -112,7 +112,9 @@ def _health(connections: pool.Pool, threads: Sequence[OwnThread]) -> Health:
         async def progress() -> Finding:
             if thread.silent_s() > HANDLE_S:
                 return Finding("warn", "blocks its thread", round(thread.silent_s()), "s")
-            row = await connections.fetchrow(PROGRESS, thread.name)
+            # closes the connection at the end of its time: giving it back to a frozen server hangs
+            async with pool.within(connections, PROBE_LIMIT_S) as connection:
+                row = await connection.fetchrow(PROGRESS, thread.name)
             if row is None:
                 return Finding("warn", "has not started yet")
             if row["failures"]:
