@@ -64,7 +64,10 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
         "stalled_s": round(sum(lost for _, _, lost in outcome.facts.stalls), 2),
         "states": tally.states,
         "checks": [asdict(check) | {"holds": check.holds} for check in outcome.checks],
-        "faults": [asdict(fault) | {"enough": fault.enough} for fault in outcome.faults],
+        "faults": [
+            asdict(fault) | {"enough": fault.enough, "required": fault.required}
+            for fault in outcome.faults
+        ],
         "matrix": _matrix(outcome),
         "agreement": {
             "predicted": agreement.predicted,

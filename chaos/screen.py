@@ -64,7 +64,7 @@ def print_verdict(outcome: Outcome, page: Path) -> None:
     for column in ("fault", "level", "planned", "fired", "at least"):
         faults.add_column(column)
     for fault in outcome.faults:
-        numbers = (str(fault.planned), str(fault.fired), str(fault.floor))
+        numbers = (str(fault.planned), str(fault.fired), str(fault.required))
         faults.add_row(fault.name, fault.level, *numbers)
     out.print()
     out.print(faults)
