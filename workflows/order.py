@@ -108,7 +108,7 @@ class OrderWorkflow:
             if refusal.type == errors.OUT_OF_STOCK:
                 self._happened("rejected", refusal.message)
                 raise Refused from refusal
-            raise GivenUp("failed", f"reserve: {refusal.type}") from refusal
+            raise await self._given_up("reserve", refusal) from refusal
         self._become("reserved", at=done)
         self._happened("reserved", "The warehouse holds your goods.", done)
 
@@ -120,8 +120,29 @@ class OrderWorkflow:
         try:
             done = await self._step("commit")
         except ApplicationError as refusal:
-            raise GivenUp("failed", f"commit: {refusal.type}") from refusal
+            raise await self._given_up("commit", refusal) from refusal
         self._shipped(done)
+
+    async def _given_up(self, step: str, refusal: ApplicationError) -> GivenUp:
+        """Return the end of an order that the warehouse refused, with its reason.
+
+        Found released, it may have been cancelled in a task that was cut off after its release:
+        then the order service asks again, and the order is cancelled and has not failed.
+        """
+        if refusal.type == errors.ALREADY_RELEASED and workflow.patched("cancel-comes-again"):
+            try:
+                await workflow.wait_condition(
+                    lambda: self._cancel_requested, timeout=policies.CANCEL_COMES_AGAIN
+                )
+            except asyncio.TimeoutError:  # noqa: UP041  TimeoutError is the engine's here
+                pass
+            except BaseException as error:
+                if not is_cancelled_exception(error):
+                    raise
+                self._cancel_requested = True
+            if self._cancel_requested:
+                return GivenUp("cancelled", "cancelled-by-customer")
+        return GivenUp("failed", f"{step}: {refusal.type}")
 
     async def _undo(self, end: GivenUp) -> None:
         """Release whatever is held. Runs to its end however long the warehouse is away.

@@ -63,6 +63,9 @@ DURABLE_STEP = timedelta(seconds=DEADLINES.durable_step_s)
 WORKFLOW_TASK = timedelta(seconds=DEADLINES.workflow_task_s)
 RESERVE_WITHIN = timedelta(seconds=DEADLINES.reserve_within_s)
 
+# The relay passes a cancel on again every few seconds until it is known to have arrived.
+CANCEL_COMES_AGAIN = timedelta(seconds=30)
+
 # A failed fast attempt is not repeated in place: what follows it is durable and visible.
 ONCE = RetryPolicy(maximum_attempts=1)
 

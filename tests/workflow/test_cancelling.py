@@ -2,10 +2,12 @@
 
 import asyncio
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
+from temporalio.api.enums.v1 import EventType
 
-from tests.workflow.conftest import Shop, meanwhile, until_pending
+from tests.workflow.conftest import Handle, Shop, meanwhile, until_pending
 from tests.workflow.warehouse import LOST_ANSWER, LOST_REQUEST, Meeting
 from workflows.order import STATUS
 
@@ -185,6 +187,35 @@ async def test_the_engines_own_cancel_does_not_interrupt_the_order_book(shop: Sh
         meeting.go_on.set()
         outcome = shop.check(await handle.result())
     assert outcome.status in ("cancelled", "shipped")
+
+
+async def test_an_order_found_released_by_a_cancel_that_was_cut_off_ends_cancelled(
+    shop: Shop,
+) -> None:
+    """The worker died after the release and before the engine knew of it; nobody forgets it."""
+    order_id = uuid4()
+    shop.warehouse.states[order_id] = "released"
+    async with shop.working():
+        handle = await shop.place(order_id=order_id)
+        await until_it_sleeps(handle)
+        outcome = await shop.cancel(handle)
+        assert await handle.result() == outcome
+    assert (outcome.status, outcome.reason) == ("cancelled", "cancelled-by-customer")
+    shop.book.check(order_id, "cancelled")
+
+
+async def until_it_sleeps(handle: Handle) -> None:
+    """Return once the order waits for time to pass, or has ended; nothing announces that."""
+    for _ in range(1000):
+        history = await handle.fetch_history()
+        kinds = {event.event_type for event in history.events}
+        if kinds & {
+            EventType.EVENT_TYPE_TIMER_STARTED,
+            EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
+        }:
+            return
+        await asyncio.sleep(0.01)
+    raise TimeoutError
 
 
 async def test_an_end_that_was_told_stands_when_a_cancel_makes_the_engine_ask_again(
