@@ -108,7 +108,7 @@ async def _engine_is_stuck(handle: Handle) -> bool:
     """Tell whether the engine has refused the answer to a task.
 
     The time-skipping server may take the cancel of an activity that has just ended for an error
-    ("ACTIVITY_UNKNOWN") and then leaves the task open for good; the real one does not.
+    ("ACTIVITY_UNKNOWN") and then leaves the task open for good. The real server was not seen to.
     """
     events = (await handle.fetch_history()).events
     return events[-1].HasField("workflow_task_started_event_attributes")
