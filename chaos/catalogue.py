@@ -86,9 +86,8 @@ def _own_deaths(share: float) -> tuple[Attack, ...]:
         _rule("worker-dies-asking", "worker-killed", asking, "crash", share),
         _rule("worker-dies-answered", "worker-killed", answered, "crash", share),
         _rule("orders-die-stored", "order-killed-before-start", stored, "crash", 2 * share, ACCEPT),
-        # Not every answer waits for the workflow, so it takes more of these.
         _rule(
-            "orders-die-started", "order-killed-after-start", started, "crash", 9 * share, ACCEPT
+            "orders-die-started", "order-killed-after-start", started, "crash", 3 * share, ACCEPT
         ),
     )
 

@@ -128,9 +128,12 @@ class Placing:
         try:
             outcome = await self._engine.settle(order.order_id, order.lines, max(wait_s, 0.0))
         except AWAY:
-            return await self._again(order, deadline)
+            seen = await self._again(order, deadline)
+        else:
+            seen = order.after(outcome)
+        # Started, or at least asked for: a crash here leaves it to the shopper's retry.
         await self._faults.reach("order.after_start", Call(order.order_id, "accept"))
-        return order.after(outcome)
+        return seen
 
     async def _again(self, order: StoredOrder, deadline: float) -> StoredOrder:
         """Return the order's newest row: it may have ended while we could not see its workflow."""
