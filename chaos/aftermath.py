@@ -59,6 +59,14 @@ async def add_ons_done(ground: Ground, within_s: float = 45.0) -> None:
         await asyncio.sleep(LOOK_S)
 
 
+async def workflows_done(engine: Engine, within_s: float = 45.0) -> None:
+    """Wait until the engine knows that every order has ended; it may learn it after the row."""
+    for _ in range(int(within_s / LOOK_S)):
+        if await engine.running() == 0:
+            return
+        await asyncio.sleep(LOOK_S)
+
+
 async def gather(ground: Ground, planned: tuple[PlannedOrder, ...], history: History) -> Facts:
     """Return everything that the checks need, read while nothing moves any more."""
     rest_before = await statuses(ground.dsn("orders"))
@@ -69,6 +77,7 @@ async def gather(ground: Ground, planned: tuple[PlannedOrder, ...], history: His
     facts.rest_before = rest_before
     facts.fired += ground.evidence.fired
     engine = await Engine.connect(ground.temporal_address)
+    await workflows_done(engine)
     facts.workflows = await engine.listed()
     ids = [row.order_id for row in facts.orders]
     asked = _sample(ids, facts, RESULTS_ASKED)

@@ -193,6 +193,11 @@ class Engine:
             rows.append(WorkflowRow(found.id, found.run_id, state.name, status))
         return rows
 
+    async def running(self) -> int:
+        """Return how many orders' workflows have not ended."""
+        query = "WorkflowType = 'OrderWorkflow' AND ExecutionStatus = 'Running'"
+        return (await self.client.count_workflows(query)).count
+
     async def results(self, orders: Iterable[UUID]) -> dict[UUID, str]:
         """Return the status that each order's workflow ended with; the error if it failed."""
         gate = asyncio.Semaphore(AT_ONCE)
