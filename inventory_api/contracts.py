@@ -1,5 +1,7 @@
 """What inventory_api takes and gives: the models its consumers import and nobody declares again."""
 
+import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -26,6 +28,12 @@ class Line(Model):
 
     sku: Sku
     quantity: int = Field(ge=1, le=MAX_QUANTITY)
+
+
+def digest(lines: Sequence[Line]) -> bytes:
+    """Return a fingerprint of what is asked for, whatever order the lines come in."""
+    text = "\n".join(sorted(f"{line.sku}={line.quantity}" for line in lines))
+    return hashlib.sha256(text.encode()).digest()
 
 
 class ReserveRequest(Model):

@@ -3,7 +3,6 @@
 Each effect is one transaction keyed by the order, so any call may be repeated, late or doubled.
 """
 
-import hashlib
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from inventory_api.contracts import (
     Reservation,
     Shortage,
     StockLevel,
+    digest,
 )
 from service_kit.fault_points import Call, FaultPoints
 from service_kit.group_commit import GroupCommit
@@ -256,12 +256,6 @@ SELECT state, created_at, updated_at, (
 ) AS movements
 FROM reservations WHERE order_id = $1
 """
-
-
-def digest(lines: Sequence[Line]) -> bytes:
-    """Return a fingerprint of what was asked for, whatever order the lines came in."""
-    text = "\n".join(sorted(f"{line.sku}={line.quantity}" for line in lines))
-    return hashlib.sha256(text.encode()).digest()
 
 
 def _reserve_arguments(requests: Sequence[_Reserve]) -> tuple[Any, ...]:

@@ -6,12 +6,10 @@ gets to see in this answer.
 """
 
 import asyncio
-import hashlib
 import time
-from collections.abc import Sequence
 
 from activities.contracts import TERMINAL
-from inventory_api.contracts import Line
+from inventory_api.contracts import digest
 from order_api.catalogue import Catalogue
 from order_api.contracts import PlaceOrder, order_id_for
 from order_api.engine import AWAY, Engine
@@ -150,12 +148,6 @@ def is_open(order: StoredOrder) -> bool:
     return order.status not in TERMINAL and not (
         order.status == "reserved" and order.waiting_for is not None
     )
-
-
-def digest(lines: Sequence[Line]) -> bytes:
-    """Return a fingerprint of what is wanted; neither white space nor the lines' order matters."""
-    text = "\n".join(sorted(f"{line.sku}={line.quantity}" for line in lines))
-    return hashlib.sha256(text.encode()).digest()
 
 
 def not_durable() -> Problem:
