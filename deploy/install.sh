@@ -64,11 +64,19 @@ if [ "$("$uv" --version 2>/dev/null | cut -d' ' -f2)" != "$uv_version" ]; then
         --target "$venv/tools" "uv==$uv_version"
 fi
 
-# Where packages come from is the user's business: what pip was told is told to uv as well.
+# Where packages come from, and whom to trust for it, is the user's business: what pip was told is
+# told to uv as well.
+pip_was_told() { "$venv/bin/python" -m pip config get "global.$1" 2>/dev/null || :; }
 if [ -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ]; then
-    index=${PIP_INDEX_URL:-$("$venv/bin/python" -m pip config get global.index-url 2>/dev/null || :)}
+    index=${PIP_INDEX_URL:-$(pip_was_told index-url)}
     if [ -n "$index" ]; then
         export UV_DEFAULT_INDEX="$index"
+    fi
+fi
+if [ -z "${SSL_CERT_FILE:-}" ]; then
+    certificates=${PIP_CERT:-$(pip_was_told cert)}
+    if [ -n "$certificates" ]; then
+        export SSL_CERT_FILE="$certificates"
     fi
 fi
 
