@@ -66,7 +66,8 @@ fi
 
 # Where packages come from, and whom to trust for it, is the user's business: what pip was told is
 # told to uv as well.
-pip_was_told() { "$venv/bin/python" -m pip config get "global.$1" 2>/dev/null || :; }
+# `pip config get` would look into the user's own file only.
+pip_was_told() { "$venv/bin/python" -m pip config list 2>/dev/null | sed -n "s/^global\.$1='\(.*\)'\$/\1/p"; }
 if [ -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ]; then
     index=${PIP_INDEX_URL:-$(pip_was_told index-url)}
     if [ -n "$index" ]; then
