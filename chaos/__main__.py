@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import sys
+import time
 from pathlib import Path
 
 from chaos.catalogue import SCENARIOS, VERIFY
@@ -10,6 +11,8 @@ from chaos.options import Options
 from chaos.report import write
 from chaos.run import Outcome, Run
 from chaos.screen import Screen, print_verdict
+from deploy.local.refusal import StartRefused
+from deploy.terminal import complain
 from service_kit.server import event_loop
 
 
@@ -24,6 +27,8 @@ def main() -> None:
     run.add_argument("--rate", type=float, default=15.0, help="orders a second, on average")
     run.add_argument("--out", type=Path, help="folder for the report and the logs")
     run.add_argument("--naive", choices=("retry-once", "give-up", "none"), default="retry-once")
+    run.add_argument("--against", metavar="URL", help="the order service of a stack that runs here")
+    run.add_argument("--tag", help="sets the orders apart from others there; by default the time")
     verify = commands.add_parser("verify", help="the short run with everything in it")
     verify.add_argument("--seed", type=int, default=VERIFY.seed)
     verify.add_argument("--out", type=Path, default=Path("reports") / "verify")
@@ -43,10 +48,17 @@ def main() -> None:
             arguments.orders,
             arguments.rate,
             out,
-            None if arguments.naive == "none" else arguments.naive,
+            # There is no naive twin of a stack that somebody else has started.
+            None if arguments.naive == "none" or arguments.against else arguments.naive,
+            against=arguments.against,
+            tag=(arguments.tag or f"run-{int(time.time())}") if arguments.against else "",
         )
     with asyncio.Runner(loop_factory=event_loop()) as runner:
-        outcome = runner.run(attack(options))
+        try:
+            outcome = runner.run(attack(options))
+        except StartRefused as refusal:
+            complain(refusal)
+            sys.exit(2)
     sys.exit(0 if outcome.passed else 1)
 
 

@@ -5,7 +5,7 @@ import contextlib
 import random
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -13,14 +13,15 @@ import aiohttp
 import asyncpg
 
 from activities.contracts import TERMINAL
-from chaos.facts import Facts, Probe
-from chaos.ground import Ground
+from chaos.facts import Facts, Probe, without_others
+from chaos.ground import Ground, OthersGround
 from chaos.history import History
 from chaos.oracle import Engine, open_orders, read_facts, seen, statuses, unread_events
 from chaos.order_invariants import SETTLE_WITHIN_S
 from chaos.orders import PlannedOrder
 from chaos.prediction import Disturbance
 from deploy.local.services import INVENTORY
+from workflows.contracts import workflow_id
 
 LAST_ANSWERS = 5
 REPLAYED = 150
@@ -32,23 +33,28 @@ _HELD_BACK = re.compile(r'"order_id":\s*"([0-9a-f-]{36})"')
 _RULE = re.compile(r'"rule":\s*"([^"]+)"')
 
 
-async def settle(ground: Ground, healed_at: float) -> None:
-    """Return once no order is open, or when all of them should long have ended."""
+async def settle(ground: Ground, healed_at: float, customers: Collection[str]) -> float | None:
+    """Return when no order was open any more (wall clock, s); None if some still are.
+
+    Seen from outside: the system's own times are worth nothing where its clocks are turned.
+    """
     while time.monotonic() - healed_at < SETTLE_WITHIN_S + 30.0:
         with contextlib.suppress(OSError, asyncpg.PostgresError):
-            if await open_orders(ground.dsn("orders")) == 0:
-                return
+            if await open_orders(ground.dsn("orders"), customers) == 0:
+                return time.time()
         await asyncio.sleep(LOOK_S)
+    return None
 
 
-def settled_within_s(facts: Facts, disturbances: Sequence[Disturbance]) -> float | None:
+def settled_within_s(
+    facts: Facts, disturbances: Sequence[Disturbance], settled_at: float | None
+) -> float | None:
     """Return how long after the last fault or sending the last order ended; None if one has not."""
-    if any(row.status not in TERMINAL for row in facts.orders):
+    if settled_at is None or any(row.status not in TERMINAL for row in facts.orders):
         return None
-    sent = [entry.at for entry in facts.history if entry.operation == "place"]
+    sent = [e.at for e in facts.history if e.operation == "place" and e.at < settled_at]
     healed = max([*sent, *(gone.end for gone in disturbances)], default=0.0)
-    ended = [event.at.timestamp() for event in facts.events if event.type in TERMINAL]
-    return max(max(ended, default=healed) - healed, 0.0)
+    return max(settled_at - healed, 0.0)
 
 
 async def add_ons_done(ground: Ground, within_s: float = 45.0) -> None:
@@ -59,27 +65,42 @@ async def add_ons_done(ground: Ground, within_s: float = 45.0) -> None:
         await asyncio.sleep(LOOK_S)
 
 
-async def workflows_done(engine: Engine, within_s: float = 45.0) -> None:
+async def workflows_done(engine: Engine, mine: set[str], within_s: float = 45.0) -> None:
     """Wait until the engine knows that every order has ended; it may learn it after the row."""
     for _ in range(int(within_s / LOOK_S)):
-        if await engine.running() == 0:
+        if not mine & await engine.running():
             return
         await asyncio.sleep(LOOK_S)
 
 
-async def gather(ground: Ground, planned: tuple[PlannedOrder, ...], history: History) -> Facts:
-    """Return everything that the checks need, read while nothing moves any more."""
+async def gather(
+    ground: Ground,
+    planned: tuple[PlannedOrder, ...],
+    history: History,
+    forgotten: frozenset[UUID],
+) -> Facts:
+    """Return everything that the checks need, read while nothing moves any more.
+
+    `forgotten` are the orders whose workflows the run itself has deleted.
+    """
     rest_before = await statuses(ground.dsn("orders"))
     await add_ons_done(ground)
     facts = await read_facts(
         ground.dsn("orders"), ground.dsn("inventory"), planned, history.entries
     )
-    facts.rest_before = rest_before
     facts.fired += ground.evidence.fired
+    if isinstance(ground, OthersGround):
+        facts = without_others(facts)
+    facts.rest_before = rest_before
+    facts.forgotten = forgotten
     engine = await Engine.connect(ground.temporal_address)
-    await workflows_done(engine)
-    facts.workflows = await engine.listed()
-    ids = [row.order_id for row in facts.orders]
+    mine = {workflow_id(row.order_id) for row in facts.orders}
+    await workflows_done(engine, mine)
+    facts.parked = await engine.parked(ground.poisoned)
+    not_mine = {workflow_id(order_id) for order_id in facts.others}
+    facts.workflows = [flow for flow in await engine.listed() if flow.workflow_id not in not_mine]
+    await engine.end(ground.poisoned)
+    ids = [row.order_id for row in facts.orders if row.order_id not in forgotten]
     asked = _sample(ids, facts, RESULTS_ASKED)
     facts.results = await engine.results(asked)
     facts.seen = await seen(ground.order_url, ground.token("oracle", "staff"), asked)

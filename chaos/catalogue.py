@@ -115,6 +115,17 @@ _CUTS = (
     Event("temporal-cut-off", "partition", "cut", "temporal", 3.0),
     Event("postgres-cut-off", "partition", "cut", "postgres", 1.5),
 )
+_PARTED = tuple(
+    Event(f"inventory-parted-{way}", "partition", "part", f"{way} inventory", 1.5)
+    for way in ("to", "from", "both")
+)
+_CLOCKS = (
+    Event("inventory-clock", "clock", "turn", "inventory_api"),
+    Event("worker-clock", "clock", "turn", "worker"),
+)
+_FULL_DISK = Event("database-disk-full", "disk-full", "fill", "postgres", 1.0)
+_FULL_LOGS = Event("logs-full", "disk-full", "fill", "order_api", 1.5)
+_POISON = Event("poison", "poison", "poison", "temporal")
 _LOCK = Event("stock-locked", "locked", "lock", "inventory.stock", 1.0)
 _ROLL = Event("all-rolled", "new-code", "roll", "everything", times=1)
 
@@ -163,20 +174,30 @@ NETWORK = Scenario(
     "network",
     "Between every pair: late, reset, swallowed, trickled, cut, doubled, held back, cut off.",
     attacks=_network(0.03),
-    events=_CUTS,
+    events=(*_CUTS, *_PARTED),
     crowd=Crowd(double_clicks=0.02),
 )
 
 PROCESSES = Scenario(
     "processes",
-    "Every process killed, frozen and restarted under load, and all of them at once at the end.",
+    "Processes killed, frozen and restarted; clocks turned, disks full; at the end all are killed.",
     attacks=(
         *_own_deaths(0.006),
         _rule(
             "worker-dies-recorded", "worker-killed", "worker.after_record", "crash", 0.01, RECORD
         ),
     ),
-    events=(*_SERVICES_KILLED, *_STORES_KILLED, *_FREEZES, _ROLL),
+    events=(
+        *_SERVICES_KILLED,
+        *_STORES_KILLED,
+        *_FREEZES,
+        *_CLOCKS,
+        _FULL_DISK,
+        _FULL_LOGS,
+        _POISON,
+        _ROLL,
+    ),
+    forgets=5,
     ends_with_blackout=True,
 )
 
@@ -191,9 +212,18 @@ EVERYTHING = Scenario(
         *_own_deaths(0.0013),
     ),
     # The services die by the fault points above, at worse moments than any clock would find.
-    events=(*_STORES_KILLED, *_FREEZES, _CUT_WAREHOUSE, _LOCK),
+    events=(
+        *_STORES_KILLED,
+        *_FREEZES,
+        _CUT_WAREHOUSE,
+        _LOCK,
+        _CLOCKS[0],
+        _FULL_DISK,
+        _POISON,
+    ),
     crowd=Crowd(scarce=0.06, double_clicks=0.03),
     cancels_hit_by="zombie",
+    forgets=5,
     ends_with_blackout=True,
 )
 

@@ -1,7 +1,7 @@
 """What the oracle looks at: plain records of what both databases and Temporal hold at rest."""
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -132,9 +132,15 @@ class Facts:
     probes: list[Probe] = field(default_factory=list)
     notifications: dict[int, int] = field(default_factory=dict)
     rest_before: dict[UUID, str] = field(default_factory=dict)
+    # Workflows that nobody can carry out, with what the engine says of the reason.
+    parked: dict[str, str | None] = field(default_factory=dict)
+    # Orders of which the engine has no memory any more, by the run's own doing.
+    forgotten: frozenset[UUID] = frozenset()
     settled_within_s: float | None = None
     budget_s: float = 2.0
     stalls: list[tuple[float, float, float]] = field(default_factory=list)
+    # Orders of people who have nothing to do with the run.
+    others: frozenset[UUID] = frozenset()
 
     @cached_property
     def by_id(self) -> dict[UUID, OrderRow]:
@@ -146,7 +152,7 @@ class Facts:
         """Movements of each order."""
         found: defaultdict[UUID, list[Movement]] = defaultdict(list)
         for movement in self.movements:
-            if movement.order_id is not None:
+            if movement.order_id is not None and movement.order_id not in self.others:
                 found[movement.order_id].append(movement)
         return dict(found)
 
@@ -165,6 +171,26 @@ class Facts:
         for fired in self.fired:
             found[fired.order_id].append(fired)
         return dict(found)
+
+
+def without_others(facts: Facts) -> Facts:
+    """Return the facts of the run's own customers, out of a stack that others use as well.
+
+    Shelves, snapshots and movements stay whole: stock is conserved for everybody or for nobody.
+    """
+    mine = {order.customer for order in facts.planned}
+    others = frozenset(row.order_id for row in facts.orders if row.customer not in mine)
+    events = [event for event in facts.events if event.order_id not in others]
+    seqs = {event.seq for event in events}
+    return replace(
+        facts,
+        orders=[row for row in facts.orders if row.order_id not in others],
+        events=events,
+        reservations={id_: s for id_, s in facts.reservations.items() if id_ not in others},
+        fired=[fired for fired in facts.fired if fired.order_id not in others],
+        notifications={seq: n for seq, n in facts.notifications.items() if seq in seqs},
+        others=others,
+    )
 
 
 def evidence(row: Any) -> Fired:

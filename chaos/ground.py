@@ -9,19 +9,25 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
+from uuid import NAMESPACE_OID, uuid4, uuid5
 
 import aiohttp
+from temporalio.client import Client
 
+from chaos.attached import attach
 from chaos.faults import FaultRule
 from chaos.injector import RELOAD_S
+from chaos.island import Island, Way
 from chaos.lines import Line
 from chaos.toxics import Toxic
 from chaos.wire import Evidence, Wire, call_at_inventory, call_at_orders
 from deploy.local.ports import LOOPBACK
+from deploy.local.refusal import StartRefused
 from deploy.local.services import INVENTORY, ORDER, SUBSCRIBERS, WORKER
 from deploy.local.settings import Ports, StackSettings
 from deploy.local.stack import POSTGRES, TEMPORAL, Stack
+from workflows.contracts import TASK_QUEUE, WORKFLOW, workflow_id
 
 FAULTS = "/v1/admin/faults"
 NAMES = frozenset({POSTGRES, TEMPORAL, INVENTORY, ORDER, WORKER, SUBSCRIBERS})
@@ -31,18 +37,28 @@ class Ground:
     """A system of its own, on free ports; gone without a trace afterwards.
 
     Shoppers reach order_api and the worker reaches inventory over wires that can spoil requests.
-    With `lines`, Temporal and Postgres are reached over lines that can be cut.
+    With `lines`, Temporal and Postgres are reached over lines that can be cut. With `island`, the
+    warehouse is reached across another network namespace.
     """
 
     def __init__(
-        self, out: Path, *, replicas: int, lines: bool, progress: Callable[[str, str], None]
+        self,
+        out: Path,
+        *,
+        replicas: int,
+        lines: bool,
+        island: bool,
+        progress: Callable[[str, str], None],
     ) -> None:
         self._replicas = replicas
         self._with_lines = lines
+        self._with_island = island
         self._progress = progress
         self._out = out
         self._exits = AsyncExitStack()
         self._lines: dict[str, Line | Wire] = {}
+        self._island: Island | None = None
+        self.poisoned: list[str] = []
         self.evidence: Evidence
         self.to_orders: Wire
         self.to_inventory: Wire
@@ -62,14 +78,10 @@ class Ground:
         await self._exits.aclose()
 
     async def _start(self) -> None:
+        await self._lay_wires()
         enter = self._exits.enter_async_context
         folder = self._exits.enter_context(tempfile.TemporaryDirectory(prefix="valerix-proof-"))
         self._exits.callback(self._keep_logs, Path(folder) / "home" / "logs")
-        self.evidence = Evidence(
-            self._exits.enter_context((self._out / "faults-on-the-wire.jsonl").open("w"))
-        )
-        self.to_inventory = await enter(Wire("wire.inventory", call_at_inventory, self.evidence))
-        self.to_orders = await enter(Wire("wire.order", call_at_orders, self.evidence))
         ports = Ports.free()
         settings = StackSettings(
             home=Path(folder) / "home", ports=ports, inventory_replicas=self._replicas, only=NAMES
@@ -88,8 +100,21 @@ class Ground:
         await enter(self.stack)
         self.to_orders.upstreams = [ports.order]
         self.to_inventory.upstreams = [self.stack.services.ports[n] for n in self.inventories]
+        if self._with_island:
+            self._island = island = await enter(Island())
+            self.to_inventory.upstreams = [
+                await island.reach(port) for port in self.to_inventory.upstreams
+            ]
         if self._with_lines:
             await self._reach_postgres_over_line()
+
+    async def _lay_wires(self) -> None:
+        enter = self._exits.enter_async_context
+        self.evidence = Evidence(
+            self._exits.enter_context((self._out / "faults-on-the-wire.jsonl").open("w"))
+        )
+        self.to_inventory = await enter(Wire("wire.inventory", call_at_inventory, self.evidence))
+        self.to_orders = await enter(Wire("wire.order", call_at_orders, self.evidence))
 
     def _keep_logs(self, logs: Path) -> None:
         """Copy what the processes had to say to the run's own folder."""
@@ -115,6 +140,17 @@ class Ground:
     async def cut(self, link: str, seconds: float) -> None:
         """Let nothing through a line for a while."""
         await self._lines[link].cut(seconds)
+
+    async def part(self, link: str, seconds: float) -> None:
+        """Have the kernel lose what passes a link (`WAY inventory`) for a while."""
+        way, _, name = link.partition(" ")
+        assert self._island is not None, "this ground has no island"
+        assert name == INVENTORY.partition("_")[0], link
+        await self._island.part(cast("Way", way), seconds)
+
+    async def poison(self, nth: int) -> None:
+        """Start an order whose input no workflow code can read."""
+        self.poisoned.append(await poison(self.temporal_address, nth))
 
     @property
     def order_url(self) -> str:
@@ -163,6 +199,40 @@ class Ground:
         await remove_rules(self.stack)
 
 
+async def poison(address: str, nth: int) -> str:
+    """Start an unreadable order at the engine and return its workflow's id."""
+    client = await Client.connect(address)
+    name = workflow_id(uuid5(NAMESPACE_OID, f"{uuid4()}/{nth}"))
+    await client.start_workflow(WORKFLOW, {"nobody": nth}, id=name, task_queue=TASK_QUEUE)
+    return name
+
+
+class OthersGround(Ground):
+    """A stack that somebody has started and goes on using: attacked, and left as it was found.
+
+    Shoppers of the run still come over a wire; between the processes there is none of ours.
+    """
+
+    def __init__(self, out: Path, address: str) -> None:
+        super().__init__(out, replicas=1, lines=False, island=False, progress=_unheard)
+        self._address = address
+
+    async def _start(self) -> None:
+        self.stack = attach(self._address)
+        if rules := await rules_in_force(self.stack):
+            raise StartRefused(
+                problem=f"faults are switched on in that stack already: {', '.join(rules)}",
+                kept="nothing was attacked",
+                remedy="switch them off first: valerix gremlin off",
+            )
+        await self._lay_wires()
+        self.to_orders.upstreams = [self.stack.services.ports[ORDER]]
+
+
+def _unheard(name: str, what: str) -> None:
+    """Nothing is started, so there is no progress to be told."""
+
+
 OWNERS = (INVENTORY, ORDER)
 
 
@@ -184,6 +254,16 @@ async def remove_rules(stack: Stack, owners: Sequence[str] = OWNERS) -> None:
             for rule in rules["items"]:
                 await _ask(session, "DELETE", f"{stack.url(name)}{FAULTS}/{rule['name']}")
     await _everyone_has_read(stack)
+
+
+async def rules_in_force(stack: Stack, owners: Sequence[str] = OWNERS) -> list[str]:
+    """Return the names of all rules that the `owners` in `stack` have."""
+    found = []
+    async with _admin(stack) as session:
+        for name in owners:
+            rules = await _ask(session, "GET", f"{stack.url(name)}{FAULTS}")
+            found += [rule["name"] for rule in rules["items"]]
+    return found
 
 
 async def _everyone_has_read(stack: Stack) -> None:

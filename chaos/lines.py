@@ -6,6 +6,7 @@ and get no answer. Healing lets everything through that still has both its ends.
 
 import asyncio
 import contextlib
+import socket
 from typing import Self
 
 from deploy.local.ports import LOOPBACK
@@ -14,10 +15,17 @@ CHUNK = 64 * 1024
 
 
 class Line:
-    """Forwards connections to `port` on loopback while it is not cut."""
+    """Forwards connections to `port` at `host` while it is not cut.
 
-    def __init__(self, port: int) -> None:
+    It listens on loopback, or at `landing`, a socket that somebody has made elsewhere.
+    """
+
+    def __init__(
+        self, port: int, *, host: str = LOOPBACK, landing: socket.socket | None = None
+    ) -> None:
         self.port = port
+        self._host = host
+        self._landing = landing
         self._open = asyncio.Event()
         self._open.set()
         self._server: asyncio.Server | None = None
@@ -25,7 +33,10 @@ class Line:
 
     async def __aenter__(self) -> Self:
         """Begin to listen."""
-        self._server = await asyncio.start_server(self._accept, LOOPBACK, 0)
+        if self._landing is None:
+            self._server = await asyncio.start_server(self._accept, LOOPBACK, 0)
+        else:
+            self._server = await asyncio.start_server(self._accept, sock=self._landing)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -57,7 +68,7 @@ class Line:
         self._tasks.add(task)
         try:
             await self._open.wait()
-            there_reader, there_writer = await asyncio.open_connection(LOOPBACK, self.port)
+            there_reader, there_writer = await asyncio.open_connection(self._host, self.port)
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._pump(reader, there_writer))

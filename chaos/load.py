@@ -136,10 +136,15 @@ class Shoppers:
             self.tally.settled += 1
             self.tally.states[state] = self.tally.states.get(state, 0) + 1
 
+    async def again(self, order: PlannedOrder, try_: int) -> bool:
+        """Send an order once more that was sent long ago; return whether it was answered well."""
+        headers, body = _request(order)
+        answer = await self._ask("POST", self._url, order, "place", try_, None, headers, body)
+        return kind_of(answer.status) == "ok"
+
     async def _place(self, order: PlannedOrder, intended: float, click: int) -> str | None:
         """Return the state the shopper was told; None if no answer could be had at all."""
-        body = json.dumps({"lines": [line.model_dump() for line in order.lines]}).encode()
-        headers = {"Idempotency-Key": order.key, "Content-Type": "application/json"}
+        headers, body = _request(order)
         pause_s = FIRST_PAUSE_S
         for attempt in range(TRIES):
             # Clicks of one shopper are told apart: 1, 2, … and then their retries.
@@ -259,6 +264,12 @@ class Shoppers:
         if customer not in self._tokens:
             self._tokens[customer] = self._token_of(customer)
         return self._tokens[customer]
+
+
+def _request(order: PlannedOrder) -> tuple[dict[str, str], bytes]:
+    """Return the headers and the body that place an order, the same ones every time."""
+    body = json.dumps({"lines": [line.model_dump() for line in order.lines]}).encode()
+    return {"Idempotency-Key": order.key, "Content-Type": "application/json"}, body
 
 
 async def _read(response: aiohttp.ClientResponse, sent: float) -> Answer:

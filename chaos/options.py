@@ -2,18 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from chaos import prediction, timed
 from chaos.naive import Policy
 from chaos.orders import PlannedOrder, from_zero, plan
+from chaos.possible import left_out
 from chaos.prediction import Identity
 from chaos.scenarios import Scenario
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Options:
-    """What to run. `out` is the folder of the run's files; `naive` None leaves the baseline out."""
+    """What to run. `out` is the folder of the run's files; `naive` None leaves the baseline out.
+
+    `against` is the address of the order service of a running stack; None starts one. `tag` sets
+    the run's orders apart from those that are there already.
+    """
 
     scenario: Scenario
     seed: int
@@ -21,6 +27,13 @@ class Options:
     rate: float
     out: Path
     naive: Policy | None = "retry-once"
+    against: str | None = None
+    tag: str = ""
+
+    @cached_property
+    def left_out(self) -> Mapping[str, str]:
+        """The faults of the scenario that are not possible here, with the reason."""
+        return left_out(self.scenario, against=self.against is not None)
 
     @property
     def command(self) -> str:
@@ -28,6 +41,7 @@ class Options:
         return (
             f"python -m chaos run {self.scenario.name} --seed {self.seed} "
             f"--orders {self.orders} --rate {self.rate:g}"
+            + (f" --against {self.against} --tag {self.tag}" if self.against else "")
         )
 
 
@@ -62,7 +76,7 @@ class Plan:
 def plan_of(options: Options) -> Plan:
     """Return what the options will lead to."""
     scenario, seed = options.scenario, options.seed
-    orders = plan(seed, options.orders, options.rate, scenario.crowd)
+    orders = plan(seed, options.orders, options.rate, scenario.crowd, tag=options.tag)
     per_block = -(-options.orders // len(scenario.blocks))
     blocks = {order.number: scenario.blocks[order.number // per_block] for order in orders}
     attacked = [order for order in orders if blocks[order.number] == "attack"]

@@ -5,15 +5,18 @@ Never the system's own counters, and never through the code that is on trial.
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from uuid import UUID
 
 import aiohttp
 import asyncpg
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.common import SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer
 
 from chaos.facts import (
@@ -41,7 +44,9 @@ SELECT o.order_id, o.customer, o.idempotency_key AS key, o.status, o.reason, o.c
 FROM orders o LEFT JOIN order_lines l USING (order_id) GROUP BY o.order_id
 """
 EVENTS = "SELECT seq, order_id, type, at FROM order_events ORDER BY seq"
-OPEN = "SELECT count(*) FROM orders WHERE status IN ('received', 'reserved')"
+OPEN = """
+SELECT count(*) FROM orders WHERE status IN ('received', 'reserved') AND customer = ANY($1::text[])
+"""
 STATUSES = "SELECT order_id, status FROM orders"
 NOTIFIED = "SELECT event_seq, count(*) AS n FROM notifications GROUP BY event_seq"
 UNREAD = """
@@ -102,9 +107,9 @@ async def snapshots(dsn: str) -> list[Snapshot]:
     ]
 
 
-async def open_orders(dsn: str) -> int:
-    """Return how many orders have not ended."""
-    return await _count(dsn, OPEN)
+async def open_orders(dsn: str, customers: Collection[str]) -> int:
+    """Return how many orders of these customers have not ended."""
+    return await _count(dsn, OPEN, list(customers))
 
 
 async def unread_events(dsn: str) -> int:
@@ -121,10 +126,10 @@ async def statuses(dsn: str) -> dict[UUID, str]:
         await connection.close()
 
 
-async def _count(dsn: str, sql: str) -> int:
+async def _count(dsn: str, sql: str, *values: object) -> int:
     connection = await asyncpg.connect(dsn, timeout=2.0)
     try:
-        found: int = await connection.fetchval(sql)
+        found: int = await connection.fetchval(sql, *values)
         return found
     finally:
         await connection.close()
@@ -193,10 +198,10 @@ class Engine:
             rows.append(WorkflowRow(found.id, found.run_id, state.name, status))
         return rows
 
-    async def running(self) -> int:
-        """Return how many orders' workflows have not ended."""
+    async def running(self) -> set[str]:
+        """Return the orders' workflows that have not ended, by id."""
         query = "WorkflowType = 'OrderWorkflow' AND ExecutionStatus = 'Running'"
-        return (await self.client.count_workflows(query)).count
+        return {each.id async for each in self.client.list_workflows(query, page_size=1000)}
 
     async def results(self, orders: Iterable[UUID]) -> dict[UUID, str]:
         """Return the status that each order's workflow ended with; the error if it failed."""
@@ -212,6 +217,43 @@ class Engine:
                     return order_id, f"no result: {type(error).__name__}"
 
         return dict(await asyncio.gather(*(one(order_id) for order_id in orders)))
+
+    async def parked(self, names: Sequence[str]) -> dict[str, str | None]:
+        """Return why each of these workflows does not get on, None where the engine cannot say."""
+        found: dict[str, str | None] = {}
+        for name in names:
+            found[name] = None
+            async for event in self.client.get_workflow_handle(name).fetch_history_events():
+                if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED:
+                    found[name] = event.workflow_task_failed_event_attributes.failure.message
+        return found
+
+    async def end(self, names: Sequence[str]) -> None:
+        """Terminate workflows that the run itself has started."""
+        for name in names:
+            await self.client.get_workflow_handle(name).terminate("the fault run is over")
+
+    async def forget(self, order_id: UUID, within_s: float = 20.0) -> None:
+        """Delete the memory of an order's workflow, as its retention would; TimeoutError."""
+        name = f"order-{order_id}"
+        execution = WorkflowExecution(workflow_id=name)
+        request = DeleteWorkflowExecutionRequest(namespace="default", workflow_execution=execution)
+        await self.client.workflow_service.delete_workflow_execution(request)
+        deadline = time.monotonic() + within_s
+        while await self._remembers(name):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{name} is remembered after {within_s:g} s")
+            await asyncio.sleep(0.1)
+
+    async def _remembers(self, name: str) -> bool:
+        listed = (await self.client.count_workflows(f"WorkflowId = '{name}'")).count
+        try:
+            await self.client.get_workflow_handle(name).describe()
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            return bool(listed)
+        return True
 
     async def replays(self, orders: Sequence[UUID]) -> list[Replay]:
         """Run today's workflow code against the stored histories of these orders."""

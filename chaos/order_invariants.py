@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from activities.contracts import TERMINAL
 from chaos.facts import Facts
+from chaos.forgetting import AGAIN
 from chaos.history import Entry
 from chaos.oracle import TOLD_SHOPPERS
 from chaos.stalls import stalled_s
@@ -48,7 +49,10 @@ def settled_once(facts: Facts) -> Check:
             if before in TERMINAL and before != row.status:
                 yield f"order {row.order_id} was {before} and became {row.status}"
         for flow in facts.workflows:
-            if flow.state != "COMPLETED":
+            if flow.workflow_id in facts.parked:
+                if flow.state != "RUNNING" or not facts.parked[flow.workflow_id]:
+                    yield f"{flow.workflow_id} should wait and say why, but is {flow.state}"
+            elif flow.state != "COMPLETED":
                 yield f"{flow.workflow_id} is {flow.state}"
         if facts.settled_within_s is None or facts.settled_within_s > SETTLE_WITHIN_S:
             yield f"not all orders had ended {SETTLE_WITHIN_S:.0f} s after the heal"
@@ -92,6 +96,8 @@ def one_key_one_order(facts: Facts) -> Check:
         for entry in facts.history:
             if entry.answered_id is not None and entry.answered_id != entry.order_id:
                 yield f"order {entry.order_id}: an answer spoke of {entry.answered_id}"
+            if entry.try_ == AGAIN and entry.kind in ("fail", "info"):
+                yield f"order {entry.order_id}: sent again long after its end, got {entry.status}"
         for (customer, key), times in keys.items():
             if times > 1:
                 yield f"{customer} has {times} orders under the key {key}"
@@ -99,7 +105,11 @@ def one_key_one_order(facts: Facts) -> Check:
             if times > 1:
                 yield f"{workflow_id} was executed {times} times"
         for row in facts.orders:
-            if facts.workflows and executions[f"order-{row.order_id}"] == 0:
+            known = executions[f"order-{row.order_id}"]
+            if row.order_id in facts.forgotten:
+                if known:
+                    yield f"order {row.order_id} had ended long ago, and was started again"
+            elif facts.workflows and not known:
                 yield f"order {row.order_id} has no workflow"
 
     return check(

@@ -50,8 +50,8 @@ def plan(
 ) -> tuple[PlannedOrder, ...]:
     """Return `count` orders arriving at random, `rate` a second on average (an open model).
 
-    `tag` sets the orders of a run apart from those of another run with the same seed, where both
-    meet the same databases.
+    `tag` sets the customers and orders of a run apart from those of another run with the same
+    seed, where both meet the same databases.
     """
     dice = random.Random(f"orders/{seed}")
     rush_from = (count - crowd.rush) // 2
@@ -60,7 +60,7 @@ def plan(
     for number in range(count):
         rushing = rush_from <= number < rush_from + crowd.rush
         at_s += dice.expovariate(rate * 10 if rushing else rate)
-        customer = f"shopper-{dice.randrange(CUSTOMERS):02d}"
+        customer = f"{tag or 'shopper'}-{dice.randrange(CUSTOMERS):02d}"
         key = f"{tag or 'run'}-{seed}-{number:06d}"
         scarce = dice.random() < crowd.scarce
         lines = _lines(dice, scarce=rushing or (scarce and not crowd.rush))

@@ -5,14 +5,16 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import asyncpg
 
-from chaos import prediction
+from chaos import island, prediction
 from chaos.aftermath import gather, held_back, settle, settled_within_s
 from chaos.attempts import read_attempts
 from chaos.facts import Facts, Snapshot
-from chaos.ground import Ground
+from chaos.forgetting import forget
+from chaos.ground import Ground, OthersGround
 from chaos.history import History
 from chaos.load import Shoppers, Tally
 from chaos.naive_ground import NaiveGround, NaiveOutcome
@@ -20,7 +22,7 @@ from chaos.options import Options, Plan, plan_of
 from chaos.oracle import Engine, snapshots
 from chaos.order_invariants import SETTLE_WITHIN_S, order_checks
 from chaos.pace import Pace, pace_of
-from chaos.prediction import Agreement, Disturbance
+from chaos.prediction import Agreement, Disturbance, Identity
 from chaos.stalls import Stalls
 from chaos.stock_invariants import stock_checks
 from chaos.tallies import FaultCount, count_faults, planned_faults_fired
@@ -74,6 +76,7 @@ class Run:
         self._watch = watch
         self._plan = plan_of(options)
         self._snapshots: list[Snapshot] = []
+        self._settled_at: float | None = None
         self._began = time.monotonic()
         self._started_at = time.time()
         self.progress = Progress()
@@ -85,14 +88,7 @@ class Run:
         (out / "faults-planned.jsonl").write_text(self._plan.fault_list)
         async with contextlib.AsyncExitStack() as stack:
             enter = stack.enter_async_context
-            ground = await enter(
-                Ground(
-                    out,
-                    replicas=scenario.replicas,
-                    lines=scenario.needs_lines,
-                    progress=lambda name, what: self._say(f"{name}: {what}"),
-                )
-            )
+            ground = await enter(self._ground())
             history = stack.enter_context(History(out / "history.jsonl"))
             shoppers = await enter(Shoppers(ground.order_url, ground.token, history))
             self.progress.tally = shoppers.tally
@@ -105,7 +101,7 @@ class Run:
                     Shoppers(naive.to_orders.url, naive.token, naive_history, until_settled=False)
                 )
             stacks = [ground.stack] if naive is None else [ground.stack, naive.stack]
-            events = Timed(stacks, out / "events.jsonl", ground)
+            events = Timed(stacks, out / "events.jsonl", ground, options.left_out)
             stalls = await enter(Stalls(lambda: ground.stack.processes[ORDER].pid))
             watching = asyncio.create_task(self._look(ground))
             try:
@@ -113,21 +109,24 @@ class Run:
             finally:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
+            forgotten = await self._forget(ground, shoppers)
             if scenario.ends_with_blackout:
                 await self._black_out(ground)
             self._say("judging")
-            facts = await gather(ground, self._plan.orders, history)
-            facts.settled_within_s = settled_within_s(facts, disturbances_of(events, facts))
+            facts = await gather(ground, self._plan.orders, history, forgotten)
+            disturbances = disturbances_of(events, facts)
+            facts.settled_within_s = settled_within_s(facts, disturbances, self._settled_at)
             facts.stalls = stalls.seen
             facts.snapshots = self._snapshots
-            disturbances = disturbances_of(events, facts)
             agreement = await self._agreement(ground, facts, disturbances)
             naive_outcome = None
             if naive is not None and naive_history is not None:
                 naive_outcome = await naive.outcome(self._plan.orders, naive_history.entries)
             web_ui = ground.web_ui
             self._say("stopping")
-        faults = count_faults(scenario, facts, events.fired, self._plan.promised, history.entries)
+        faults = count_faults(
+            scenario, facts, events.fired, self._promised, history.entries, options.left_out
+        )
         pace = pace_of(facts, self._plan.blocks, disturbances, enforced=scenario.keeps_pace)
         checks = [
             *stock_checks(facts),
@@ -153,7 +152,10 @@ class Run:
     ) -> None:
         """Send all orders, part by part, and wait after each until all is at rest."""
         scenario, seed = self._options.scenario, self._options.seed
-        rules, toxics = scenario.rules(seed), scenario.toxics(seed)
+        left_out = self._options.left_out
+        rules = [each for each in scenario.rules(seed) if each.name not in left_out]
+        toxics = [each for each in scenario.toxics(seed) if each.name not in left_out]
+        customers = {order.customer for order in self._plan.orders}
         grounds = [each for each in (ground, naive) if each is not None]
         moments = self._plan.moments
         parts = self._plan.parts()
@@ -168,9 +170,40 @@ class Run:
                 await events.run(moments)
                 moments = ()  # all of them belong to the first attack
             await asyncio.gather(*sending)
-            await settle(ground, max(events.healed_at, shoppers.last_sent_at))
+            healed_at = max(events.healed_at, shoppers.last_sent_at)
+            self._settled_at = await settle(ground, healed_at, customers)
             # Rules stay until all is settled: whoever is late meets what was predicted for them.
             await asyncio.gather(*(each.switch_off() for each in grounds))
+
+    def _ground(self) -> Ground:
+        """Return what is to be attacked."""
+        options, scenario = self._options, self._options.scenario
+        if options.against is not None:
+            return OthersGround(options.out, options.against)
+        return Ground(
+            options.out,
+            replicas=scenario.replicas,
+            lines=scenario.needs_lines,
+            island=scenario.needs_island and island.why_not() is None,
+            progress=lambda name, what: self._say(f"{name}: {what}"),
+        )
+
+    @property
+    def _promised(self) -> list[Identity]:
+        """Whom the faults that are possible here will hit."""
+        left_out = self._options.left_out
+        return [each for each in self._plan.promised if each[0] not in left_out]
+
+    async def _forget(self, ground: Ground, shoppers: Shoppers) -> frozenset[UUID]:
+        """Let the engine forget some orders that ended, and send them once more."""
+        count = self._options.scenario.forgets
+        if not count:
+            return frozenset()
+        self._say("forgetting what has ended")
+        orders, hit = self._plan.orders, {each[1] for each in self._plan.promised}
+        return await forget(
+            ground.temporal_address, ground.dsn("orders"), shoppers, orders, hit, count
+        )
 
     async def _black_out(self, ground: Ground) -> None:
         """Kill every process at once; what the oracle reads afterwards has survived that."""
@@ -184,7 +217,7 @@ class Run:
     ) -> Agreement:
         engine = await Engine.connect(ground.temporal_address)
         return await prediction.compare(
-            self._plan.promised,
+            self._promised,
             self._options.scenario.points,
             facts,
             lambda order_id: read_attempts(engine.client, order_id),

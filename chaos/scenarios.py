@@ -11,7 +11,9 @@ from chaos.faults import FaultRule
 from chaos.orders import Crowd
 from chaos.toxics import Toxic
 
-EventKind = Literal["kill", "freeze", "outage", "roll", "lock", "cut"]
+EventKind = Literal[
+    "kill", "freeze", "outage", "roll", "lock", "cut", "part", "turn", "fill", "poison"
+]
 Block = Literal["calm", "attack"]
 
 
@@ -38,7 +40,13 @@ class Attack:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A process-level fault: does `kind` to `target`, `times` times, for `seconds` each."""
+    """A process-level fault: does `kind` to `target`, `times` times, for `seconds` each.
+
+    What is done: kill, freeze (SIGSTOP), outage (stopped, started later), roll (restarted one after
+    the other), lock (all rows of a table), cut (a line through which nothing passes), part (the
+    kernel loses packets, one way or both), turn (the clock), fill (the disk), poison (an order that
+    the workflow code cannot read).
+    """
 
     name: str
     row: str
@@ -68,8 +76,9 @@ class Scenario:
 
     Orders are divided evenly among `blocks`; faults are in force in those called attack.
     `keeps_pace` demands that unaffected orders stay as fast as in the calm blocks. Shoppers
-    cancel the orders that the rule named `cancels_hit_by` hits. `ends_with_blackout` kills every
-    process at the end and judges what has survived that.
+    cancel the orders that the rule named `cancels_hit_by` hits. At the end, Temporal's memory of
+    `forgets` orders is deleted and their shoppers send them once more; `ends_with_blackout` kills
+    every process and judges what has survived that.
     """
 
     name: str
@@ -82,6 +91,7 @@ class Scenario:
     keeps_pace: bool = False
     cancels_hit_by: str | None = None
     ends_with_blackout: bool = False
+    forgets: int = 0
     floors: Floors = Floors()
 
     @property
@@ -106,6 +116,11 @@ class Scenario:
         )
 
     @property
+    def needs_island(self) -> bool:
+        """Whether the warehouse has to be reached through another network namespace."""
+        return any(event.kind == "part" for event in self.events)
+
+    @property
     def rows(self) -> set[str]:
         """The rows of the fault matrix that this scenario reaches."""
         own = {attack.row for attack in self.attacks} | {event.row for event in self.events}
@@ -113,6 +128,8 @@ class Scenario:
             own.add("same-key")
         if self.crowd.rush:
             own.add("hot-sku")
+        if self.forgets:
+            own.add("retention")
         return own
 
     @property

@@ -65,7 +65,8 @@ def print_verdict(outcome: Outcome, page: Path) -> None:
         faults.add_column(column)
     for fault in outcome.faults:
         numbers = (str(fault.planned), str(fault.fired), str(fault.required))
-        faults.add_row(fault.name, fault.level, *numbers)
+        least = f"skipped: {fault.skipped}" if fault.skipped else numbers[2]
+        faults.add_row(fault.name, fault.level, *numbers[:2], least)
     out.print()
     out.print(faults)
     agreement = outcome.agreement

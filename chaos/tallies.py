@@ -1,8 +1,9 @@
 """How often each planned fault fired, against how often it had to (I17)."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from activities.contracts import TERMINAL
 from chaos.facts import Facts
@@ -14,7 +15,10 @@ from chaos.verdict import Check, check
 
 @dataclass(frozen=True, slots=True)
 class FaultCount:
-    """One planned fault of a run: what it was, and how often it happened."""
+    """One planned fault of a run: what it was, and how often it happened.
+
+    `skipped` says why it is not possible where the run was made; empty if it is.
+    """
 
     name: str
     row: str
@@ -23,6 +27,7 @@ class FaultCount:
     fired: int
     floor: int
     what: str
+    skipped: str = ""
 
     @property
     def required(self) -> int:
@@ -30,6 +35,8 @@ class FaultCount:
 
         A short run may have no victim for a rare fault, and says so; one with floors may not.
         """
+        if self.skipped:
+            return 0
         return self.floor if self.planned or self.floor > 1 else 0
 
     @property
@@ -44,8 +51,9 @@ def count_faults(
     events: Counter[str],
     promised: Sequence[Identity],
     history: Iterable[Entry],
+    skipped: Mapping[str, str] = MappingProxyType({}),
 ) -> list[FaultCount]:
-    """Return one line for each fault that the scenario plans."""
+    """Return one line for each fault that the scenario plans; `skipped` says why not, by name."""
     fired = Counter(each.rule for each in facts.fired)
     planned = Counter(identity[0] for identity in promised)
     floors = scenario.floors
@@ -61,6 +69,7 @@ def count_faults(
                 fired=fired[rule.name],
                 floor=floors.process if attack.kills else floors.request,
                 what=attack.in_words,
+                skipped=skipped.get(rule.name, ""),
             )
         )
     found += [
@@ -72,6 +81,7 @@ def count_faults(
             fired=events[event.name],
             floor=min(floors.process, event.times),
             what=event.in_words,
+            skipped=skipped.get(event.name, ""),
         )
         for event in scenario.events
     ]
@@ -87,6 +97,19 @@ def count_faults(
                 fired=sum(str(order.order_id) in again for order in clicks),
                 floor=floors.request,
                 what="the shopper sends the order twice at the same moment",
+            )
+        )
+    if scenario.forgets:
+        found.append(
+            FaultCount(
+                name="history-gone",
+                row="retention",
+                level="process",
+                planned=scenario.forgets,
+                fired=len(facts.forgotten),
+                floor=min(floors.process, scenario.forgets),
+                what="Temporal's memory of an order is deleted, and its key sent again",
+                skipped=skipped.get("history-gone", ""),
             )
         )
     return found

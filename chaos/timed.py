@@ -11,13 +11,15 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TextIO
 
 import asyncpg
 
+from chaos import limits
+from chaos.clock import turned
 from chaos.prediction import Disturbance
 from chaos.scenarios import Event
 from deploy.local.refusal import StartRefused
@@ -25,13 +27,20 @@ from deploy.local.services import INVENTORY
 from deploy.local.stack import POSTGRES, Stack
 
 READY_WITHIN_S = 60.0
+# Ahead, behind, and a jump back of two hours in the middle of the work.
+CLOCK_TURNS = ("3600", "-3600", "3600 -3600@4")
+_OF_GROUND = ("cut", "part", "poison")
 LOCK = "SELECT 1 FROM {table} FOR UPDATE"
 
 
-class Links(Protocol):
-    """What can cut the lines between processes."""
+class Ground(Protocol):
+    """What is attacked besides the processes: the lines between them, and the engine's queue."""
 
     async def cut(self, link: str, seconds: float) -> None: ...
+
+    async def part(self, link: str, seconds: float) -> None: ...
+
+    async def poison(self, nth: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +76,22 @@ def as_text(moments: Sequence[Moment]) -> str:
 
 
 class Timed:
-    """Carries out a plan of events on one or more stacks, and keeps the log of it."""
+    """Carries out a plan of events on one or more stacks, and keeps the log of it.
 
-    def __init__(self, stacks: Sequence[Stack], log: Path, links: Links | None = None) -> None:
+    `left_out` are the names of events that cannot be carried out here.
+    """
+
+    def __init__(
+        self,
+        stacks: Sequence[Stack],
+        log: Path,
+        ground: Ground | None = None,
+        left_out: Container[str] = (),
+    ) -> None:
         self._stacks = stacks
         self._log = log
-        self._links = links
+        self._ground = ground
+        self._left_out = left_out
         self._file: TextIO | None = None
         self.healed_at = 0.0
         self.fired: Counter[str] = Counter()
@@ -83,6 +102,8 @@ class Timed:
         with self._log.open("w", buffering=1, encoding="utf-8") as self._file:
             start = time.monotonic()
             for moment in moments:
+                if moment.event.name in self._left_out:
+                    continue
                 await asyncio.sleep(max(start + moment.at_s - time.monotonic(), 0.0))
                 began = time.time()
                 done = await asyncio.gather(*(self._do(moment, stack) for stack in self._stacks))
@@ -98,31 +119,41 @@ class Timed:
         """Return whether the event was possible on this stack."""
         event = moment.event
         names = _targets(stack, event, moment.nth)
-        if not names or (event.kind == "cut" and stack is not self._stacks[0]):
+        if not names or (event.kind in _OF_GROUND and stack is not self._stacks[0]):
             return False
         if stack is self._stacks[0]:
             self._write(moment, time.time(), "fires")
         match event.kind:
             case "kill":
-                for name in names:
-                    await _kill(stack, name)
+                await asyncio.gather(*(_kill(stack, name) for name in names))
             case "freeze":
                 await _freeze(stack, names, event.seconds)
             case "outage":
-                await asyncio.gather(*(stack.stop(name) for name in names))
-                await asyncio.sleep(event.seconds)
-                await asyncio.gather(*(stack.start(name) for name in names))
-            case "roll":
+                await _stop_for(stack, names, event.seconds)
+            case "roll" | "turn":
+                turns = CLOCK_TURNS[moment.nth % len(CLOCK_TURNS)]
+                clock = turned(turns) if event.kind == "turn" else {}
                 for name in names:
-                    await stack.restart(name)
+                    await stack.restart(name, **clock)
             case "lock":
                 await _lock(stack, event)
-            case "cut":
-                assert self._links is not None, "this run has no lines to cut"
-                await self._links.cut(event.target, event.seconds)
+            case "fill":
+                await limits.fill(lambda: _pids(stack, names), event.seconds)
+            case _:
+                await self._on_ground(moment)
         for name in names:
             await ready_again(stack, name)
         return True
+
+    async def _on_ground(self, moment: Moment) -> None:
+        ground, event = self._ground, moment.event
+        assert ground is not None, "this run has no lines to cut"
+        if event.kind == "cut":
+            await ground.cut(event.target, event.seconds)
+        elif event.kind == "part":
+            await ground.part(event.target, event.seconds)
+        else:
+            await ground.poison(moment.nth)
 
     def _write(self, moment: Moment, at: float, what: str) -> None:
         assert self._file is not None
@@ -145,12 +176,12 @@ async def ready_again(stack: Stack, name: str) -> None:
 
 def _targets(stack: Stack, event: Event, nth: int) -> list[str]:
     """Return the processes an event is for; of replicas, a killer takes one after the other."""
-    if event.kind in ("lock", "cut"):
+    if event.kind == "lock" or event.kind in _OF_GROUND:
         return [POSTGRES]
     if event.target == "everything":
         return [name for name in stack.processes if name not in (POSTGRES, "temporal")]
     names = [name for name in stack.processes if name.partition("-")[0] == event.target]
-    if event.target == INVENTORY and event.kind in ("kill", "freeze") and names:
+    if event.target == INVENTORY and event.kind in ("kill", "freeze", "turn") and names:
         return [names[nth % len(names)]]
     return names
 
@@ -165,8 +196,18 @@ async def _kill(stack: Stack, name: str) -> None:
         await ready_again(stack, name)  # somebody else has just killed it
 
 
+async def _stop_for(stack: Stack, names: Sequence[str], seconds: float) -> None:
+    await asyncio.gather(*(stack.stop(name) for name in names))
+    await asyncio.sleep(seconds)
+    await asyncio.gather(*(stack.start(name) for name in names))
+
+
+def _pids(stack: Stack, names: Sequence[str]) -> list[int]:
+    return [pid for name in names if (pid := stack.processes[name].pid) is not None]
+
+
 async def _freeze(stack: Stack, names: Sequence[str], seconds: float) -> None:
-    pids = [pid for name in names if (pid := stack.processes[name].pid) is not None]
+    pids = _pids(stack, names)
     _signal(pids, signal.SIGSTOP)
     await asyncio.sleep(seconds)
     _signal(pids, signal.SIGCONT)

@@ -23,6 +23,11 @@ class RunningStack:
         found: dict[str, dict[str, Any]] = self.state.get("children", {})
         return found
 
+    @property
+    def temporal_ui_port(self) -> int:
+        """Where Temporal's Web UI answers."""
+        return int(self.state.get("temporal_ui_port", 0))
+
     def url(self, name: str) -> str:
         """Where a service answers."""
         child = self.children.get(name)

@@ -125,6 +125,11 @@ class EmbeddedPostgres:
         """As the superuser, who may create further databases for tests and take backups."""
         return self.dsn(database, SUPERUSER)
 
+    def read_passwords(self) -> None:
+        """Makes ``dsn`` work: also for who only wants to talk to a cluster that runs already."""
+        roles = (SUPERUSER, *DATABASES)
+        self._passwords = passwords_in(self._password_file, roles, data=self.data)
+
     async def prepare(self) -> None:
         """Everything that must be there before the server starts; safe to run on every start."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -134,8 +139,7 @@ class EmbeddedPostgres:
             # The server's account has to pass through; nobody else gets in.
             os.chown(self.folder, -1, account.gid)
             self.folder.chmod(0o710)
-        roles = (SUPERUSER, *DATABASES)
-        self._passwords = passwords_in(self._password_file, roles, data=self.data)
+        self.read_passwords()
         await end_leftover(self.data)
         if data_version(self.data) is None:
             await build_cluster(

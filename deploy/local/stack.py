@@ -98,7 +98,7 @@ class Stack:
             find_temporal()
             self._open_log()
             self.token_key = self.home.token_key()
-            self.services = Services(self.settings, self.token_key, self.postgres.dsn)
+            self.open_services()
             self._published = True
             await self._watch_over_us()
             await self._start_all()
@@ -108,6 +108,10 @@ class Stack:
         except BaseException:
             await self.down()
             raise
+
+    def open_services(self) -> None:
+        """Decides how the services are run, and where; needs ``token_key``."""
+        self.services = Services(self.settings, self.token_key, self.postgres.dsn)
 
     async def down(self) -> None:
         """Stops everything in order and lets go of the lock. Safe to call more than once."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -24,7 +25,8 @@ TERMINATE = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE datname = $1 AND pid <> pg_backend_pid() AND application_name <> 'reader'
 """
-EVERY_S = 0.1
+EVERY_S = 0.05
+KILLS = 10
 CALLERS = 30
 CALLS = 5
 
@@ -53,27 +55,30 @@ def orders(dsns: dict[str, str]) -> Iterator[Served]:
 
 
 @asynccontextmanager
-async def shaking(databases: Databases, dsn: str) -> AsyncIterator[None]:
-    """Kill every session of the database, ten times a second."""
+async def shaking(databases: Databases, dsn: str) -> AsyncIterator[asyncio.Event]:
+    """Kill every session of the database, again and again; the event is set after enough kills."""
     admin = await asyncpg.connect(databases.postgres.admin_dsn())
     name = dsn.rpartition("/")[2]
     killed = 0
+    enough = asyncio.Event()
 
     async def shake() -> None:
         nonlocal killed
         while True:
             killed += await admin.fetchval(TERMINATE, name)
+            if killed >= KILLS:
+                enough.set()
             await asyncio.sleep(EVERY_S)
 
     task = asyncio.create_task(shake())
     try:
-        yield
+        yield enough
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
         await admin.close()
-    assert killed > 3, "nothing was shaken"
+    assert killed >= KILLS, "nothing was shaken"
 
 
 async def insist(
@@ -93,20 +98,23 @@ async def test_a_warehouse_whose_sessions_die_loses_and_doubles_nothing(
     databases: Databases, dsns: dict[str, str], inventory: Served
 ) -> None:
     seen: Counter[int] = Counter()
-    orders = [str(uuid4()) for _ in range(CALLERS * CALLS)]
+    orders: list[str] = []
     line = {"sku": "MUG-BLUE", "quantity": 1}
 
-    async def buyer(session: aiohttp.ClientSession, mine: list[str]) -> None:
-        for order in mine:
+    async def buyer(session: aiohttp.ClientSession, enough: asyncio.Event) -> None:
+        for number in itertools.count():
+            if number >= CALLS and enough.is_set():
+                return
+            orders.append(order := str(uuid4()))
             url = f"{inventory.url}/v1/reservations/{order}"
             await insist(session, seen, "PUT", url, json={"lines": [line]})
             await insist(session, seen, "POST", f"{url}/commit")
 
     async with (
         aiohttp.ClientSession(headers=bearer("service")) as session,
-        shaking(databases, dsns["inventory"]),
+        shaking(databases, dsns["inventory"]) as enough,
     ):
-        await asyncio.gather(*(buyer(session, orders[n::CALLERS]) for n in range(CALLERS)))
+        await asyncio.gather(*(buyer(session, enough) for _ in range(CALLERS)))
     assert set(seen) <= {200, 503}, seen
     assert seen[200] == 2 * len(orders)
     reader = await asyncpg.connect(dsns["inventory"])
@@ -123,16 +131,21 @@ async def test_an_order_service_whose_sessions_die_keeps_what_it_acknowledged(
     acknowledged: dict[str, str] = {}
     body = {"lines": [{"sku": "MUG-BLUE", "quantity": 1}, {"sku": "TEE-BASIC", "quantity": 2}]}
 
-    async def shopper(session: aiohttp.ClientSession, name: int) -> None:
-        for number in range(CALLS):
+    async def shopper(session: aiohttp.ClientSession, enough: asyncio.Event, name: int) -> None:
+        for number in itertools.count():
+            if number >= CALLS and enough.is_set():
+                return
             key = f"{name}-{number}"
             who = bearer(subject=f"shopper {name}") | {"Idempotency-Key": key}
             url = f"{orders.url}/v1/orders"
             answer = await insist(session, seen, "POST", url, json=body, headers=who)
             acknowledged[key] = answer["order_id"]
 
-    async with aiohttp.ClientSession() as session, shaking(databases, dsns["orders"]):
-        await asyncio.gather(*(shopper(session, name) for name in range(CALLERS)))
+    async with (
+        aiohttp.ClientSession() as session,
+        shaking(databases, dsns["orders"]) as enough,
+    ):
+        await asyncio.gather(*(shopper(session, enough, name) for name in range(CALLERS)))
     assert set(seen) <= {202, 503}, seen
     reader = await asyncpg.connect(dsns["orders"])
     rows = await reader.fetch("""

@@ -71,14 +71,19 @@ def test_a_fault_that_does_not_fire_fails_the_run_by_its_name(name: str) -> None
         clicks = [
             Entry(0.0, "ok", "place", o.number, str(o.order_id), 2)
             for o in plan.orders
-            if o.clicks > 1
+            if o.clicks > 1 and without != "double-click"
         ]
+        gone = 0 if without == "history-gone" else scenario.forgets
+        facts.forgotten = frozenset(o.order_id for o in plan.orders[:gone])
         return planned_faults_fired(
             count_faults(scenario, facts, events, plan.promised, clicks), facts
         )
 
     assert verdict(without="").holds
-    for missing in [a.rule.name for a in scenario.attacks] + [e.name for e in scenario.events]:
+    names = [a.rule.name for a in scenario.attacks] + [e.name for e in scenario.events]
+    names += ["double-click"] if scenario.crowd.double_clicks else []
+    names += ["history-gone"] if scenario.forgets else []
+    for missing in names:
         assert not verdict(missing).holds
         assert verdict(missing).violations[0].startswith(missing)
 
