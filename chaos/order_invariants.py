@@ -184,12 +184,12 @@ def histories_replay(facts: Facts) -> Check:
     )
 
 
-def answered_in_time(facts: Facts) -> Check:
-    """I14: no answer later than budget + 200 ms; every error says what to do."""
+def answers_to_judge(facts: Facts) -> list[Entry]:
+    """Return the answers to orders whose time is the service's own."""
     slowed = {
         (str(fired.order_id), fired.attempt) for fired in facts.fired if fired.point == "wire.order"
     }
-    answers = [
+    return [
         entry
         for entry in facts.history
         if entry.status is not None
@@ -197,6 +197,17 @@ def answered_in_time(facts: Facts) -> Check:
         # What the network did on the way to the shopper is not the service's answer time.
         and (entry.order_id, entry.try_) not in slowed
     ]
+
+
+def late_by_the_clock(facts: Facts) -> list[float]:
+    """Return the seconds of answers after the limit, before anything is discounted."""
+    limit = facts.budget_s + ANSWER_GRACE_S
+    return [e.seconds for e in answers_to_judge(facts) if e.seconds and e.seconds > limit]
+
+
+def answered_in_time(facts: Facts) -> Check:
+    """I14: no answer later than budget + 200 ms; every error says what to do."""
+    answers = answers_to_judge(facts)
     limit = facts.budget_s + ANSWER_GRACE_S
 
     def wrong() -> Iterator[str]:

@@ -14,6 +14,7 @@ from chaos.catalogue import SCENARIOS
 from chaos.history import Entry
 from chaos.matrix import ROWS
 from chaos.naive_ground import first_words, judge
+from chaos.order_invariants import late_by_the_clock
 from chaos.prediction import as_text
 from chaos.run import Outcome
 
@@ -61,6 +62,7 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
         "seconds": round(outcome.seconds, 1),
         "settled_within_s": outcome.facts.settled_within_s,
         "lag_s": round(tally.worst_lag_s, 3),
+        "late_by_the_clock": sorted(late_by_the_clock(outcome.facts), reverse=True),
         "stalled_s": round(sum(lost for _, _, lost in outcome.facts.stalls), 2),
         "states": tally.states,
         "checks": [asdict(check) | {"holds": check.holds} for check in outcome.checks],

@@ -116,7 +116,7 @@ class Run:
             facts = await gather(ground, self._plan.orders, history, forgotten)
             disturbances = disturbances_of(events, facts)
             facts.settled_within_s = settled_within_s(facts, disturbances, self._settled_at)
-            facts.stalls = stalls.seen
+            facts.stalls = [*stalls.seen, *events.shoppers_cut_off]
             facts.snapshots = self._snapshots
             agreement = await self._agreement(ground, facts, disturbances)
             naive_outcome = None

@@ -22,6 +22,7 @@ from chaos import limits
 from chaos.clock import turned
 from chaos.prediction import Disturbance
 from chaos.scenarios import Event
+from chaos.stalls import Stall
 from deploy.local.refusal import StartRefused
 from deploy.local.services import INVENTORY
 from deploy.local.stack import POSTGRES, Stack
@@ -96,6 +97,8 @@ class Timed:
         self.healed_at = 0.0
         self.fired: Counter[str] = Counter()
         self.disturbances: list[Disturbance] = []
+        # What the network kept from the shoppers is no service's answer time.
+        self.shoppers_cut_off: list[Stall] = []
 
     async def run(self, moments: Sequence[Moment]) -> None:
         """Do each at its time; returns when the last has healed."""
@@ -112,6 +115,8 @@ class Timed:
                 why = f"{moment.event.name} at {time.strftime('%H:%M:%S', time.gmtime(began))}"
                 # Half a second for those who find their connections dead afterwards.
                 self.disturbances.append(Disturbance(began, time.time() + 0.5, why))
+                if (moment.event.kind, moment.event.target) == ("cut", "shoppers"):
+                    self.shoppers_cut_off.append((began, time.time(), time.time() - began))
                 self.healed_at = time.monotonic()
                 self._write(moment, began, "healed")
 
