@@ -97,9 +97,10 @@ async def gather(
     mine = {workflow_id(row.order_id) for row in facts.orders}
     await workflows_done(engine, mine)
     facts.parked = await engine.parked(ground.poisoned)
-    not_mine = {workflow_id(order_id) for order_id in facts.others}
-    facts.workflows = [flow for flow in await engine.listed() if flow.workflow_id not in not_mine]
-    await engine.end(ground.poisoned)
+    facts.workflows = await engine.listed()
+    if isinstance(ground, OthersGround):
+        mine |= facts.parked.keys()
+        facts.workflows = [flow for flow in facts.workflows if flow.workflow_id in mine]
     ids = [row.order_id for row in facts.orders if row.order_id not in forgotten]
     asked = _sample(ids, facts, RESULTS_ASKED)
     facts.results = await engine.results(asked)

@@ -8,8 +8,11 @@ from dataclasses import replace
 from typing import NoReturn
 from urllib.parse import urlsplit
 
+from temporalio.client import Client
+from temporalio.service import RPCError
+
 from deploy.access import RunningStack, the_home, the_running_stack
-from deploy.local.child import ChildSpec
+from deploy.local.child import ChildSpec, Probe
 from deploy.local.refusal import StartRefused
 from deploy.local.services import INVENTORY, ORDER, SUBSCRIBERS, UI, WORKER
 from deploy.local.settings import Ports, StackSettings
@@ -102,12 +105,26 @@ def _handles_on(running: RunningStack) -> Stack:
         if service == POSTGRES:
             spec = stack.postgres.spec()
         elif service == TEMPORAL:
-            spec = stack.temporal.spec()
+            spec = replace(stack.temporal.spec(), ready=_engine_at(stack.temporal.address))
         else:
             stack.services.ports[name] = child["port"]
             spec = stack.services.spec(name)
         stack.processes[name] = AttachedProcess(replace(spec, name=name), stack)
     return stack
+
+
+def _engine_at(address: str) -> Probe:
+    # The probe of its own supervisor asks at a port that only that one knows.
+    async def ready() -> bool:
+        try:
+            async with asyncio.timeout(2.0):
+                client = await Client.connect(address)
+                await client.count_workflows("WorkflowType = 'OrderWorkflow'")
+        except (RPCError, RuntimeError, TimeoutError):
+            return False
+        return True
+
+    return ready
 
 
 def _ports_of(running: RunningStack) -> Ports:

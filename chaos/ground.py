@@ -227,6 +227,14 @@ class OthersGround(Ground):
             )
         await self._lay_wires()
         self.to_orders.upstreams = [self.stack.services.ports[ORDER]]
+        # However the run ends: nobody else's orders shall meet its faults.
+        self._exits.push_async_callback(self.switch_off)
+        self._exits.push_async_callback(self._end_poisoned)
+
+    async def _end_poisoned(self) -> None:
+        client = await Client.connect(self.temporal_address)
+        for name in self.poisoned:
+            await client.get_workflow_handle(name).terminate("the fault run is over")
 
 
 def _unheard(name: str, what: str) -> None:

@@ -25,6 +25,8 @@ from service_kit.pool import TROUBLE, Pool
 from service_kit.problems import internal_error
 
 RELOAD_S = 1.0
+# Stands for whatever rule might have fired in a process that could not read its rules.
+UNKNOWN = "any"
 FIRED = Counter("faults_fired", "Faults injected into this process.", ["point", "fault"])
 _log = logs.get(__name__)
 
@@ -39,14 +41,17 @@ class Injector:
     def __init__(self, pool: Pool, owner: Literal["inventory", "orders"]) -> None:
         self._pool = pool
         self.owner = owner
-        self._rules: tuple[FaultRule, ...] = ()
+        # None until they have been read for the first time.
+        self._rules: tuple[FaultRule, ...] | None = None
 
     def planned(self, point: str, call: Call) -> bool:
         """Tell whether a rule fires here."""
-        return bool(self._rules) and decide(self._rules, point, call) is not None
+        return bool(self._rules) and decide(self._rules or (), point, call) is not None
 
     async def reach(self, point: str, call: Call) -> None:
         """Fire the rule for `call` at `point`, if there is one and it has not fired before."""
+        if self._rules is None:
+            await self._catch_up(call)
         if not self._rules:
             return
         rule = decide(self._rules, point, call)
@@ -64,6 +69,21 @@ class Injector:
         )
         await _fire(rule, call)
 
+    async def _catch_up(self, call: Call) -> None:
+        """Read the rules at last; a process that came up without its database has none yet."""
+        try:
+            await self.reload()
+        except TROUBLE as error:
+            self._hold_back(UNKNOWN, call, error)
+
+    def _hold_back(self, rule: str, call: Call, error: BaseException) -> None:
+        _log.warning(
+            "no evidence, no fault",
+            rule=rule,
+            order_id=str(call.order_id),
+            reason=type(error).__name__,
+        )
+
     async def _write_down(self, rule: FaultRule, call: Call) -> bool:
         try:
             async with self._pool.acquire(timeout=1.0) as connection:
@@ -78,12 +98,7 @@ class Injector:
                     os.getpid(),
                 )
         except TROUBLE as error:
-            _log.warning(
-                "no evidence, no fault",
-                rule=rule.name,
-                order_id=str(call.order_id),
-                reason=type(error).__name__,
-            )
+            self._hold_back(rule.name, call, error)
             return False
         return row is not None
 
@@ -104,7 +119,7 @@ class Injector:
     @property
     def rules(self) -> Sequence[FaultRule]:
         """The rules in force, by name."""
-        return self._rules
+        return self._rules or ()
 
     async def put(self, rule: FaultRule) -> None:
         """Switch `rule` on, in place of one of the same name."""

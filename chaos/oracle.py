@@ -228,12 +228,7 @@ class Engine:
                     found[name] = event.workflow_task_failed_event_attributes.failure.message
         return found
 
-    async def end(self, names: Sequence[str]) -> None:
-        """Terminate workflows that the run itself has started."""
-        for name in names:
-            await self.client.get_workflow_handle(name).terminate("the fault run is over")
-
-    async def forget(self, order_id: UUID, within_s: float = 20.0) -> None:
+    async def forget(self, order_id: UUID, within_s: float = 90.0) -> None:
         """Delete the memory of an order's workflow, as its retention would; TimeoutError."""
         name = f"order-{order_id}"
         execution = WorkflowExecution(workflow_id=name)

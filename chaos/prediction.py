@@ -14,6 +14,7 @@ from uuid import UUID
 from chaos.attempts import Attempt
 from chaos.facts import Facts, Fired
 from chaos.faults import Operation, Rule, predict
+from chaos.injector import UNKNOWN
 from chaos.verdict import Check, check
 
 Identity = tuple[str, UUID, str, int]
@@ -95,7 +96,7 @@ async def compare(
     """Hold `promised` against the evidence.
 
     `points` says where each rule strikes. `abstained` are the (rule, order) of which an injector
-    said that it could not write evidence and therefore did not fire.
+    said that it could not write evidence and therefore did not fire; a rule `UNKNOWN` is any.
     """
     evidence = Counter(fired.identity for fired in facts.fired)
     expected = set(promised)
@@ -141,7 +142,7 @@ def _excuse(
     abstained: frozenset[tuple[str, UUID]],
 ) -> str | None:
     rule, order_id, operation, number = identity
-    if (rule, order_id) in abstained:
+    if abstained & {(rule, order_id), (UNKNOWN, order_id)}:
         return "the injector could not write evidence, and held back"
     if order_id not in facts.by_id:
         return "the order was never accepted"
@@ -176,7 +177,7 @@ def _excuse_accept(
     abstained: frozenset[tuple[str, UUID]],
 ) -> str | None:
     rule, order_id, _, number = identity
-    if (rule, order_id) in abstained:
+    if abstained & {(rule, order_id), (UNKNOWN, order_id)}:
         return "the injector could not write evidence, and held back"
     answers = [
         entry

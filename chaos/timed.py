@@ -213,9 +213,11 @@ def _pids(stack: Stack, names: Sequence[str]) -> list[int]:
 
 async def _freeze(stack: Stack, names: Sequence[str], seconds: float) -> None:
     pids = _pids(stack, names)
-    _signal(pids, signal.SIGSTOP)
-    await asyncio.sleep(seconds)
-    _signal(pids, signal.SIGCONT)
+    try:
+        _signal(pids, signal.SIGSTOP)
+        await asyncio.sleep(seconds)
+    finally:
+        _signal(pids, signal.SIGCONT)
 
 
 def _signal(pids: Sequence[int], sig: signal.Signals) -> None:
