@@ -145,7 +145,7 @@ GREMLIN_RUN = Scenario(
 SCHRODINGER = Scenario(
     "schrodinger",
     "The warehouse commits and then dies, errs, garbles its answer or loses it.",
-    attacks=(*_warehouse(lost=0.04, killed=0.014), _zombie(0.02)),
+    attacks=(*_warehouse(lost=0.055, killed=0.014), _zombie(0.02)),
     crowd=Crowd(double_clicks=0.02),
     cancels_hit_by="zombie",
 )

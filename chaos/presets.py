@@ -36,12 +36,14 @@ def _fifth(name: str, point: str, fault: str, operation: str, seed: int) -> Faul
 INVENTORY: tuple[Preset, ...] = (
     Preset(
         title="Gremlin: the warehouse answers 5 s late",
-        description="The goods are held, and the answer takes its time. A second try gets it.",
+        description="A fifth of the orders: the goods are held, the answer takes its time. "
+        "A second try gets it, within the two seconds that a shopper waits.",
         rule=GREMLIN,
     ),
     Preset(
         title="Stubborn gremlin: the second try is late, too",
-        description="No answer in time: shoppers hear that we have their order, and wait.",
+        description="Every order: no answer in time. Shoppers hear that we have their order, and "
+        "wait a little. Place some, and the alert above turns red.",
         rule=FaultRule(
             name="gremlin-stubborn",
             point="inventory.before_response",
