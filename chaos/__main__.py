@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import signal
 import sys
 import time
 from pathlib import Path
@@ -59,6 +60,11 @@ def main() -> None:
         except StartRefused as refusal:
             complain(refusal)
             sys.exit(2)
+        except asyncio.CancelledError:
+            sys.stderr.write(
+                f"Stopped. All processes are ended; what was seen is in {options.out}\n"
+            )
+            sys.exit(130)
     sys.exit(0 if outcome.passed else 1)
 
 
@@ -69,6 +75,10 @@ def verification(seed: int, out: Path) -> Options:
 
 async def attack(options: Options) -> Outcome:
     """Carry out a run with progress on the terminal."""
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     with Screen() as screen:
         outcome = await Run(options, screen.show).go()
     print_verdict(outcome, write(outcome))
