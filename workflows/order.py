@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
@@ -16,18 +16,10 @@ from temporalio.exceptions import (
 
 with workflow.unsafe.imports_passed_through():
     from activities import errors
-    from activities.contracts import (
-        TERMINAL,
-        EventType,
-        Happening,
-        OrderStatus,
-        Progress,
-        Recorded,
-        StepCall,
-        StepDone,
-    )
+    from activities.contracts import TERMINAL, OrderStatus, Recorded, StepCall, StepDone
     from workflows import policies
     from workflows.contracts import CANCEL, SETTLED, WORKFLOW, OrderInput, OrderOutcome
+    from workflows.story import Story
 
 STATUS = SearchAttributeKey.for_keyword("OrderStatus")
 STEP = SearchAttributeKey.for_keyword("OrderStep")
@@ -58,15 +50,8 @@ class OrderWorkflow:
     @workflow.init
     def __init__(self, order: OrderInput) -> None:
         self._order = order
-        self._status: OrderStatus = "received"
-        self._reason: str | None = None
-        self._waiting_for: str | None = None
-        self._changed_at = workflow.now()
+        self._story = Story(order.order_id, workflow.now())
         self._cancel_requested = False
-        self._unwritten: list[Happening] = []
-        self._story: list[str] = []
-        self._told_at = self._changed_at
-        self._written: OrderStatus = "received"
 
     @workflow.run
     async def run(self, order: OrderInput) -> OrderOutcome:
@@ -76,27 +61,27 @@ class OrderWorkflow:
             self._ready_to_ship()
             await self._ship()
         except Refused:
-            self._become("rejected", "out-of-stock")
+            self._story.become("rejected", "out-of-stock")
         except GivenUp as end:
             await self._undo(end)
         await self._write_down()
         await workflow.wait_condition(workflow.all_handlers_finished)
-        return self._outcome()
+        return self._story.outcome
 
     @workflow.update(name=SETTLED)
     async def settled(self) -> OrderOutcome:
         """Answer once there is something worth telling the shopper."""
-        await workflow.wait_condition(self._worth_telling)
-        return self._outcome()
+        await workflow.wait_condition(lambda: self._story.worth_telling)
+        return self._story.outcome
 
     @workflow.update(name=CANCEL)
     async def cancel(self) -> OrderOutcome:
         """Ask to cancel; answers when the order has ended, one way or the other."""
-        if not self._cancel_requested and self._status not in TERMINAL:
+        if not self._cancel_requested and self._story.status not in TERMINAL:
             self._cancel_requested = True
-            self._happened("cancel_requested", "You asked us to cancel this order.")
-        await workflow.wait_condition(lambda: self._written in TERMINAL)
-        return self._outcome()
+            self._story.happened("cancel_requested", "You asked us to cancel this order.")
+        await workflow.wait_condition(lambda: self._story.written in TERMINAL)
+        return self._story.outcome
 
     # --- the steps -----------------------------------------------------------------------
 
@@ -106,15 +91,15 @@ class OrderWorkflow:
             done = await self._step("reserve", policies.RESERVE_WITHIN)
         except ApplicationError as refusal:
             if refusal.type == errors.OUT_OF_STOCK:
-                self._happened("rejected", refusal.message)
+                self._story.happened("rejected", refusal.message)
                 raise Refused from refusal
             raise await self._given_up("reserve", refusal) from refusal
-        self._become("reserved", at=done)
-        self._happened("reserved", "The warehouse holds your goods.", done)
+        self._story.become("reserved", at=done)
+        self._story.happened("reserved", "The warehouse holds your goods.", done)
 
     def _ready_to_ship(self) -> None:
         self._stop_if_cancelled()
-        self._happened("ready_to_ship", "Everything is there; the parcel goes out.")
+        self._story.happened("ready_to_ship", "Everything is there; the parcel goes out.")
 
     async def _ship(self) -> None:
         try:
@@ -155,14 +140,14 @@ class OrderWorkflow:
             if refusal.type == errors.ALREADY_COMMITTED:
                 self._shipped(None)
             else:
-                self._become("failed", f"{end.reason}; release: {refusal.type}")
-                self._happened("failed", f"Needs a person: release: {refusal.type}.")
+                self._story.become("failed", f"{end.reason}; release: {refusal.type}")
+                self._story.happened("failed", f"Needs a person: release: {refusal.type}.")
         else:
-            self._happened("released", "The goods went back on the shelf.", done)
-            self._become(end.status, end.reason)
+            self._story.happened("released", "The goods went back on the shelf.", done)
+            self._story.become(end.status, end.reason)
             cancelled = end.status == "cancelled"
-            story = "Cancelled." if cancelled else f"We had to give up: {end.reason}."
-            self._happened("cancelled" if cancelled else "failed", story)
+            words = "Cancelled." if cancelled else f"We had to give up: {end.reason}."
+            self._story.happened("cancelled" if cancelled else "failed", words)
 
     # --- how a step is taken --------------------------------------------------------------
 
@@ -207,7 +192,7 @@ class OrderWorkflow:
             retry_policy=policies.UNTIL_KNOWN,
             summary=f"{name}, retried until the warehouse's answer is known",
         )
-        self._wait_for("warehouse", name)
+        self._story.wait_for("warehouse", name)
         await self._write_down()
         try:
             done: StepDone = await self._outlast(step, interruptible=interruptible)
@@ -215,7 +200,7 @@ class OrderWorkflow:
             _raise_if_final(failure)
             raise ApplicationError(f"{name} took too long", type="TooLong") from failure
         finally:
-            self._waiting_for = None
+            self._story.waiting_for = None
         return done
 
     async def _outlast(
@@ -258,60 +243,14 @@ class OrderWorkflow:
 
     # --- what is said about it -----------------------------------------------------------
 
-    def _worth_telling(self) -> bool:
-        if self._status == "reserved":
-            # only what the row says too: what a client sees must not go back at the next look
-            return self._waiting_for is not None and self._written == "reserved"
-        return self._written in TERMINAL
-
-    def _outcome(self) -> OrderOutcome:
-        return OrderOutcome(
-            order_id=self._order.order_id,
-            status=self._status,
-            at=self._changed_at,
-            reason=self._reason,
-            waiting_for=self._waiting_for,
-        )
-
     def _shipped(self, done: StepDone | None) -> None:
-        self._become("shipped", at=done)
-        self._happened("shipped", "Your order is on its way.", done)
-
-    def _become(
-        self, status: OrderStatus, reason: str | None = None, at: StepDone | None = None
-    ) -> None:
-        self._status, self._reason = status, reason
-        self._changed_at = at.at if at else workflow.now()
-
-    def _happened(self, kind: EventType, story: str, done: StepDone | None = None) -> None:
-        detail: dict[str, Any] = {"message": story}
-        if done is not None and done.attempt > 1:
-            detail["attempts"] = done.attempt
-        self._tell(kind, kind, done.at if done else workflow.now(), detail)
-
-    def _wait_for(self, whom: str, step: str) -> None:
-        self._waiting_for = whom
-        detail = {"message": f"The {whom} is slow to answer. We keep asking.", "step": step}
-        self._tell(f"waiting:{step}", "waiting", workflow.now(), detail)
-
-    def _tell(self, key: str, kind: EventType, at: datetime, detail: dict[str, Any]) -> None:
-        # The worker's clock and the engine's differ a little; a timeline never goes back.
-        self._told_at = max(self._told_at, at)
-        self._unwritten.append(Happening(key=key, type=kind, at=self._told_at, detail=detail))
-        self._story.append(f"- {self._told_at:%H:%M:%S} {detail['message']}")
+        self._story.become("shipped", at=done)
+        self._story.happened("shipped", "Your order is on its way.", done)
 
     async def _write_down(self) -> None:
         """Bring the order's row and timeline up to date, and what the Web UI shows with them."""
         self._show()
-        progress = Progress(
-            order_id=self._order.order_id,
-            status=self._status,
-            at=self._changed_at,
-            reason=self._reason,
-            waiting_for=self._waiting_for,
-            happenings=tuple(self._unwritten),
-        )
-        self._unwritten.clear()
+        progress = self._story.to_write()
         try:
             recorded: Recorded | None = await self._shielded(
                 lambda: workflow.start_local_activity(
@@ -333,23 +272,17 @@ class OrderWorkflow:
                     summary="record, retried until the order's row is up to date",
                 )
             )
-        # None in histories from before the record answered
-        told = recorded.status if recorded else self._status
-        if told != self._status and {told, self._status} <= TERMINAL:
-            # A task that was cut off after its record, and taken anew with a cancel in it, may
-            # come to another end. What was told counts; the warehouse's part is the same.
-            assert recorded is not None
-            self._status, self._reason = recorded.status, recorded.reason
+        if self._story.has_been_written(recorded):
             self._show()
-        self._written = self._status
+        self._story.written = self._story.status
 
     def _show(self) -> None:
         """Say in Temporal's lists and Web UI how the order stands."""
+        story = self._story
         workflow.upsert_search_attributes(
-            [STATUS.value_set(self._status), STEP.value_set(self._waiting_for or self._status)]
+            [STATUS.value_set(story.status), STEP.value_set(story.waiting_for or story.status)]
         )
-        because = f" ({self._reason})" if self._reason else ""
-        workflow.set_current_details("\n".join([f"**{self._status}**{because}", *self._story]))
+        workflow.set_current_details(story.details)
 
 
 def _disregard(step: "asyncio.Task[Any]") -> None:

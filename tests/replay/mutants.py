@@ -47,7 +47,7 @@ class SaysNothing(OrderWorkflow):
         return await super().run(order)
 
     async def _write_down(self) -> None:
-        self._written = self._status
+        self._story.written = self._story.status
 
 
 MUTANTS = (ShipsFirst, Hesitates, SaysNothing)

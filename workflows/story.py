@@ -1,0 +1,118 @@
+"""What is said about one order: how it stands, since when, and everything that happened to it."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.contracts import (
+        TERMINAL,
+        EventType,
+        Happening,
+        OrderStatus,
+        Progress,
+        Recorded,
+        StepDone,
+    )
+    from workflows.contracts import OrderOutcome
+
+
+class Story:
+    """How the order stands, and what of that its row does not say yet.
+
+    `status` is what the saga knows, `written` what the order's row says; a shopper is told no more
+    than is written.
+    """
+
+    def __init__(self, order_id: UUID, now: datetime) -> None:
+        self.status: OrderStatus = "received"
+        self.written: OrderStatus = "received"
+        self.waiting_for: str | None = None
+        self.reason: str | None = None
+        self._order_id = order_id
+        self._changed_at = now
+        self._told_at = now
+        self._unwritten: list[Happening] = []
+        self._lines: list[str] = []
+
+    @property
+    def worth_telling(self) -> bool:
+        """Whether a shopper who waits for an answer can be given one."""
+        if self.status == "reserved":
+            # only what the row says too: what a client sees must not go back at the next look
+            return self.waiting_for is not None and self.written == "reserved"
+        return self.written in TERMINAL
+
+    @property
+    def outcome(self) -> OrderOutcome:
+        """What callers of the workflow get to know."""
+        return OrderOutcome(
+            order_id=self._order_id,
+            status=self.status,
+            at=self._changed_at,
+            reason=self.reason,
+            waiting_for=self.waiting_for,
+        )
+
+    @property
+    def details(self) -> str:
+        """What the Web UI shows, as Markdown."""
+        because = f" ({self.reason})" if self.reason else ""
+        return "\n".join([f"**{self.status}**{because}", *self._lines])
+
+    def become(
+        self, status: OrderStatus, reason: str | None = None, at: StepDone | None = None
+    ) -> None:
+        """Change how the order stands."""
+        self.status, self.reason = status, reason
+        self._changed_at = at.at if at else workflow.now()
+
+    def happened(self, kind: EventType, story: str, done: StepDone | None = None) -> None:
+        """Add to the timeline what can happen to an order once."""
+        detail: dict[str, Any] = {"message": story}
+        if done is not None and done.attempt > 1:
+            detail["attempts"] = done.attempt
+        self._tell(kind, kind, done.at if done else workflow.now(), detail)
+
+    def wait_for(self, whom: str, step: str) -> None:
+        """Say that a step takes longer, and whose answer is missing."""
+        self.waiting_for = whom
+        detail = {"message": f"The {whom} is slow to answer. We keep asking.", "step": step}
+        self._tell(f"waiting:{step}", "waiting", workflow.now(), detail)
+
+    def to_write(self) -> Progress:
+        """Return what the order's row and timeline do not say yet; it is theirs from now on."""
+        progress = Progress(
+            order_id=self._order_id,
+            status=self.status,
+            at=self._changed_at,
+            reason=self.reason,
+            waiting_for=self.waiting_for,
+            happenings=tuple(self._unwritten),
+        )
+        self._unwritten.clear()
+        return progress
+
+    def has_been_written(self, recorded: Recorded | None) -> bool:
+        """Take over what the row says; return whether that is another end than ours.
+
+        A task that was cut off after its record, and taken anew with a cancel in it, may come to
+        another end. What was told counts; the warehouse's part is the same.
+        """
+        # None in histories from before the record answered
+        differs = (
+            recorded is not None
+            and recorded.status != self.status
+            and {recorded.status, self.status} <= TERMINAL
+        )
+        if differs and recorded is not None:
+            self.status, self.reason = recorded.status, recorded.reason
+        return differs
+
+    def _tell(self, key: str, kind: EventType, at: datetime, detail: dict[str, Any]) -> None:
+        # The worker's clock and the engine's differ a little; a timeline never goes back.
+        self._told_at = max(self._told_at, at)
+        self._unwritten.append(Happening(key=key, type=kind, at=self._told_at, detail=detail))
+        self._lines.append(f"- {self._told_at:%H:%M:%S} {detail['message']}")
