@@ -1,13 +1,14 @@
 """The HTTP face of the warehouse; every call is idempotent."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Annotated
 from uuid import UUID
 
 import asyncpg
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
+from inventory_api import refusals
 from inventory_api.contracts import (
     Ledger,
     Operation,
@@ -58,6 +59,15 @@ def database_limits() -> Iterator[None]:
         ) from None
 
 
+@asynccontextmanager
+async def _taking_effect(state: State, call: Call) -> AsyncIterator[None]:
+    """Bound what the database may take, between the fault points before and after it."""
+    await state.faults.reach("inventory.on_request", call)
+    with database_limits():
+        yield
+    await state.faults.reach("inventory.after_commit", call)
+
+
 def _call(order_id: UUID, operation: str, x_attempt: str | None) -> Call:
     # The header serves the fault injector and the logs; no effect depends on it.
     known = x_attempt is not None and x_attempt.isascii() and x_attempt.isdigit()
@@ -84,19 +94,19 @@ async def reserve(
     state = state_of(request)
     body = await read(request, ReserveRequest)
     call = _call(order_id, "reserve", x_attempt)
-    await state.faults.reach("inventory.on_request", call)
-    with database_limits():
+    async with _taking_effect(state, call):
         try:
             verdict = await state.stock.reserve(call, body.lines)
         except OtherLines:
             raise unprocessable(
                 "The order was reserved before with other lines.", order_id=str(order_id)
             ) from None
-    await state.faults.reach("inventory.after_commit", call)
     if verdict.state == "refused":
-        problem: Problem | None = _out_of_stock(order_id, verdict)
+        problem: Problem | None = refusals.out_of_stock(order_id, verdict)
     elif verdict.state == "released":
-        problem = _conflict("released", order_id, "The order was released; nothing is held.")
+        problem = refusals.conflict(
+            "released", order_id, "The order was released; nothing is held."
+        )
     else:
         problem = None
     # A copy of a reserve gets the first answer, even if the order has been committed since.
@@ -117,15 +127,13 @@ async def commit(
     """Ship: what the order holds leaves the shelf."""
     state = state_of(request)
     call = _call(order_id, "commit", x_attempt)
-    await state.faults.reach("inventory.on_request", call)
-    with database_limits():
+    async with _taking_effect(state, call):
         verdict = await state.stock.commit(call)
-    await state.faults.reach("inventory.after_commit", call)
     problem = None
     if verdict.state is None:
-        problem = _unknown(order_id)
+        problem = refusals.unknown(order_id)
     elif verdict.state != "committed":
-        problem = _conflict(
+        problem = refusals.conflict(
             verdict.state, order_id, f"The order is {verdict.state}; there is nothing to commit."
         )
     return await _answer(state, call, verdict, "committed", problem)
@@ -145,13 +153,13 @@ async def release(
     """Undo a hold; for an unknown order, make sure that none can follow."""
     state = state_of(request)
     call = _call(order_id, "release", x_attempt)
-    await state.faults.reach("inventory.on_request", call)
-    with database_limits():
+    async with _taking_effect(state, call):
         verdict = await state.stock.release(call)
-    await state.faults.reach("inventory.after_commit", call)
     problem = None
     if verdict.state == "committed":
-        problem = _conflict("committed", order_id, "The order has shipped; its stock is gone.")
+        problem = refusals.conflict(
+            "committed", order_id, "The order has shipped; its stock is gone."
+        )
     # A refused order holds nothing, which is all that a release asks for.
     return await _answer(state, call, verdict, "released", problem)
 
@@ -168,7 +176,7 @@ async def reservation(
     with database_limits():
         found = await state_of(request).stock.reservation(order_id)
     if found is None:
-        raise _unknown(order_id)
+        raise refusals.unknown(order_id)
     return found
 
 
@@ -191,7 +199,7 @@ async def stock_level(
     with database_limits():
         level = await state_of(request).stock.level(sku)
     if level is None:
-        raise _no_such_sku()
+        raise refusals.no_such_sku()
     return level
 
 
@@ -211,7 +219,7 @@ async def restock(
     with database_limits():
         outcome, level = await state_of(request).stock.restock(sku, key, body.quantity)
     if outcome == "unknown":
-        raise _no_such_sku()
+        raise refusals.no_such_sku()
     if outcome == "other quantity":
         raise unprocessable("This Idempotency-Key was used for another quantity.")
     EFFECTS.labels("restock", str(outcome == "restocked").lower()).inc()
@@ -252,54 +260,6 @@ async def _answer(
     )
 
 
-def _out_of_stock(order_id: UUID, verdict: Verdict) -> Problem:
-    lines = [shortage.model_dump() for shortage in verdict.shortages]
-    named = ", ".join(
-        f"{line['sku']} ({line['requested']} wanted, {line['available']} free)" for line in lines
-    )
-    return Problem(
-        409,
-        "out-of-stock",
-        "Not enough in stock",
-        f"Not enough in stock of {named}.",
-        advice="Nothing is held. Order less, or again under a new order id once it is back.",
-        order_id=str(order_id),
-        lines=lines,
-    )
-
-
-def _conflict(slug: str, order_id: UUID, detail: str) -> Problem:
-    return Problem(
-        409,
-        slug,
-        "The order is beyond that",
-        detail,
-        advice="Nothing was changed. See the reservation for what happened.",
-        order_id=str(order_id),
-    )
-
-
-def _unknown(order_id: UUID) -> Problem:
-    return Problem(
-        404,
-        "unknown-reservation",
-        "The order is not known here",
-        "No reservation was made for this order.",
-        advice="Reserve first.",
-        order_id=str(order_id),
-    )
-
-
-def _no_such_sku() -> Problem:
-    return Problem(
-        404,
-        "unknown-sku",
-        "There is no such SKU",
-        "The warehouse does not keep this SKU.",
-        advice="GET /v1/stock lists those it keeps.",
-    )
-
-
 def _refuse_nul(sku: str) -> None:
     if "\x00" in sku:  # Postgres has no text with NUL in it
-        raise _no_such_sku()
+        raise refusals.no_such_sku()

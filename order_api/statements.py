@@ -1,0 +1,108 @@
+"""The SQL on orders. Parameters are arrays where one statement serves a whole batch."""
+
+ACCEPT = """
+WITH accepted AS (
+    INSERT INTO orders (order_id, customer, idempotency_key, request_digest, total_minor,
+                        currency, relay_at)
+    SELECT order_id, customer, key, digest, total_minor, currency,
+           now() + make_interval(secs => relay_in_s)
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::bigint[], $6::text[],
+                $7::float8[])
+         AS new (order_id, customer, key, digest, total_minor, currency, relay_in_s)
+    ORDER BY order_id
+    ON CONFLICT DO NOTHING
+    RETURNING order_id, created_at
+), lines AS (
+    INSERT INTO order_lines (order_id, line_no, sku, quantity, unit_price_minor)
+    SELECT order_id, line_no, sku, quantity, unit_price_minor
+    FROM unnest($8::uuid[], $9::int[], $10::text[], $11::int[], $12::bigint[])
+         AS line (order_id, line_no, sku, quantity, unit_price_minor)
+    JOIN accepted USING (order_id)
+), told AS (
+    INSERT INTO order_events (order_id, key, type, at, detail)
+    SELECT order_id, 'received', 'received', created_at, '{"message": "We have your order."}'
+    FROM accepted
+)
+SELECT order_id, created_at FROM accepted
+"""
+
+_ORDER = """
+SELECT o.order_id, o.customer, o.request_digest, o.status, o.reason, o.waiting_for, o.total_minor,
+       o.currency, o.created_at, o.updated_at, o.cancel_requested_at IS NOT NULL AS cancelling,
+       (SELECT jsonb_agg(jsonb_build_array(l.sku, l.quantity, l.unit_price_minor)
+                         ORDER BY l.line_no)
+        FROM order_lines l WHERE l.order_id = o.order_id) AS lines
+FROM orders o
+"""
+BY_IDS = f"{_ORDER} WHERE o.order_id = ANY ($1::uuid[])"
+
+NEWEST_FIRST = "ORDER BY o.created_at DESC, o.order_id DESC"
+_PAGE = f"""
+AND ($2::text IS NULL OR o.status = $2)
+AND ($3::timestamptz IS NULL OR (o.created_at, o.order_id) < ($3, $4::uuid))
+{NEWEST_FIRST} LIMIT $5
+"""
+PAGE_OF_CUSTOMER = f"{_ORDER} WHERE o.customer = $1 {_PAGE}"
+PAGE_OF_ALL = f"{_ORDER} WHERE $1 = '' {_PAGE}"
+
+PRODUCTS = """
+SELECT sku, name, description, unit_price_minor, currency, image_url
+FROM products WHERE listed ORDER BY sku
+"""
+EVENTS = """
+SELECT seq, at, type, detail FROM order_events WHERE order_id = $1 AND seq > $2 ORDER BY seq
+"""
+
+# The row is locked before the events get their numbers, so that within an order numbers grow in
+# the order of commits and a reader who asks for "after n" misses nothing. A row that has ended
+# does not move, and its story is complete.
+RECORD = """
+WITH news AS (
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
+        AS news (order_id, status, reason, waiting_for, at)
+), moved AS (
+    UPDATE orders o SET status = news.status, reason = news.reason,
+           waiting_for = news.waiting_for, updated_at = news.at
+    FROM news
+    WHERE o.order_id = news.order_id
+      AND (order_rank(news.status) > order_rank(o.status)
+           OR (news.status = o.status AND order_rank(o.status) < 2))
+    RETURNING o.order_id
+), told AS (
+    INSERT INTO order_events (order_id, key, type, at, detail)
+    SELECT happened.order_id, happened.key, happened.type, happened.at, happened.detail::jsonb
+    FROM unnest($6::uuid[], $7::text[], $8::text[], $9::timestamptz[], $10::text[])
+         WITH ORDINALITY AS happened (order_id, key, type, at, detail, n)
+    JOIN moved USING (order_id)
+    ORDER BY happened.n
+    ON CONFLICT ON CONSTRAINT told_once DO NOTHING
+)
+SELECT order_id FROM moved
+"""
+STANDING = "SELECT order_id, status, reason FROM orders WHERE order_id = ANY ($1)"
+REQUEST_CANCEL = """
+UPDATE orders SET cancel_requested_at = coalesce(cancel_requested_at, now()),
+       relay_at = least(relay_at, now() + interval '3 seconds')
+WHERE order_id = $1 AND status IN ('received', 'reserved') RETURNING order_id
+"""
+CLAIM = """
+UPDATE orders o SET relay_at = now() + make_interval(secs => $2)
+FROM (
+    SELECT order_id FROM orders
+    WHERE status IN ('received', 'reserved') AND relay_at <= now()
+    ORDER BY relay_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
+) due
+WHERE o.order_id = due.order_id
+RETURNING o.order_id, o.cancel_requested_at IS NOT NULL AS cancelling,
+    (SELECT jsonb_agg(jsonb_build_array(l.sku, l.quantity, l.unit_price_minor) ORDER BY l.line_no)
+     FROM order_lines l WHERE l.order_id = o.order_id) AS lines
+"""
+RELAY_LATER = """
+UPDATE orders SET relay_at = now() + make_interval(secs => $2)
+WHERE order_id = ANY ($1) AND status IN ('received', 'reserved') RETURNING order_id
+"""
+BACKLOG = """
+SELECT count(*) AS due,
+       coalesce(extract(epoch FROM now() - min(relay_at)), 0)::float8 AS oldest_s
+FROM orders WHERE status IN ('received', 'reserved') AND relay_at <= now()
+"""
