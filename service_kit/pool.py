@@ -122,7 +122,9 @@ async def _acquire(pool: Pool) -> Connection:
     try:
         return await asyncio.shield(acquiring)
     except asyncio.CancelledError:
-        if len(_left_behind) < _MOST_LEFT_BEHIND:
+        # A connection that came in the very moment in which the time was over has to go back: it
+        # is nobody's to cancel any more, and a pool that loses it here is never whole again.
+        if acquiring.done() or len(_left_behind) < _MOST_LEFT_BEHIND:
             task = asyncio.create_task(_give_back(pool, acquiring))
             _left_behind.add(task)
             task.add_done_callback(_left_behind.discard)
