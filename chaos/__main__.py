@@ -24,7 +24,7 @@ def main() -> None:
     run = commands.add_parser("run", help="attack the platform with a scenario")
     run.add_argument("scenario", choices=sorted(SCENARIOS))
     run.add_argument("--seed", type=int, default=1)
-    run.add_argument("--orders", type=int, default=500)
+    run.add_argument("--orders", type=int, help="how many; as many as the scenario needs")
     run.add_argument("--rate", type=float, default=15.0, help="orders a second, on average")
     run.add_argument("--out", type=Path, help="folder for the report and the logs")
     run.add_argument("--naive", choices=("retry-once", "give-up", "none"), default="retry-once")
@@ -46,7 +46,7 @@ def main() -> None:
         options = Options(
             SCENARIOS[arguments.scenario],
             arguments.seed,
-            arguments.orders,
+            arguments.orders or SCENARIOS[arguments.scenario].orders,
             arguments.rate,
             out,
             # There is no naive twin of a stack that somebody else has started.

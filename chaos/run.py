@@ -125,7 +125,13 @@ class Run:
             web_ui = ground.web_ui
             self._say("stopping")
         faults = count_faults(
-            scenario, facts, events.fired, self._promised, history.entries, options.left_out
+            scenario,
+            facts,
+            events.fired,
+            self._plan.moments,
+            self._promised,
+            history.entries,
+            options.left_out,
         )
         pace = pace_of(facts, self._plan.blocks, disturbances, enforced=scenario.keeps_pace)
         checks = [

@@ -78,7 +78,7 @@ class Scenario:
     `keeps_pace` demands that unaffected orders stay as fast as in the calm blocks. Shoppers
     cancel the orders that the rule named `cancels_hit_by` hits. At the end, Temporal's memory of
     `forgets` orders is deleted and their shoppers send them once more; `ends_with_blackout` kills
-    every process and judges what has survived that.
+    every process and judges what has survived that. `orders` are enough to see all of it.
     """
 
     name: str
@@ -92,6 +92,7 @@ class Scenario:
     cancels_hit_by: str | None = None
     ends_with_blackout: bool = False
     forgets: int = 0
+    orders: int = 500
     floors: Floors = Floors()
 
     @property

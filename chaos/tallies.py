@@ -10,6 +10,7 @@ from chaos.facts import Facts
 from chaos.history import Entry
 from chaos.prediction import Identity
 from chaos.scenarios import Scenario
+from chaos.timed import Moment
 from chaos.verdict import Check, check
 
 
@@ -49,6 +50,7 @@ def count_faults(
     scenario: Scenario,
     facts: Facts,
     events: Counter[str],
+    moments: Iterable[Moment],
     promised: Sequence[Identity],
     history: Iterable[Entry],
     skipped: Mapping[str, str] = MappingProxyType({}),
@@ -56,6 +58,7 @@ def count_faults(
     """Return one line for each fault that the scenario plans; `skipped` says why not, by name."""
     fired = Counter(each.rule for each in facts.fired)
     planned = Counter(identity[0] for identity in promised)
+    turns = Counter(moment.event.name for moment in moments)
     floors = scenario.floors
     found = []
     for attack in scenario.attacks:
@@ -77,9 +80,9 @@ def count_faults(
             name=event.name,
             row=event.row,
             level="process",
-            planned=event.times,
+            planned=turns[event.name],
             fired=events[event.name],
-            floor=min(floors.process, event.times),
+            floor=floors.process,
             what=event.in_words,
             skipped=skipped.get(event.name, ""),
         )

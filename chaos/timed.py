@@ -28,6 +28,8 @@ from deploy.local.services import INVENTORY
 from deploy.local.stack import POSTGRES, Stack
 
 READY_WITHIN_S = 60.0
+# What an event takes with the recovery after it: shorter slots would outlast the load.
+SLOT_S = 2.5
 # Ahead, behind, and a jump back of two hours in the middle of the work.
 CLOCK_TURNS = ("3600", "-3600", "3600 -3600@4")
 _OF_GROUND = ("cut", "part", "poison")
@@ -54,9 +56,14 @@ class Moment:
 
 
 def schedule(events: Sequence[Event], seed: int, duration_s: float) -> tuple[Moment, ...]:
-    """Return when each event happens: evenly spread over the attack, in an order of the seed's."""
+    """Return when each event happens: evenly spread over the attack, in an order of the seed's.
+
+    Each happens as often as it wants to, or as often as there is time for all of them in turn, and
+    at least once.
+    """
     dice = random.Random(f"events/{seed}")
-    rounds = max((event.times for event in events), default=0)
+    fit = int(duration_s / (SLOT_S * max(len(events), 1)))
+    rounds = min(max((event.times for event in events), default=0), max(fit, 1))
     turns: list[tuple[Event, int]] = []
     for nth in range(rounds):
         of_round = [(event, nth) for event in events if nth < event.times]

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ORDERS = 150
-RATE = 10
-KEPT_LINES = 6
 SHOWN_REPORTS = 12
+# A line of progress: how long the run has taken, what it does, and its counts.
+_PROGRESS = re.compile(r"\s*[0-9.]+ s  (\S.*)")
+_VERDICTS = {0: "passed", 1: "did not pass", 130: "was stopped"}
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,80}")
 FILES = frozenset({"report.html", "report.json", "junit.xml"})
 # What a program needs of its surroundings; none of our settings, which are not the run's.
@@ -46,6 +46,7 @@ class Verification:
         self.scenarios: dict[str, str] = {}
         self.running: str | None = None
         self.began = 0.0
+        self.progress = ""
         self.last: str | None = None
         self._process: asyncio.subprocess.Process | None = None
 
@@ -66,21 +67,23 @@ class Verification:
         """Carry out a run to its end, unless one is under way."""
         if self.running is not None or scenario not in self.scenarios:
             return
-        self.running, self.began = scenario, time.time()
+        self.running, self.began, self.progress = scenario, time.time(), "starting"
         seed = int(self.began) % 100_000
         name = f"{scenario}-{seed}"
-        options = ["--seed", str(seed), "--orders", str(ORDERS), "--rate", str(RATE)]
-        out = ["--out", str(self.folder / name)]
+        options = ["--seed", str(seed), "--out", str(self.folder / name)]
         try:
-            self._process = await self._chaos("run", scenario, *options, *out)
+            self._process = await self._chaos("run", scenario, *options, capture=True)
+            assert self._process.stdout is not None
+            async for line in self._process.stdout:
+                if said := _PROGRESS.match(line.decode(errors="replace")):
+                    self.progress = " ".join(said.group(1).split())
             code = await self._process.wait()
-            verdict = {0: "passed", 1: "did not pass"}.get(code, f"ended with exit code {code}")
-            self.last = f"{scenario} {verdict}"
+            self.last = f"{scenario} {_VERDICTS.get(code, f'ended with exit code {code}')}"
         finally:
             self.running, self._process = None, None
 
     async def stop(self) -> None:
-        """End a run that is under way."""
+        """End a run that is under way; what it has started ends with it."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()

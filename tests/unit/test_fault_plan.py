@@ -55,7 +55,8 @@ def test_verification_plans_every_kind_often_enough() -> None:
     for attack in VERIFY.scenario.attacks:
         floor = floors.process if attack.kills else floors.request
         assert planned[attack.rule.name] >= 1.4 * floor, attack.rule.name
-    assert all(event.times >= 3 for event in VERIFY.scenario.events)
+    turns = Counter(moment.event.name for moment in plan.moments)
+    assert all(turns[event.name] >= 3 for event in VERIFY.scenario.events)
 
 
 @pytest.mark.parametrize("name", ATTACKING)
@@ -67,7 +68,8 @@ def test_a_fault_that_does_not_fire_fails_the_run_by_its_name(name: str) -> None
 
     def verdict(without: str) -> Check:
         facts.fired = [fired_as(each) for each in plan.promised if each[0] != without]
-        events = Counter({e.name: e.times for e in scenario.events if e.name != without})
+        turns = Counter(moment.event.name for moment in plan.moments)
+        events = Counter({name: times for name, times in turns.items() if name != without})
         clicks = [
             Entry(0.0, "ok", "place", o.number, str(o.order_id), 2)
             for o in plan.orders
@@ -76,7 +78,7 @@ def test_a_fault_that_does_not_fire_fails_the_run_by_its_name(name: str) -> None
         gone = 0 if without == "history-gone" else scenario.forgets
         facts.forgotten = frozenset(o.order_id for o in plan.orders[:gone])
         return planned_faults_fired(
-            count_faults(scenario, facts, events, plan.promised, clicks), facts
+            count_faults(scenario, facts, events, plan.moments, plan.promised, clicks), facts
         )
 
     assert verdict(without="").holds

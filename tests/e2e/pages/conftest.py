@@ -93,8 +93,10 @@ class People:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    home = tmp_path_factory.mktemp("pages") / "home"
-    async with Stack(StackSettings(home=home, ports=Ports.free())) as running:
+    folder = tmp_path_factory.mktemp("pages")
+    settings = StackSettings(home=folder / "home", ports=Ports.free())
+    settings = settings.with_env("ui", UI_REPORTS=str(folder / "reports"))
+    async with Stack(settings) as running:
         yield running
 
 
