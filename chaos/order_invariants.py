@@ -185,15 +185,18 @@ def histories_replay(facts: Facts) -> Check:
 
 
 def answers_to_judge(facts: Facts) -> list[Entry]:
-    """Return the answers to orders whose time is the service's own."""
+    """Return the answers to orders whose time is the service's own, and the waits for none."""
+    limit = facts.budget_s + ANSWER_GRACE_S
     slowed = {
         (str(fired.order_id), fired.attempt) for fired in facts.fired if fired.point == "wire.order"
     }
     return [
         entry
         for entry in facts.history
-        if entry.status is not None
+        if entry.kind != "invoke"
         and entry.operation == "place"
+        # A connection that breaks at once is a fault's doing; silence is not.
+        and (entry.status is not None or (entry.seconds or 0.0) > limit)
         # What the network did on the way to the shopper is not the service's answer time.
         and (entry.order_id, entry.try_) not in slowed
     ]
@@ -216,7 +219,8 @@ def answered_in_time(facts: Facts) -> Check:
             if seconds <= limit:
                 continue
             if seconds - stalled_s(facts.stalls, entry.at - seconds, entry.at) > limit:
-                yield f"order {entry.order_id}: {entry.status} came after {seconds:.2f} s"
+                what = f"{entry.status} came" if entry.status else "nothing had come"
+                yield f"order {entry.order_id}: {what} after {seconds:.2f} s"
         for entry in facts.history:
             if not entry.advised:
                 yield f"order {entry.order_id}: {entry.status} without a problem document"

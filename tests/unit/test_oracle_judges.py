@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from chaos.facts import Facts, Movement, OrderEvent, Probe, Replay, Snapshot, WorkflowRow
+from chaos.forgetting import AGAIN
 from chaos.order_invariants import order_checks
 from chaos.orders import Crowd, plan
 from chaos.stock_invariants import stock_checks
@@ -62,6 +63,28 @@ def _two_ends(truth: Facts) -> None:
 
 def _left_its_end(truth: Facts) -> None:
     truth.rest_before = {FIRST: "rejected"}
+
+
+def _silence(truth: Facts) -> None:
+    truth.history[1] = replace(truth.history[1], kind="info", status=None, seconds=5.0)
+
+
+def _unparked(truth: Facts) -> None:
+    truth.parked = {"order-poison": "cannot be read"}
+    truth.workflows.append(WorkflowRow("order-poison", "r", "COMPLETED", None))
+
+
+def _parked_in_silence(truth: Facts) -> None:
+    truth.parked = {"order-poison": None}
+    truth.workflows.append(WorkflowRow("order-poison", "r", "RUNNING", None))
+
+
+def _started_again(truth: Facts) -> None:
+    truth.forgotten = frozenset({FIRST})  # and yet the engine lists a workflow of it
+
+
+def _refused_long_after(truth: Facts) -> None:
+    truth.history.append(replace(truth.history[1], kind="info", status=503, try_=AGAIN))
 
 
 def _too_late(truth: Facts) -> None:
@@ -159,6 +182,11 @@ def _not_well(truth: Facts) -> None:
         (_nobody_asked, "I12"),
         (_does_not_replay, "I13"),
         (_slow_answer, "I14"),
+        (_silence, "I14"),
+        (_unparked, "I4"),
+        (_parked_in_silence, "I4"),
+        (_started_again, "I5"),
+        (_refused_long_after, "I5"),
         (_rude_error, "I14"),
         (_message_twice, "I16"),
         (_message_missing, "I16"),
@@ -179,3 +207,14 @@ def test_an_answer_that_was_late_because_the_client_stood_still_is_not_blamed() 
     at = truth.history[1].at
     truth.stalls = [(at - 0.5, at - 0.3, 0.2)]
     assert "I14" not in broken(truth)
+
+
+def test_what_is_parked_or_forgotten_as_planned_breaks_nothing() -> None:
+    truth = facts()
+    truth.parked = {"order-poison": "its input cannot be read"}
+    truth.workflows = [
+        *(flow for flow in truth.workflows if flow.workflow_id != f"order-{FIRST}"),
+        WorkflowRow("order-poison", "r", "RUNNING", None),
+    ]
+    truth.forgotten = frozenset({FIRST})
+    assert not broken(truth)
