@@ -17,7 +17,7 @@ from bench.results import Row, print_table, write_json
 from bench.rig import Plan, Rig, rig
 from bench.startup import startup
 from bench.throughput import throughput
-from deploy.local.settings import PROJECT
+from deploy.local.settings import PROJECT, StackSettings
 
 # In this order: each of these has stacks of its own, first ...
 BEFORE: dict[str, Callable[[Plan], Awaitable[list[Row]]]] = {"startup": startup}
@@ -75,7 +75,7 @@ def main() -> int:
 
     plan = Plan(quick=told.quick, say=say)
     rows = asyncio.run(measure(plan, wanted))
-    context = circumstances("FULL")
+    context = circumstances(StackSettings(home=PROJECT).temporal_synchronous)
     if plan.noise:
         low, high = min(plan.noise), max(plan.noise)
         context["others"] = f"used {low:.0%} to {high:.0%} of the machine meanwhile"
