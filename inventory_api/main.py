@@ -1,7 +1,7 @@
 """Put inventory_api together: settings in, application out."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -11,22 +11,13 @@ from inventory_api.settings import InventorySettings
 from inventory_api.state import State
 from inventory_api.stock import Stock
 from service_kit import application, database_health, pool
-from service_kit.fault_points import FaultPoints, NoFaults
+from service_kit.fault_points import Injector, no_injector
 from service_kit.health import Health
 from service_kit.migrations import latest
 from service_kit.tokens import Gate
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 TABLES = ("stock", "reservations", "movements")
-
-# Gives the fault points of a process whose pool is open; the composition root supplies it.
-Injector = Callable[[pool.Pool], AbstractAsyncContextManager[FaultPoints]]
-
-
-@asynccontextmanager
-async def no_injector(_: pool.Pool) -> AsyncIterator[FaultPoints]:
-    """Inject nothing."""
-    yield NoFaults()
 
 
 def create_app(settings: InventorySettings, injector: Injector = no_injector) -> FastAPI:

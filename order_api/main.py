@@ -1,7 +1,7 @@
 """Put order_api together: settings in, application out."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 from fastapi import FastAPI
@@ -23,21 +23,12 @@ from order_api.store import Store
 from order_api.wakeups import Wakeups
 from service_kit import application, database_health, pool
 from service_kit.background import Background
-from service_kit.fault_points import FaultPoints, NoFaults
+from service_kit.fault_points import Injector, no_injector
 from service_kit.health import Finding, Health, Probe
 from service_kit.migrations import latest
 from service_kit.readiness import readiness_of
 from service_kit.tokens import Gate
 from workflows.connection import connect
-
-# Gives the fault points of a process whose pool is open; the composition root supplies it.
-Injector = Callable[[pool.Pool], AbstractAsyncContextManager[FaultPoints]]
-
-
-@asynccontextmanager
-async def no_injector(_: pool.Pool) -> AsyncIterator[FaultPoints]:
-    """Inject nothing."""
-    yield NoFaults()
 
 
 def create_app(settings: OrderSettings, injector: Injector = no_injector) -> FastAPI:

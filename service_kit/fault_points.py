@@ -5,11 +5,15 @@ A service says "I am here, with this order". Whether something happens is decide
 point is the no-op below.
 """
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
 from starlette.responses import Response
+
+from service_kit.pool import Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,16 @@ class NoFaults:
 
     async def reach(self, point: str, call: Call) -> None:
         """Nothing ever happens."""
+
+
+# Gives the fault points of a process whose pool is open; the composition root supplies it.
+Injector = Callable[[Pool], AbstractAsyncContextManager[FaultPoints]]
+
+
+@asynccontextmanager
+async def no_injector(_: Pool) -> AsyncIterator[FaultPoints]:
+    """Inject nothing."""
+    yield NoFaults()
 
 
 class AnswerInstead(Exception):
