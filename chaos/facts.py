@@ -9,6 +9,7 @@ from uuid import UUID
 
 from chaos.history import Entry
 from chaos.orders import PlannedOrder
+from chaos.stalls import Stall
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class Facts:
     forgotten: frozenset[UUID] = frozenset()
     settled_within_s: float | None = None
     budget_s: float = 2.0
-    stalls: list[tuple[float, float, float]] = field(default_factory=list)
+    stalls: list[Stall] = field(default_factory=list)
     # Orders of people who have nothing to do with the run.
     others: frozenset[UUID] = frozenset()
 

@@ -274,7 +274,10 @@ def _request(order: PlannedOrder) -> tuple[dict[str, str], bytes]:
 
 async def _read(response: aiohttp.ClientResponse, sent: float) -> Answer:
     text = await response.text()
-    value = json.loads(text)
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return Answer(response.status, {}, time.monotonic() - sent, advised=False)
     body: dict[str, Any] = value if isinstance(value, dict) else {}
     if response.status < 400:
         body["status_of_order"] = body.get("status")

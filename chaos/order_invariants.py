@@ -10,7 +10,7 @@ from chaos.forgetting import AGAIN
 from chaos.history import Entry
 from chaos.oracle import TOLD_SHOPPERS
 from chaos.stalls import stalled_s
-from chaos.verdict import Check, check
+from chaos.verdict import Check, check, looked_at
 
 SETTLE_WITHIN_S = 60.0
 ANSWER_GRACE_S = 0.2
@@ -19,17 +19,19 @@ _RANK = {"received": 0, "reserved": 1}
 
 def order_checks(facts: Facts) -> list[Check]:
     """Return every check about orders and answers."""
-    return [
+    checks = (
         settled_once(facts),
         ends_as_promised(facts),
         one_key_one_order(facts),
         acknowledged_is_durable(facts),
         only_forward(facts),
+        told_the_truth(facts),
         histories_replay(facts),
         answered_in_time(facts),
         add_ons_once(facts),
         well_again(facts),
-    ]
+    )
+    return [looked_at(each) for each in checks]
 
 
 def settled_once(facts: Facts) -> Check:
@@ -70,6 +72,14 @@ def ends_as_promised(facts: Facts) -> Check:
     leaving = {entry.order_id for entry in facts.history if entry.operation == "cancel"}
 
     def wrong() -> Iterator[str]:
+        for order in facts.planned:
+            if order.order_id not in facts.by_id:
+                yield f"order {order.order_id} was never accepted, however often it was sent"
+        for entry in facts.history:
+            # A definite no is for who wants what is gone; all else is worth asking again.
+            busy = entry.status == 429
+            if entry.operation == "place" and entry.kind == "fail" and not (entry.state or busy):
+                yield f"order {entry.order_id} was refused: {entry.status} {entry.told}"
         for row in facts.orders:
             state = facts.reservations.get(row.order_id)
             if row.status == "failed":
@@ -109,7 +119,7 @@ def one_key_one_order(facts: Facts) -> Check:
             if row.order_id in facts.forgotten:
                 if known:
                     yield f"order {row.order_id} had ended long ago, and was started again"
-            elif facts.workflows and not known:
+            elif not known:
                 yield f"order {row.order_id} has no workflow"
 
     return check(
@@ -172,6 +182,20 @@ def only_forward(facts: Facts) -> Check:
         looks + len(facts.orders),
         violations,
     )
+
+
+def told_the_truth(facts: Facts) -> Check:
+    """I10b: whatever a shopper was told of an order's end is how it ended."""
+    told = [entry for entry in facts.history if entry.state in TERMINAL]
+
+    def wrong() -> Iterator[str]:
+        by_id = {str(order_id): row.status for order_id, row in facts.by_id.items()}
+        for entry in told:
+            became = by_id.get(entry.order_id, "nothing")
+            if entry.state != became:
+                yield f"order {entry.order_id}: told {entry.state}, became {became}"
+
+    return check("I10b", "What shoppers are told of an end is the end", len(told), wrong())
 
 
 def histories_replay(facts: Facts) -> Check:

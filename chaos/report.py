@@ -63,7 +63,7 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
         "settled_within_s": outcome.facts.settled_within_s,
         "lag_s": round(tally.worst_lag_s, 3),
         "late_by_the_clock": sorted(late_by_the_clock(outcome.facts), reverse=True),
-        "stalled_s": round(sum(lost for _, _, lost in outcome.facts.stalls), 2),
+        "stalled_s": round(sum(lost for *_, lost in outcome.facts.stalls), 2),
         "states": tally.states,
         "checks": [asdict(check) | {"holds": check.holds} for check in outcome.checks],
         "faults": [
@@ -107,9 +107,19 @@ def _product(outcome: Outcome) -> dict[str, Any]:
         if movement.order_id is not None:
             moved[movement.order_id].add(movement.operation)
     tries = defaultdict(set, {order_id: {order_id} for order_id in mine})
-    # A shopper of the product can look at any time: what they are told is what the order says.
+    # The last that shoppers heard of an end, as an answer or by looking; who was told to wait and
+    # left sees what the order says.
+    ends = {entry.order_id: entry.state for entry in facts.history if entry.state in TERMINAL}
     told = [
-        Entry(0.0, "ok", "place", 0, str(row.order_id), 1, state=row.status)
+        Entry(
+            0.0,
+            "ok",
+            "place",
+            0,
+            str(row.order_id),
+            1,
+            state=ends.get(str(row.order_id), row.status),
+        )
         for row in facts.orders
         if row.order_id in mine
     ]

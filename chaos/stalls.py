@@ -8,14 +8,20 @@ ready to run and was not let (schedstat): a deadline cannot be kept by who is no
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 TICK_S = 0.02
 WORTH_NOTING_S = 0.003
 
-# When, until when, and how many seconds of that span were lost.
-Stall = tuple[float, float, float]
+Source = Literal["client", "server", "line"]
+# Whose time it was, from when until when, and how many seconds of that span were lost.
+Stall = tuple[Source, float, float, float]
+
+# No more is discounted for a busy machine: who can excuse everything judges nothing.
+MOST_EXCUSED_S = 0.5
 
 
 class Stalls:
@@ -45,10 +51,10 @@ class Stalls:
             await asyncio.sleep(TICK_S)
             now = time.time()
             if now - due > WORTH_NOTING_S:
-                self.seen.append((due, now, now - due))
+                self.seen.append(("client", due, now, now - due))
             before, waited = waited, _waited_s(self._pid())
             if pid == self._pid() and waited - before > WORTH_NOTING_S:
-                self.seen.append((last, now, min(waited - before, now - last)))
+                self.seen.append(("server", last, now, min(waited - before, now - last)))
             pid, last = self._pid(), now
 
 
@@ -59,11 +65,15 @@ def _waited_s(pid: int | None) -> float:
     return 0.0
 
 
-def stalled_s(stalls: list[Stall], begin: float, end: float) -> float:
-    """Return how many seconds were lost between `begin` and `end`."""
-    lost = 0.0
-    for since, until, seconds in stalls:
+def stalled_s(stalls: Sequence[Stall], begin: float, end: float) -> float:
+    """Return how many seconds between `begin` and `end` are nobody's fault.
+
+    One second in which neither the client nor the server ran counts once. What the machine took is
+    excused up to `MOST_EXCUSED_S`, what a cut line took as a whole.
+    """
+    lost: defaultdict[Source, float] = defaultdict(float)
+    for source, since, until, seconds in stalls:
         overlap = min(end, until) - max(begin, since)
         if overlap > 0:
-            lost += seconds * overlap / max(until - since, 1e-6)
-    return lost
+            lost[source] += seconds * overlap / max(until - since, 1e-6)
+    return min(max(lost["client"], lost["server"]), MOST_EXCUSED_S) + lost["line"]

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from chaos.facts import Facts, Movement
-from chaos.verdict import Check, check
+from chaos.verdict import Check, check, looked_at
 
 _ADDS = ("initial", "restock")
 _OF_ORDERS = ("reserve", "commit", "release")
@@ -12,14 +12,15 @@ _OF_ORDERS = ("reserve", "commit", "release")
 
 def stock_checks(facts: Facts) -> list[Check]:
     """Return every check about stock."""
-    return [
+    checks = (
         conservation(facts),
         one_effect(facts),
         effect_as_ordered(facts),
         release_undoes_own_hold(facts),
         no_oversell(facts),
         no_effect_without_request(facts),
-    ]
+    )
+    return [looked_at(each) for each in checks]
 
 
 def conservation(facts: Facts) -> Check:

@@ -123,7 +123,7 @@ class Timed:
                 # Half a second for those who find their connections dead afterwards.
                 self.disturbances.append(Disturbance(began, time.time() + 0.5, why))
                 if (moment.event.kind, moment.event.target) == ("cut", "shoppers"):
-                    self.shoppers_cut_off.append((began, time.time(), time.time() - began))
+                    self.shoppers_cut_off.append(("line", began, time.time(), time.time() - began))
                 self.healed_at = time.monotonic()
                 self._write(moment, began, "healed")
 

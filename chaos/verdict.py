@@ -28,6 +28,13 @@ def check(name: str, promise: str, checked: int, violations: Iterable[str]) -> C
     return Check(name, promise, checked, tuple(found[:MAX_KEPT]), len(found))
 
 
+def looked_at(found: Check) -> Check:
+    """Return the check, broken if it had nothing to look at: silence proves nothing."""
+    if found.checked:
+        return found
+    return check(found.name, found.promise, 0, [*found.violations, "nothing could be checked"])
+
+
 def all_hold(checks: Sequence[Check]) -> bool:
     """Whether every check holds."""
     return all(each.holds for each in checks)

@@ -65,6 +65,31 @@ def _left_its_end(truth: Facts) -> None:
     truth.rest_before = {FIRST: "rejected"}
 
 
+def _told_wrong(truth: Facts) -> None:
+    truth.history[1] = replace(truth.history[1], status=409, kind="fail", state="rejected")
+
+
+def _told_of_nothing(truth: Facts) -> None:
+    truth.orders = [row for row in truth.orders if row.order_id != FIRST]
+
+
+def _never_accepted(truth: Facts) -> None:
+    _told_of_nothing(truth)
+    truth.history[1] = replace(truth.history[1], status=503, kind="info", state=None)
+
+
+def _turned_away(truth: Facts) -> None:
+    truth.history.append(replace(truth.history[1], kind="fail", status=401, state=None))
+
+
+def _engine_lists_nothing(truth: Facts) -> None:
+    truth.workflows = []
+
+
+def _nobody_looked(truth: Facts) -> None:
+    truth.probes = []
+
+
 def _silence(truth: Facts) -> None:
     truth.history[1] = replace(truth.history[1], kind="info", status=None, seconds=5.0)
 
@@ -183,6 +208,12 @@ def _not_well(truth: Facts) -> None:
         (_does_not_replay, "I13"),
         (_slow_answer, "I14"),
         (_silence, "I14"),
+        (_told_wrong, "I10b"),
+        (_told_of_nothing, "I10b"),
+        (_never_accepted, "I17b"),
+        (_turned_away, "I17b"),
+        (_engine_lists_nothing, "I5"),
+        (_nobody_looked, "I20"),
         (_unparked, "I4"),
         (_parked_in_silence, "I4"),
         (_started_again, "I5"),
@@ -205,7 +236,17 @@ def test_an_answer_that_was_late_because_the_client_stood_still_is_not_blamed() 
     truth = facts()
     _slow_answer(truth)
     at = truth.history[1].at
-    truth.stalls = [(at - 0.5, at - 0.3, 0.2)]
+    truth.stalls = [("client", at - 0.5, at - 0.3, 0.2)]
+    assert "I14" not in broken(truth)
+
+
+def test_no_machine_is_so_busy_that_any_answer_is_in_time() -> None:
+    truth = facts()
+    truth.history[1] = replace(truth.history[1], seconds=3.5)
+    at = truth.history[1].at
+    truth.stalls = [("client", at - 3.0, at, 2.0), ("server", at - 3.0, at, 2.0)]
+    assert "I14" in broken(truth)
+    truth.stalls = [("line", at - 3.0, at, 2.0)]
     assert "I14" not in broken(truth)
 
 
