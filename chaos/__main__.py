@@ -77,8 +77,16 @@ async def attack(options: Options) -> Outcome:
     """Carry out a run with progress on the terminal."""
     task = asyncio.current_task()
     assert task is not None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    loop = asyncio.get_running_loop()
+    stopping = (signal.SIGINT, signal.SIGTERM)
+
+    def stop() -> None:
+        for number in stopping:  # once: what is cleaned up now has to be cleaned up
+            loop.add_signal_handler(number, lambda: None)
+        task.cancel()
+
+    for number in stopping:
+        loop.add_signal_handler(number, stop)
     with Screen() as screen:
         outcome = await Run(options, screen.show).go()
     print_verdict(outcome, write(outcome))

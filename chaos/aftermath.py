@@ -7,28 +7,23 @@ import re
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from uuid import UUID, uuid4
-
-import aiohttp
-import asyncpg
+from uuid import UUID
 
 from activities.contracts import TERMINAL
-from chaos.facts import Facts, Probe, without_others
+from chaos.facts import Facts, without_others
 from chaos.ground import Ground, OthersGround
 from chaos.history import History
-from chaos.oracle import Engine, open_orders, read_facts, seen, statuses, unread_events
+from chaos.oracle import Engine, open_orders, read_facts, seen, unread_events
 from chaos.order_invariants import SETTLE_WITHIN_S
 from chaos.orders import PlannedOrder
 from chaos.prediction import Disturbance
-from deploy.local.services import INVENTORY
+from chaos.probing import probe
+from service_kit.pool import TROUBLE
 from workflows.contracts import workflow_id
 
-LAST_ANSWERS = 5
 REPLAYED = 150
 RESULTS_ASKED = 2_000
 LOOK_S = 0.5
-# Whom the run itself orders as after the heal; not one of the planned customers.
-PROBER = "prober"
 _HELD_BACK = re.compile(r'"order_id":\s*"([0-9a-f-]{36})"')
 _RULE = re.compile(r'"rule":\s*"([^"]+)"')
 
@@ -38,8 +33,10 @@ async def settle(ground: Ground, healed_at: float, customers: Collection[str]) -
 
     Seen from outside: the system's own times are worth nothing where its clocks are turned.
     """
-    while time.monotonic() - healed_at < SETTLE_WITHIN_S + 30.0:
-        with contextlib.suppress(OSError, asyncpg.PostgresError):
+    looks = 0
+    while not looks or time.monotonic() - healed_at < SETTLE_WITHIN_S + 30.0:
+        looks += 1
+        with contextlib.suppress(*TROUBLE):
             if await open_orders(ground.dsn("orders"), customers) == 0:
                 return time.time()
         await asyncio.sleep(LOOK_S)
@@ -47,14 +44,24 @@ async def settle(ground: Ground, healed_at: float, customers: Collection[str]) -
 
 
 def settled_within_s(
-    facts: Facts, disturbances: Sequence[Disturbance], settled_at: float | None
+    facts: Facts, disturbances: Sequence[Disturbance], settled_at: Sequence[float | None]
 ) -> float | None:
-    """Return how long after the last fault or sending the last order ended; None if one has not."""
-    if settled_at is None or any(row.status not in TERMINAL for row in facts.orders):
+    """Return how long after a part's last fault or sending its last order ended, at the worst.
+
+    `settled_at` says of each part of the run when nothing was open any more. None if an order has
+    not ended, or had not when its part was over.
+    """
+    if not settled_at or any(row.status not in TERMINAL for row in facts.orders):
         return None
-    sent = [e.at for e in facts.history if e.operation == "place" and e.at < settled_at]
-    healed = max([*sent, *(gone.end for gone in disturbances)], default=0.0)
-    return max(settled_at - healed, 0.0)
+    sent = [entry.at for entry in facts.history if entry.operation == "place"]
+    causes = [*sent, *(gone.end for gone in disturbances)]
+    worst, begin = 0.0, 0.0
+    for at in settled_at:
+        if at is None:
+            return None
+        healed = max((cause for cause in causes if begin < cause <= at), default=at)
+        worst, begin = max(worst, at - healed), at
+    return worst
 
 
 async def add_ons_done(ground: Ground, within_s: float = 45.0) -> None:
@@ -83,7 +90,6 @@ async def gather(
 
     `forgotten` are the orders whose workflows the run itself has deleted.
     """
-    rest_before = await statuses(ground.dsn("orders"))
     await add_ons_done(ground)
     facts = await read_facts(
         ground.dsn("orders"), ground.dsn("inventory"), planned, history.entries
@@ -91,7 +97,6 @@ async def gather(
     facts.fired += ground.evidence.fired
     if isinstance(ground, OthersGround):
         facts = without_others(facts)
-    facts.rest_before = rest_before
     facts.forgotten = forgotten
     engine = await Engine.connect(ground.temporal_address)
     mine = {workflow_id(row.order_id) for row in facts.orders}
@@ -117,47 +122,6 @@ def _sample(ids: Sequence[UUID], facts: Facts, limit: int) -> list[UUID]:
     dice = random.Random(len(ids))
     chosen = dice.sample(hit, min(len(hit), limit * 3 // 4))
     return chosen + dice.sample(rest, min(len(rest), limit - len(chosen)))
-
-
-async def probe(ground: Ground) -> list[Probe]:
-    """Ask every endpoint five times and return the answers."""
-    order, inventory = ground.order_url, ground.stack.url(INVENTORY)
-    shopper = {"Authorization": f"Bearer {ground.token(PROBER)}"}
-    staff = {"Authorization": f"Bearer {ground.token(PROBER, 'staff')}"}
-    found: list[Probe] = []
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5.0)) as session:
-
-        async def ask(method: str, url: str, headers: dict[str, str], **content: object) -> str:
-            path = url.partition("//")[2].partition("/")[2]
-            name = f"{method} /{path.partition('?')[0]}"
-            try:
-                async with session.request(method, url, headers=headers, **content) as response:  # type: ignore[arg-type]
-                    found.append(Probe(name, response.status))
-                    return await response.text()
-            except (aiohttp.ClientError, TimeoutError):
-                found.append(Probe(name, None))
-                return ""
-
-        await ask("POST", f"{order}/v1/orders", {**shopper, **_key()}, json=_ONE_MUG)
-        found.clear()  # the first one may meet connections that died with the last fault
-        for _ in range(LAST_ANSWERS):
-            await ask("POST", f"{order}/v1/orders", {**shopper, **_key()}, json=_ONE_MUG)
-            await ask("GET", f"{order}/v1/orders?limit=1", shopper)
-            await ask("GET", f"{order}/v1/products", shopper)
-            await ask("GET", f"{order}/v1/ops/response-time", shopper)
-            await ask("GET", f"{inventory}/v1/stock", staff)
-            await ask("GET", f"{inventory}/v1/stock/MUG-BLUE", staff)
-            for base in (order, *(ground.stack.url(name) for name in ground.services)):
-                for path in ("/livez", "/readyz", "/health", "/metrics"):
-                    await ask("GET", f"{base}{path}", {})
-    return found
-
-
-_ONE_MUG = {"lines": [{"sku": "MUG-BLUE", "quantity": 1}]}
-
-
-def _key() -> dict[str, str]:
-    return {"Idempotency-Key": f"probe-{uuid4()}"}
 
 
 def held_back(logs: Path) -> frozenset[tuple[str, UUID]]:

@@ -122,9 +122,10 @@ _PARTED = tuple(
 _CLOCKS = (
     Event("inventory-clock", "clock", "turn", "inventory_api"),
     Event("worker-clock", "clock", "turn", "worker"),
+    Event("orders-clock", "clock", "turn", "order_api"),
 )
 _FULL_DISK = Event("database-disk-full", "disk-full", "fill", "postgres", 1.0)
-_FULL_LOGS = Event("logs-full", "disk-full", "fill", "order_api", 1.5)
+_FULL_LOGS = Event("logs-full", "disk-full", "fill", "order_api", 3.0)
 _POISON = Event("poison", "poison", "poison", "temporal")
 _LOCK = Event("stock-locked", "locked", "lock", "inventory.stock", 1.0)
 _ROLL = Event("all-rolled", "new-code", "roll", "everything", times=1)
@@ -162,6 +163,7 @@ BLACKOUT = Scenario(
         Event("postgres-gone", "outage", "outage", "postgres", 4.0),
         Event("orders-gone", "outage", "outage", "order_api", 4.0),
     ),
+    orders=700,
 )
 
 FLASH_SALE = Scenario(
@@ -201,6 +203,7 @@ PROCESSES = Scenario(
     ),
     forgets=5,
     ends_with_blackout=True,
+    orders=1_000,
 )
 
 EVERYTHING = Scenario(
@@ -227,6 +230,7 @@ EVERYTHING = Scenario(
     cancels_hit_by="zombie",
     forgets=5,
     ends_with_blackout=True,
+    orders=700,
 )
 
 SCENARIOS: Mapping[str, Scenario] = {
@@ -249,7 +253,7 @@ class Verification:
 
 # The seed is one that plans enough of each kind without killing more often than it has to.
 VERIFY = Verification(
-    replace(EVERYTHING, floors=Floors(request=20, process=3)), orders=1_600, rate=15.0, seed=50
+    replace(EVERYTHING, floors=Floors(request=20, process=3)), orders=1_800, rate=15.0, seed=50
 )
 
 # What the tests run: the same attack without the processes that take long to come back.

@@ -67,6 +67,12 @@ class Snapshot:
     ledger_on_hand: int
     ledger_reserved: int
 
+    @property
+    def conserves(self) -> bool:
+        """Whether level and ledger agree."""
+        kept = (self.on_hand, self.reserved)
+        return kept == (self.ledger_on_hand, self.ledger_reserved)
+
 
 @dataclass(frozen=True, slots=True)
 class Fired:

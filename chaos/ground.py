@@ -6,6 +6,7 @@ This and its naive neighbour are the modules that know both the faults and the l
 import asyncio
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -241,6 +242,7 @@ def _unheard(name: str, what: str) -> None:
     """Nothing is started, so there is no progress to be told."""
 
 
+INSIST_S = 30.0
 OWNERS = (INVENTORY, ORDER)
 
 
@@ -255,13 +257,30 @@ async def put_rules(stack: Stack, rules: Sequence[FaultRule]) -> None:
 
 
 async def remove_rules(stack: Stack, owners: Sequence[str] = OWNERS) -> None:
-    """Take all rules away that the `owners` in `stack` have."""
+    """Take all rules away that the `owners` in `stack` have.
+
+    Patiently: a rule may just have killed the one that is asked to drop it.
+    """
     async with _admin(stack) as session:
-        for name in owners:
-            rules = await _ask(session, "GET", f"{stack.url(name)}{FAULTS}")
-            for rule in rules["items"]:
-                await _ask(session, "DELETE", f"{stack.url(name)}{FAULTS}/{rule['name']}")
+        await asyncio.gather(*(_insist(session, f"{stack.url(name)}{FAULTS}") for name in owners))
     await _everyone_has_read(stack)
+
+
+async def _insist(session: aiohttp.ClientSession, faults: str) -> None:
+    deadline = time.monotonic() + INSIST_S
+    while True:
+        try:
+            rules = await _ask(session, "GET", faults)
+            for rule in rules["items"]:
+                async with session.delete(f"{faults}/{rule['name']}") as response:
+                    if response.status != 404:  # gone is gone
+                        response.raise_for_status()
+        except (aiohttp.ClientError, TimeoutError):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(RELOAD_S / 4)
+        else:
+            return
 
 
 async def rules_in_force(stack: Stack, owners: Sequence[str] = OWNERS) -> list[str]:

@@ -7,9 +7,11 @@ packets vanish, nobody is told, senders repeat them for as long as they like. Ne
 import asyncio
 import contextlib
 import ctypes
+import functools
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import threading
 from contextlib import AsyncExitStack
@@ -29,6 +31,7 @@ _NETWORK = "198.18"
 _HERE, _THERE, _NOBODY = "02:56:58:00:00:01", "02:56:58:00:00:02", "02:56:58:00:00:99"
 
 
+@functools.cache
 def why_not() -> str | None:
     """Return why there can be no island on this machine, None if there can."""
     if not sys.platform.startswith("linux"):
@@ -37,6 +40,12 @@ def why_not() -> str | None:
         return "network namespaces need root"
     if shutil.which("ip") is None:
         return "network namespaces need the program ip"
+    name = f"{_PREFIX}-{os.getpid()}"
+    # Root in a container is often not allowed to: only trying tells.
+    for words in (("add", name), ("delete", name)):
+        tried = subprocess.run(("ip", "netns", *words), capture_output=True, check=False)
+        if tried.returncode:
+            return "network namespaces are not allowed here"
     return None
 
 
@@ -121,12 +130,11 @@ def _listen_in(namespace: str, address: str) -> socket.socket:
     def enter() -> None:
         # In a thread of its own: it stays in the namespace until its end.
         library = ctypes.CDLL(None, use_errno=True)
-        with (_NAMESPACES / namespace).open() as file:
-            if library.setns(file.fileno(), _CLONE_NEWNET) != 0:
-                number = ctypes.get_errno()
-                found.append(OSError(number, os.strerror(number), namespace))
-                return
         try:
+            with (_NAMESPACES / namespace).open() as file:
+                if library.setns(file.fileno(), _CLONE_NEWNET) != 0:
+                    number = ctypes.get_errno()
+                    raise OSError(number, os.strerror(number), namespace)
             found.append(socket.create_server((address, 0)))
         except OSError as error:
             found.append(error)

@@ -1,4 +1,4 @@
-"""A full disk, without filling one: the processes of a group may not make any file longer.
+"""A full disk, without filling one: processes that may not make any file longer.
 
 The kernel refuses their writes beyond a limit as it does on a full disk; a database or a log cannot
 tell the two apart (EFBIG instead of ENOSPC). What was written before stays.
@@ -6,15 +6,12 @@ tell the two apart (EFBIG instead of ENOSPC). What was written before stays.
 
 import asyncio
 import contextlib
-import os
 import sys
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 
 import psutil
 
-# The pid file of a server that starts again must still fit; nothing that matters does.
-FULL_AT_BYTES = 16 * 1024
 LOOK_EVERY_S = 0.05
 
 
@@ -23,34 +20,64 @@ def why_not() -> str | None:
     return None if sys.platform.startswith("linux") else "limits of other processes are Linux's"
 
 
-async def fill(pids: Callable[[], Iterable[int]], seconds: float) -> None:
-    """Limit the processes of the groups that `pids` lead for a while, also those born meanwhile."""
-    until = time.monotonic() + seconds
-    try:
-        while time.monotonic() < until:
-            for pid in _members(pids()):
-                _limit(pid, full=True)
-            await asyncio.sleep(LOOK_EVERY_S)
-    finally:
-        for pid in _members(pids()):
-            _limit(pid, full=False)
-
-
-def _members(leaders: Iterable[int]) -> list[int]:
-    groups = set(leaders)
-    found = []
-    for pid in psutil.pids():
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if os.getpgid(pid) in groups:
-                found.append(pid)
+def families(pids: Iterable[int]) -> list[int]:
+    """Return these processes and all their descendants, whatever sessions those have opened."""
+    found: list[int] = []
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found += [pid, *(each.pid for each in psutil.Process(pid).children(recursive=True))]
     return found
 
 
-def _limit(pid: int, *, full: bool) -> None:
-    if sys.platform.startswith("linux"):
-        import resource
+@asynccontextmanager
+async def full(pids: Callable[[], Iterable[int]], at_bytes: int) -> AsyncIterator[None]:
+    """Keep the processes that `pids` names, and all they start, from writing beyond `at_bytes`."""
+    before: dict[int, int] = {}
 
+    async def keep() -> None:
+        while True:
+            for pid in families(pids()):
+                _limit(pid, at_bytes, before)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    keeping = asyncio.create_task(keep())
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        # Whoever was born meanwhile has inherited it: until nobody is left who has it.
+        while _lift(pids, at_bytes, before):
+            pass
+
+
+if sys.platform.startswith("linux"):
+    import resource
+
+    def _limit(pid: int, at_bytes: int, before: dict[int, int]) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-            soft = FULL_AT_BYTES if full else hard
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
+            soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+            if soft != at_bytes:
+                before[pid] = soft
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (at_bytes, hard))
+
+    def _lift(pids: Callable[[], Iterable[int]], at_bytes: int, before: dict[int, int]) -> bool:
+        """Lift the limit from all who have it; return whether there was anybody."""
+        found = False
+        for pid in families(pids()):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+                if soft == at_bytes:
+                    found = True
+                    usual = before.get(pid, hard)
+                    resource.prlimit(pid, resource.RLIMIT_FSIZE, (usual, hard))
+        return found
+
+else:
+
+    def _limit(pid: int, at_bytes: int, before: dict[int, int]) -> None:
+        """Nowhere else."""
+
+    def _lift(pids: Callable[[], Iterable[int]], at_bytes: int, before: dict[int, int]) -> bool:
+        """Nowhere else."""
+        return False

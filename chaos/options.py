@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from chaos import prediction, timed
+from chaos import moments, prediction
+from chaos.moments import Moment
 from chaos.naive import Policy
 from chaos.orders import PlannedOrder, from_zero, plan
 from chaos.possible import left_out
@@ -55,12 +56,12 @@ class Plan:
     orders: tuple[PlannedOrder, ...]
     blocks: Mapping[int, str]
     promised: tuple[Identity, ...]
-    moments: tuple[timed.Moment, ...]
+    moments: tuple[Moment, ...]
 
     @property
     def fault_list(self) -> str:
         """The plan of faults as text: the same options give the same bytes."""
-        return prediction.as_text(self.promised) + timed.as_text(self.moments)
+        return prediction.as_text(self.promised) + moments.as_text(self.moments)
 
     def parts(self) -> list[tuple[str, tuple[PlannedOrder, ...]]]:
         """Return neighbouring orders of the same kind of block together, each part from zero."""
@@ -91,7 +92,7 @@ def plan_of(options: Options) -> Plan:
         for order in orders
     )
     duration_s = _span_s(attacked)
-    return Plan(orders, blocks, promised, timed.schedule(scenario.events, seed, duration_s))
+    return Plan(orders, blocks, promised, moments.schedule(scenario.events, seed, duration_s))
 
 
 def _span_s(orders: Sequence[PlannedOrder]) -> float:

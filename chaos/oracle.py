@@ -256,7 +256,11 @@ class Engine:
         found = []
         for order_id in orders:
             workflow_id = f"order-{order_id}"
-            history = await self.client.get_workflow_handle(workflow_id).fetch_history()
+            try:
+                history = await self.client.get_workflow_handle(workflow_id).fetch_history()
+            except RPCError as error:
+                found.append(Replay(workflow_id, f"no history: {error.message}"))
+                continue
             outcome = await replayer.replay_workflow(history, raise_on_replay_failure=False)
             failure = outcome.replay_failure
             if failure is not None:
@@ -277,8 +281,11 @@ async def seen(
     ) as session:
 
         async def one(order_id: UUID) -> tuple[UUID, str]:
-            async with gate, session.get(f"{base_url}/v1/orders/{order_id}") as response:
-                body = await response.json()
-                return order_id, str(body.get("status"))
+            try:
+                async with gate, session.get(f"{base_url}/v1/orders/{order_id}") as response:
+                    body = await response.json()
+                    return order_id, str(body.get("status"))
+            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+                return order_id, f"no answer: {type(error).__name__}"
 
         return dict(await asyncio.gather(*(one(order_id) for order_id in orders)))

@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
 import asyncpg
+from temporalio.service import RPCError
 
 from chaos import island, prediction
 from chaos.aftermath import gather, held_back, settle, settled_within_s
@@ -19,7 +20,7 @@ from chaos.history import History
 from chaos.load import Shoppers, Tally
 from chaos.naive_ground import NaiveGround, NaiveOutcome
 from chaos.options import Options, Plan, plan_of
-from chaos.oracle import Engine, snapshots
+from chaos.oracle import Engine, snapshots, statuses
 from chaos.order_invariants import SETTLE_WITHIN_S, order_checks
 from chaos.pace import Pace, pace_of
 from chaos.prediction import Agreement, Disturbance, Identity
@@ -27,10 +28,13 @@ from chaos.stalls import Stalls
 from chaos.stock_invariants import stock_checks
 from chaos.tallies import FaultCount, count_faults, planned_faults_fired
 from chaos.timed import Timed, ready_again
-from chaos.verdict import Check, all_hold
+from chaos.verdict import Check, all_hold, check
+from deploy.local.refusal import StartRefused
 from deploy.local.services import ORDER
+from service_kit.pool import TROUBLE
 
 SNAPSHOT_EVERY_S = 2.0
+FEWEST_LOOKS = 3
 
 
 @dataclass
@@ -76,7 +80,11 @@ class Run:
         self._watch = watch
         self._plan = plan_of(options)
         self._snapshots: list[Snapshot] = []
-        self._settled_at: float | None = None
+        self._settled_at: list[float | None] = []
+        self._forgotten: frozenset[UUID] = frozenset()
+        self._customers = {order.customer for order in self._plan.orders}
+        self._ordeals = 0
+        self._fallen: list[str] = []
         self._began = time.monotonic()
         self._started_at = time.time()
         self.progress = Progress()
@@ -105,15 +113,19 @@ class Run:
             stalls = await enter(Stalls(lambda: ground.stack.processes[ORDER].pid))
             watching = asyncio.create_task(self._look(ground))
             try:
-                await self._attack(ground, shoppers, naive, naive_shoppers, events)
+                await self._survive(self._attack(ground, shoppers, naive, naive_shoppers, events))
             finally:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
-            forgotten = await self._forget(ground, shoppers)
+            if len({shot.at for shot in self._snapshots}) < FEWEST_LOOKS:
+                self._fallen.append("the warehouse's books could not be watched")
+            rest_before = await statuses(ground.dsn("orders"))
+            await self._survive(self._forget(ground, shoppers))
             if scenario.ends_with_blackout:
-                await self._black_out(ground)
+                await self._survive(self._black_out(ground))
             self._say("judging")
-            facts = await gather(ground, self._plan.orders, history, forgotten)
+            facts = await gather(ground, self._plan.orders, history, self._forgotten)
+            facts.rest_before = rest_before
             disturbances = disturbances_of(events, facts)
             facts.settled_within_s = settled_within_s(facts, disturbances, self._settled_at)
             facts.stalls = [*stalls.seen, *events.shoppers_cut_off]
@@ -137,6 +149,7 @@ class Run:
         checks = [
             *stock_checks(facts),
             *order_checks(facts),
+            self._all_came_back(),
             *pace.checks(),
             planned_faults_fired(faults, facts),
             agreement.as_check(),
@@ -161,7 +174,6 @@ class Run:
         left_out = self._options.left_out
         rules = [each for each in scenario.rules(seed) if each.name not in left_out]
         toxics = [each for each in scenario.toxics(seed) if each.name not in left_out]
-        customers = {order.customer for order in self._plan.orders}
         grounds = [each for each in (ground, naive) if each is not None]
         moments = self._plan.moments
         parts = self._plan.parts()
@@ -172,14 +184,36 @@ class Run:
             sending = [asyncio.create_task(shoppers.send(orders, 2 * SETTLE_WITHIN_S))]
             if naive_shoppers is not None:
                 sending.append(asyncio.create_task(naive_shoppers.send(orders, SETTLE_WITHIN_S)))
-            if kind == "attack":
-                await events.run(moments)
-                moments = ()  # all of them belong to the first attack
-            await asyncio.gather(*sending)
-            healed_at = max(events.healed_at, shoppers.last_sent_at)
-            self._settled_at = await settle(ground, healed_at, customers)
+            try:
+                if kind == "attack":
+                    await events.run(moments, load_ends_s=orders[-1].at_s)
+                    moments = ()  # all of them belong to the first attack
+                await sending[0]
+                healed_at = max(events.healed_at, shoppers.last_sent_at)
+                self._settled_at.append(await settle(ground, healed_at, self._customers))
+                await asyncio.gather(*sending)
+            finally:
+                for task in sending:
+                    task.cancel()
+                await asyncio.gather(*sending, return_exceptions=True)
             # Rules stay until all is settled: whoever is late meets what was predicted for them.
             await asyncio.gather(*(each.switch_off() for each in grounds))
+
+    async def _survive(self, ordeal: Awaitable[None]) -> None:
+        """Go through it; what does not come back is a verdict, not the end of the run."""
+        self._ordeals += 1
+        try:
+            await ordeal
+        except (StartRefused, TimeoutError, RPCError, OSError) as error:
+            self._fallen.append(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
+
+    def _all_came_back(self) -> Check:
+        return check(
+            "I4a",
+            "Whatever is killed, stopped or frozen works again",
+            self._ordeals,
+            self._fallen,
+        )
 
     def _ground(self) -> Ground:
         """Return what is to be attacked."""
@@ -200,14 +234,14 @@ class Run:
         left_out = self._options.left_out
         return [each for each in self._plan.promised if each[0] not in left_out]
 
-    async def _forget(self, ground: Ground, shoppers: Shoppers) -> frozenset[UUID]:
+    async def _forget(self, ground: Ground, shoppers: Shoppers) -> None:
         """Let the engine forget some orders that ended, and send them once more."""
         count = self._options.scenario.forgets
         if not count:
-            return frozenset()
+            return
         self._say("forgetting what has ended")
         orders, hit = self._plan.orders, {each[1] for each in self._plan.promised}
-        return await forget(
+        self._forgotten = await forget(
             ground.temporal_address, ground.dsn("orders"), shoppers, orders, hit, count
         )
 
@@ -235,8 +269,10 @@ class Run:
         """Watch the warehouse's books and the count of faults while the run goes on."""
         while True:
             await asyncio.sleep(SNAPSHOT_EVERY_S / 2)
-            with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError):
-                self._snapshots += await snapshots(ground.dsn("inventory"))
+            with contextlib.suppress(*TROUBLE):
+                taken = await snapshots(ground.dsn("inventory"))
+                self._snapshots += taken
+                self.progress.violations += sum(not shot.conserves for shot in taken)
                 self.progress.faults_fired = await _count_fired(ground)
             self._watch(self.progress)
             await asyncio.sleep(SNAPSHOT_EVERY_S / 2)

@@ -8,9 +8,9 @@ from types import MappingProxyType
 from activities.contracts import TERMINAL
 from chaos.facts import Facts
 from chaos.history import Entry
+from chaos.moments import Moment
 from chaos.prediction import Identity
 from chaos.scenarios import Scenario
-from chaos.timed import Moment
 from chaos.verdict import Check, check
 
 

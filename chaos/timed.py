@@ -1,18 +1,16 @@
-"""Process-level faults: planned moments at which processes are killed, frozen, stopped or locked.
+"""Process-level faults: processes killed, frozen, stopped, locked, starved of disk, misled in time.
 
-The plan is a pure function of the seed. Each event is written down before it happens.
+Each event is written down before it happens.
 """
 
 import asyncio
 import contextlib
 import json
 import os
-import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, TextIO
 
@@ -20,16 +18,20 @@ import asyncpg
 
 from chaos import limits
 from chaos.clock import turned
+from chaos.moments import Moment
 from chaos.prediction import Disturbance
 from chaos.scenarios import Event
 from chaos.stalls import Stall
 from deploy.local.refusal import StartRefused
 from deploy.local.services import INVENTORY
 from deploy.local.stack import POSTGRES, Stack
+from service_kit.pool import TROUBLE
 
 READY_WITHIN_S = 60.0
-# What an event takes with the recovery after it: shorter slots would outlast the load.
-SLOT_S = 2.5
+# A database starts again with less, and can keep nothing.
+FULL_DATABASE_BYTES = 16 * 1024
+FULL_LOG_BYTES = 1
+A_WRITE = "SELECT pg_logical_emit_message(true, 'chaos', 'is there room?')"
 # Ahead, behind, and a jump back of two hours in the middle of the work.
 CLOCK_TURNS = ("3600", "-3600", "3600 -3600@4")
 _OF_GROUND = ("cut", "part", "poison")
@@ -44,43 +46,6 @@ class Ground(Protocol):
     async def part(self, link: str, seconds: float) -> None: ...
 
     async def poison(self, nth: int) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """One planned event: `at_s` after the start of the attack."""
-
-    at_s: float
-    event: Event
-    nth: int
-
-
-def schedule(events: Sequence[Event], seed: int, duration_s: float) -> tuple[Moment, ...]:
-    """Return when each event happens: evenly spread over the attack, in an order of the seed's.
-
-    Each happens as often as it wants to, or as often as there is time for all of them in turn, and
-    at least once.
-    """
-    dice = random.Random(f"events/{seed}")
-    fit = int(duration_s / (SLOT_S * max(len(events), 1)))
-    rounds = min(max((event.times for event in events), default=0), max(fit, 1))
-    turns: list[tuple[Event, int]] = []
-    for nth in range(rounds):
-        of_round = [(event, nth) for event in events if nth < event.times]
-        dice.shuffle(of_round)
-        turns += of_round
-    slot = duration_s * 0.94 / max(len(turns), 1)
-    return tuple(
-        Moment(round(duration_s * 0.03 + slot * (place + dice.uniform(0, 0.5)), 3), event, nth)
-        for place, (event, nth) in enumerate(turns)
-    )
-
-
-def as_text(moments: Sequence[Moment]) -> str:
-    """Return the plan of events in its one form."""
-    return "".join(
-        json.dumps({"event": m.event.name, "nth": m.nth, "at_s": m.at_s}) + "\n" for m in moments
-    )
 
 
 class Timed:
@@ -107,14 +72,20 @@ class Timed:
         # What the network kept from the shoppers is no service's answer time.
         self.shoppers_cut_off: list[Stall] = []
 
-    async def run(self, moments: Sequence[Moment]) -> None:
-        """Do each at its time; returns when the last has healed."""
+    async def run(self, moments: Sequence[Moment], load_ends_s: float) -> None:
+        """Do each at its time; returns when the last has healed.
+
+        None is begun after `load_ends_s`: a fault that no order could meet proves nothing.
+        """
         with self._log.open("w", buffering=1, encoding="utf-8") as self._file:
             start = time.monotonic()
             for moment in moments:
                 if moment.event.name in self._left_out:
                     continue
                 await asyncio.sleep(max(start + moment.at_s - time.monotonic(), 0.0))
+                if time.monotonic() - start > load_ends_s:
+                    self._write(moment, time.time(), "comes too late")
+                    continue
                 began = time.time()
                 done = await asyncio.gather(*(self._do(moment, stack) for stack in self._stacks))
                 if done[0]:
@@ -125,10 +96,10 @@ class Timed:
                 if (moment.event.kind, moment.event.target) == ("cut", "shoppers"):
                     self.shoppers_cut_off.append(("line", began, time.time(), time.time() - began))
                 self.healed_at = time.monotonic()
-                self._write(moment, began, "healed")
+                self._write(moment, time.time(), "healed")
 
     async def _do(self, moment: Moment, stack: Stack) -> bool:
-        """Return whether the event was possible on this stack."""
+        """Return whether the event was possible on this stack, and had its effect."""
         event = moment.event
         names = _targets(stack, event, moment.nth)
         if not names or (event.kind in _OF_GROUND and stack is not self._stacks[0]):
@@ -150,7 +121,7 @@ class Timed:
             case "lock":
                 await _lock(stack, event)
             case "fill":
-                await limits.fill(lambda: _pids(stack, names), event.seconds)
+                return await _fill(stack, names, event.seconds)
             case _:
                 await self._on_ground(moment)
         for name in names:
@@ -220,18 +191,52 @@ def _pids(stack: Stack, names: Sequence[str]) -> list[int]:
 
 async def _freeze(stack: Stack, names: Sequence[str], seconds: float) -> None:
     pids = _pids(stack, names)
+    # Postgres is only frozen with its backends, and those have sessions of their own.
+    family = limits.families(pids)
     try:
-        _signal(pids, signal.SIGSTOP)
+        _signal(family, signal.SIGSTOP)
         await asyncio.sleep(seconds)
     finally:
-        _signal(pids, signal.SIGCONT)
+        _signal(reversed(family), signal.SIGCONT)
 
 
-def _signal(pids: Sequence[int], sig: signal.Signals) -> None:
+def _signal(pids: Iterable[int], sig: signal.Signals) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
-            # Each child leads a group: Postgres is only frozen together with its backends.
-            os.killpg(pid, sig)
+            os.kill(pid, sig)
+
+
+async def _fill(stack: Stack, names: Sequence[str], seconds: float) -> bool:
+    """Fill the disk under some processes; return whether any of them was refused a write."""
+    refused = True
+    database = names == [POSTGRES]
+    at_bytes = FULL_DATABASE_BYTES if database else FULL_LOG_BYTES
+    async with limits.full(lambda: _pids(stack, names), at_bytes):
+        logs = [stack.processes[name].log_file for name in names]
+        sizes = [log.stat().st_size for log in logs]
+        if not database:
+            # A service that starts has a lot to say.
+            await asyncio.gather(*(_kill(stack, name) for name in names))
+        await asyncio.sleep(seconds)
+        if database:
+            refused = not await _takes_writes(stack.postgres.admin_dsn("orders"))
+        else:
+            refused = sizes == [log.stat().st_size for log in logs]
+    for name in names:
+        await ready_again(stack, name)
+    return refused
+
+
+async def _takes_writes(dsn: str) -> bool:
+    try:
+        connection = await asyncpg.connect(dsn, timeout=2.0)
+        try:
+            await connection.execute(A_WRITE, timeout=2.0)
+        finally:
+            connection.terminate()
+    except TROUBLE:
+        return False
+    return True
 
 
 async def _lock(stack: Stack, event: Event) -> None:

@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 SHOWN_REPORTS = 12
+# Less than our own supervisor gives us when it stops us.
+ENDS_WITHIN_S = 8.0
 # A line of progress: how long the run has taken, what it does, and its counts.
 _PROGRESS = re.compile(r"\s*[0-9.]+ s  (\S.*)")
 _VERDICTS = {0: "passed", 1: "did not pass", 130: "was stopped"}
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,80}")
 FILES = frozenset({"report.html", "report.json", "junit.xml"})
 # What a program needs of its surroundings; none of our settings, which are not the run's.
-_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "LOGNAME")
+_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "LOGNAME", "POSTGRES_BIN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +82,22 @@ class Verification:
             code = await self._process.wait()
             self.last = f"{scenario} {_VERDICTS.get(code, f'ended with exit code {code}')}"
         finally:
+            # However this ends: a run without anybody who knows of it could not be stopped.
+            await self.stop()
             self.running, self._process = None, None
 
     async def stop(self) -> None:
         """End a run that is under way; what it has started ends with it."""
-        if self._process is not None:
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), ENDS_WITHIN_S)
+        except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
-                self._process.terminate()
-            await self._process.wait()
+                process.kill()
 
     def reports(self) -> list[Report]:
         """Return the newest reports, newest first; what is not a whole report is left out."""
