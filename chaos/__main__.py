@@ -9,8 +9,9 @@ from pathlib import Path
 
 from chaos.catalogue import SCENARIOS, VERIFY
 from chaos.options import Options
+from chaos.outcome import Outcome
 from chaos.report import write
-from chaos.run import Outcome, Run
+from chaos.run import Run
 from chaos.screen import Screen, print_verdict
 from deploy.local.refusal import StartRefused
 from deploy.terminal import complain

@@ -10,11 +10,11 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import aiohttp
 
 from activities.contracts import TERMINAL
+from chaos.answers import Answer, read
 from chaos.history import Entry, History, Kind, Operation, kind_of
 from chaos.orders import PlannedOrder
 
@@ -40,16 +40,6 @@ class Tally:
     given_up: int = 0
     worst_lag_s: float = 0.0
     states: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back; `status` None if nothing did."""
-
-    status: int | None
-    body: dict[str, Any]
-    seconds: float
-    advised: bool
 
 
 class Shoppers:
@@ -225,7 +215,7 @@ class Shoppers:
                     **(headers or {}),
                 },
             ) as response:
-                answer = await _read(response, sent)
+                answer = await read(response, sent)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             answer = Answer(None, {}, time.monotonic() - sent, advised=True)
         since = None if intended is None else time.monotonic() - intended
@@ -270,34 +260,3 @@ def _request(order: PlannedOrder) -> tuple[dict[str, str], bytes]:
     """Return the headers and the body that place an order, the same ones every time."""
     body = json.dumps({"lines": [line.model_dump() for line in order.lines]}).encode()
     return {"Idempotency-Key": order.key, "Content-Type": "application/json"}, body
-
-
-async def _read(response: aiohttp.ClientResponse, sent: float) -> Answer:
-    text = await response.text()
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return Answer(response.status, {}, time.monotonic() - sent, advised=False)
-    body: dict[str, Any] = value if isinstance(value, dict) else {}
-    if response.status < 400:
-        body["status_of_order"] = body.get("status")
-        advised = True
-    else:
-        body["status_of_order"] = _ended_as(body)
-        advised = (
-            response.headers.get("Content-Type", "").startswith("application/problem+json")
-            and bool(body.get("request_id"))
-            and bool(body.get("advice"))
-        )
-    return Answer(response.status, body, time.monotonic() - sent, advised)
-
-
-def _ended_as(problem: Mapping[str, Any]) -> str | None:
-    """Return the state of the order that a refusal speaks of, None if it speaks of none."""
-    slug = str(problem.get("type", "")).rpartition("/")[2]
-    if "order_id" not in problem:
-        return None
-    if slug == "out-of-stock":
-        return "rejected"
-    slug = slug.removeprefix("already-")
-    return slug if slug in TERMINAL else None

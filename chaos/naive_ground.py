@@ -15,11 +15,11 @@ import asyncpg
 
 from chaos.facts import Fired
 from chaos.faults import FaultRule
-from chaos.ground import put_rules, remove_rules
 from chaos.history import Entry
 from chaos.naive import Policy
 from chaos.oracle import read_warehouse
 from chaos.orders import PlannedOrder
+from chaos.switches import put_rules, remove_rules
 from chaos.toxics import Toxic
 from chaos.wire import Evidence, Wire, call_at_inventory, call_at_orders
 from deploy.local.child import ChildSpec

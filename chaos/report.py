@@ -15,8 +15,8 @@ from chaos.history import Entry
 from chaos.matrix import ROWS
 from chaos.naive_ground import first_words, judge
 from chaos.order_invariants import late_by_the_clock
+from chaos.outcome import Outcome
 from chaos.prediction import as_text
-from chaos.run import Outcome
 
 TEMPLATE = Path(__file__).parent / "report.html"
 _DATA = "/*DATA*/null"

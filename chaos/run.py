@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from uuid import UUID
 
 import asyncpg
@@ -17,59 +16,25 @@ from chaos.facts import Facts, Snapshot
 from chaos.forgetting import forget
 from chaos.ground import Ground, OthersGround
 from chaos.history import History
-from chaos.load import Shoppers, Tally
-from chaos.naive_ground import NaiveGround, NaiveOutcome
-from chaos.options import Options, Plan, plan_of
+from chaos.load import Shoppers
+from chaos.naive_ground import NaiveGround
+from chaos.options import Options, plan_of
 from chaos.oracle import Engine, snapshots, statuses
 from chaos.order_invariants import SETTLE_WITHIN_S, order_checks
-from chaos.pace import Pace, pace_of
+from chaos.outcome import Outcome, Progress
+from chaos.pace import pace_of
 from chaos.prediction import Agreement, Disturbance, Identity
 from chaos.stalls import Stalls
 from chaos.stock_invariants import stock_checks
-from chaos.tallies import FaultCount, count_faults, planned_faults_fired
+from chaos.tallies import count_faults, planned_faults_fired
 from chaos.timed import Timed, ready_again
-from chaos.verdict import Check, all_hold, check
+from chaos.verdict import Check, check
 from deploy.local.refusal import StartRefused
 from deploy.local.services import ORDER
 from service_kit.pool import TROUBLE
 
 SNAPSHOT_EVERY_S = 2.0
 FEWEST_LOOKS = 3
-
-
-@dataclass
-class Progress:
-    """What can be watched while the run goes on."""
-
-    stage: str = "starting"
-    tally: Tally = field(default_factory=Tally)
-    faults_fired: int = 0
-    violations: int = 0
-    began: float = field(default_factory=time.monotonic)
-
-
-@dataclass
-class Outcome:
-    """All that the report says."""
-
-    options: Options
-    plan: Plan
-    checks: list[Check]
-    faults: list[FaultCount]
-    agreement: Agreement
-    pace: Pace
-    facts: Facts
-    tally: Tally
-    disturbances: list[Disturbance]
-    naive: NaiveOutcome | None
-    web_ui: str
-    started_at: float
-    seconds: float
-
-    @property
-    def passed(self) -> bool:
-        """Whether every invariant holds and every planned fault fired."""
-        return all_hold(self.checks)
 
 
 class Run:

@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from chaos.run import Outcome, Progress
+from chaos.outcome import Outcome, Progress
 
 PLAIN_EVERY_S = 5.0
 out = Console(highlight=False)

@@ -7,8 +7,9 @@ from chaos.catalogue import SHORT
 from chaos.faults import FaultRule
 from chaos.options import Options, plan_of
 from chaos.orders import Crowd
+from chaos.outcome import Outcome
 from chaos.report import write
-from chaos.run import Outcome, Run
+from chaos.run import Run
 from chaos.scenarios import Attack, Scenario
 from chaos.verdict import Check
 

@@ -1,0 +1,85 @@
+"""Switches faults on and off in a running stack, through the services' own admin calls."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import aiohttp
+
+from chaos.faults import FaultRule
+from chaos.injector import RELOAD_S
+from deploy.local.services import INVENTORY, ORDER
+from deploy.local.stack import Stack
+
+FAULTS = "/v1/admin/faults"
+INSIST_S = 30.0
+OWNERS = (INVENTORY, ORDER)
+
+
+async def put_rules(stack: Stack, rules: Sequence[FaultRule]) -> None:
+    """Put rules in force in every process of `stack` that they are for."""
+    async with _admin(stack) as session:
+        for rule in rules:
+            owner = INVENTORY if rule.point.startswith("inventory.") else ORDER
+            url = f"{stack.url(owner)}{FAULTS}/{rule.name}"
+            await _ask(session, "PUT", url, json=rule.model_dump(mode="json"))
+    await _everyone_has_read(stack)
+
+
+async def remove_rules(stack: Stack, owners: Sequence[str] = OWNERS) -> None:
+    """Take all rules away that the `owners` in `stack` have.
+
+    Patiently: a rule may just have killed the one that is asked to drop it.
+    """
+    async with _admin(stack) as session:
+        await asyncio.gather(*(_insist(session, f"{stack.url(name)}{FAULTS}") for name in owners))
+    await _everyone_has_read(stack)
+
+
+async def _insist(session: aiohttp.ClientSession, faults: str) -> None:
+    deadline = time.monotonic() + INSIST_S
+    while True:
+        try:
+            rules = await _ask(session, "GET", faults)
+            for rule in rules["items"]:
+                async with session.delete(f"{faults}/{rule['name']}") as response:
+                    if response.status != 404:  # gone is gone
+                        response.raise_for_status()
+        except (aiohttp.ClientError, TimeoutError):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(RELOAD_S / 4)
+        else:
+            return
+
+
+async def rules_in_force(stack: Stack, owners: Sequence[str] = OWNERS) -> list[str]:
+    """Return the names of all rules that the `owners` in `stack` have."""
+    found = []
+    async with _admin(stack) as session:
+        for name in owners:
+            rules = await _ask(session, "GET", f"{stack.url(name)}{FAULTS}")
+            found += [rule["name"] for rule in rules["items"]]
+    return found
+
+
+async def _everyone_has_read(stack: Stack) -> None:
+    # A look at a replica's rules makes it read them. The worker has no such call; it reads them
+    # once a second.
+    async with _admin(stack) as session:
+        for name in stack.processes:
+            if name.partition("-")[0] == INVENTORY:
+                await _ask(session, "GET", f"{stack.url(name)}{FAULTS}")
+    await asyncio.sleep(RELOAD_S * 1.5)
+
+
+def _admin(stack: Stack) -> aiohttp.ClientSession:
+    token = stack.token("chaos", "staff")
+    return aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"})
+
+
+async def _ask(session: aiohttp.ClientSession, method: str, url: str, **content: Any) -> Any:
+    async with session.request(method, url, **content) as response:
+        response.raise_for_status()
+        return None if response.status == 204 else await response.json()
