@@ -40,7 +40,7 @@ _DYNAMIC_CONFIG: dict[str, int | bool] = {
     "history.persistenceMaxQPS": _NO_LIMIT,
     "matching.persistenceMaxQPS": _NO_LIMIT,
     # Larger than the number of open orders of a burst, or each step reloads its history.
-    "history.hostLevelCacheMaxSize": 50_000,
+    "history.hostLevelCacheMaxSize": 12_000,
 }
 
 
@@ -174,4 +174,6 @@ def _environment(folder: Path) -> dict[str, str]:
         "TZ": "UTC",
         # Fewer collections: the server is the largest user of CPU, and memory is there.
         "GOGC": os.environ.get("GOGC", "400"),
+        # … but not all of it: beyond this much, the collector works harder instead.
+        "GOMEMLIMIT": os.environ.get("GOMEMLIMIT", "500MiB"),
     }
