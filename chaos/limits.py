@@ -6,9 +6,13 @@ tell the two apart (EFBIG instead of ENOSPC). What was written before stays.
 
 import asyncio
 import contextlib
+import os
+import shutil
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import psutil
 
@@ -17,7 +21,9 @@ LOOK_EVERY_S = 0.05
 
 def why_not() -> str | None:
     """Return why no process can be limited on this machine, None if it can."""
-    return None if sys.platform.startswith("linux") else "limits of other processes are Linux's"
+    if not sys.platform.startswith("linux"):
+        return "limits of other processes are Linux's"
+    return None if shutil.which("prlimit") else "a full disk needs the program prlimit"
 
 
 def families(pids: Iterable[int]) -> list[int]:
@@ -32,12 +38,15 @@ def families(pids: Iterable[int]) -> list[int]:
 @asynccontextmanager
 async def full(pids: Callable[[], Iterable[int]], at_bytes: int) -> AsyncIterator[None]:
     """Keep the processes that `pids` names, and all they start, from writing beyond `at_bytes`."""
-    before: dict[int, int] = {}
+    before: dict[int, str] = {}
+
+    def limit_all() -> None:
+        for pid in families(pids()):
+            _limit(pid, at_bytes, before)
 
     async def keep() -> None:
         while True:
-            for pid in families(pids()):
-                _limit(pid, at_bytes, before)
+            await asyncio.to_thread(limit_all)
             await asyncio.sleep(LOOK_EVERY_S)
 
     keeping = asyncio.create_task(keep())
@@ -47,37 +56,46 @@ async def full(pids: Callable[[], Iterable[int]], at_bytes: int) -> AsyncIterato
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
         # Whoever was born meanwhile has inherited it: until nobody is left who has it.
-        while _lift(pids, at_bytes, before):
+        while await asyncio.to_thread(_lift, pids(), at_bytes, before):
             pass
 
 
-if sys.platform.startswith("linux"):
-    import resource
+def _limit(pid: int, at_bytes: int, before: dict[int, str]) -> None:
+    with contextlib.suppress(OSError, psutil.NoSuchProcess):
+        soft = _soft(pid)
+        if soft != str(at_bytes):
+            before[pid] = soft
+            _set(pid, str(at_bytes))
 
-    def _limit(pid: int, at_bytes: int, before: dict[int, int]) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-            if soft != at_bytes:
-                before[pid] = soft
-                resource.prlimit(pid, resource.RLIMIT_FSIZE, (at_bytes, hard))
 
-    def _lift(pids: Callable[[], Iterable[int]], at_bytes: int, before: dict[int, int]) -> bool:
-        """Lift the limit from all who have it; return whether there was anybody."""
-        found = False
-        for pid in families(pids()):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-                if soft == at_bytes:
-                    found = True
-                    usual = before.get(pid, hard)
-                    resource.prlimit(pid, resource.RLIMIT_FSIZE, (usual, hard))
-        return found
+def _lift(pids: Iterable[int], at_bytes: int, before: dict[int, str]) -> bool:
+    """Lift the limit from all who have it; return whether there was anybody."""
+    found = False
+    for pid in families(pids):
+        with contextlib.suppress(OSError, psutil.NoSuchProcess):
+            if _soft(pid) == str(at_bytes):
+                found = True
+                _set(pid, before.get(pid, "unlimited"))
+    return found
 
-else:
 
-    def _limit(pid: int, at_bytes: int, before: dict[int, int]) -> None:
-        """Nowhere else."""
+def _soft(pid: int) -> str:
+    for line in Path(f"/proc/{pid}/limits").read_text().splitlines():
+        if line.startswith("Max file size"):
+            return line.removeprefix("Max file size").split()[0]
+    raise OSError(f"the limits of {pid} cannot be read")
 
-    def _lift(pids: Callable[[], Iterable[int]], at_bytes: int, before: dict[int, int]) -> bool:
-        """Nowhere else."""
-        return False
+
+def _set(pid: int, soft: str) -> None:
+    """Set the soft limit, as whoever owns the process: root is not always allowed to."""
+    command = ("prlimit", f"--pid={pid}", f"--fsize={soft}:")
+    if os.geteuid():
+        tried = subprocess.run(command, capture_output=True, check=False)
+    else:
+        owner = psutil.Process(pid)
+        uid, gid = owner.uids().real, owner.gids().real
+        tried = subprocess.run(
+            command, user=uid, group=gid, extra_groups=[], capture_output=True, check=False
+        )
+    if tried.returncode:
+        raise OSError(tried.stderr.decode(errors="replace").strip())

@@ -21,7 +21,7 @@ Source = Literal["client", "server", "line"]
 Stall = tuple[Source, float, float, float]
 
 # No more is discounted for a busy machine: who can excuse everything judges nothing.
-MOST_EXCUSED_S = 0.5
+MOST_EXCUSED_S = 1.5
 
 
 class Stalls:
