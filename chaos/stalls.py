@@ -20,9 +20,6 @@ Source = Literal["client", "server", "line"]
 # Whose time it was, from when until when, and how many seconds of that span were lost.
 Stall = tuple[Source, float, float, float]
 
-# No more is discounted for a busy machine: who can excuse everything judges nothing.
-MOST_EXCUSED_S = 1.5
-
 
 class Stalls:
     """Watches this process's event loop, and the process that `pid` names, in its with block."""
@@ -68,12 +65,19 @@ def _waited_s(pid: int | None) -> float:
 def stalled_s(stalls: Sequence[Stall], begin: float, end: float) -> float:
     """Return how many seconds between `begin` and `end` are nobody's fault.
 
-    One second in which neither the client nor the server ran counts once. What the machine took is
-    excused up to `MOST_EXCUSED_S`, what a cut line took as a whole.
+    A moment in which neither the client nor the server ran counts once.
     """
-    lost: defaultdict[Source, float] = defaultdict(float)
+    parts = max(int((end - begin) / TICK_S), 1)
+    length = (end - begin) / parts
+    lost: defaultdict[Source, list[float]] = defaultdict(lambda: [0.0] * parts)
     for source, since, until, seconds in stalls:
-        overlap = min(end, until) - max(begin, since)
-        if overlap > 0:
-            lost[source] += seconds * overlap / max(until - since, 1e-6)
-    return min(max(lost["client"], lost["server"]), MOST_EXCUSED_S) + lost["line"]
+        if until <= begin or since >= end or length <= 0:
+            continue
+        share = seconds / max(until - since, 1e-6)
+        first = max(int((since - begin) / length), 0)
+        for part in range(first, min(int((until - begin) / length) + 1, parts)):
+            here = begin + part * length
+            overlap = min(until, here + length) - max(since, here)
+            lost[source][part] += max(overlap, 0.0) * share
+    together = zip(lost["client"], lost["server"], lost["line"], strict=True)
+    return sum(min(max(each), length) for each in together)
