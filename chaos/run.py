@@ -34,6 +34,7 @@ from deploy.local.services import ORDER
 from service_kit.pool import TROUBLE
 
 SNAPSHOT_EVERY_S = 2.0
+LATECOMERS_S = 12.0  # two delays of five seconds on one attempt, and some more
 # Of the looks at the warehouse's books, how many have to succeed: its database is away at times.
 SEEN_SHARE = 0.3
 
@@ -157,6 +158,9 @@ class Run:
                 healed_at = max(events.healed_at, shoppers.last_sent_at)
                 self._settled_at.append(await settle(ground, healed_at, self._customers))
                 await asyncio.gather(*sending)
+                # A late first attempt may still be on its way to what was predicted for it.
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(ground.to_inventory.quiet(), LATECOMERS_S)
             finally:
                 for task in sending:
                     task.cancel()
