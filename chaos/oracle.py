@@ -222,10 +222,15 @@ class Engine:
         """Return why each of these workflows does not get on, None where the engine cannot say."""
         found: dict[str, str | None] = {}
         for name in names:
+            handle = self.client.get_workflow_handle(name)
             found[name] = None
-            async for event in self.client.get_workflow_handle(name).fetch_history_events():
+            async for event in handle.fetch_history_events():
                 if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED:
                     found[name] = event.workflow_task_failed_event_attributes.failure.message
+            # Of a task whose first try was cut off, later failures are counted and not listed.
+            tries = (await handle.describe()).raw_description.pending_workflow_task.attempt
+            if found[name] is None and tries > 1:
+                found[name] = f"its task has failed {tries - 1} times"
         return found
 
     async def forget(self, order_id: UUID, within_s: float = 90.0) -> None:
