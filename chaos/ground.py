@@ -7,10 +7,9 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Self, cast
-from uuid import NAMESPACE_OID, uuid4, uuid5
+from typing import cast
+from uuid import uuid4
 
 from temporalio.client import Client
 
@@ -18,9 +17,10 @@ from chaos.attached import attach
 from chaos.faults import FaultRule
 from chaos.island import Island, Way
 from chaos.lines import Line
+from chaos.site import Wired
 from chaos.switches import put_rules, remove_rules, rules_in_force
 from chaos.toxics import Toxic
-from chaos.wire import Evidence, Wire, call_at_inventory, call_at_orders
+from chaos.wire import Evidence, Wire
 from deploy.local.ports import LOOPBACK
 from deploy.local.refusal import StartRefused
 from deploy.local.services import INVENTORY, ORDER, SUBSCRIBERS, WORKER
@@ -31,7 +31,7 @@ from workflows.contracts import TASK_QUEUE, WORKFLOW, workflow_id
 NAMES = frozenset({POSTGRES, TEMPORAL, INVENTORY, ORDER, WORKER, SUBSCRIBERS})
 
 
-class Ground:
+class Ground(Wired):
     """A system of its own, on free ports; gone without a trace afterwards.
 
     Shoppers reach order_api and the worker reaches inventory over wires that can spoil requests.
@@ -48,35 +48,20 @@ class Ground:
         island: bool,
         progress: Callable[[str, str], None],
     ) -> None:
+        super().__init__()
         self._replicas = replicas
         self._with_lines = lines
         self._with_island = island
         self._progress = progress
         self._out = out
-        self._exits = AsyncExitStack()
         self._lines: dict[str, Line | Wire] = {}
         self._island: Island | None = None
         self.poisoned: list[str] = []
         self.evidence: Evidence
-        self.to_orders: Wire
-        self.to_inventory: Wire
         self.stack: Stack
 
-    async def __aenter__(self) -> Self:
-        """Start everything."""
-        try:
-            await self._start()
-        except BaseException:
-            await self._exits.aclose()
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Stop everything and delete it."""
-        await self._exits.aclose()
-
     async def _start(self) -> None:
-        await self._lay_wires()
+        await self._lay_wires(self._open_evidence())
         enter = self._exits.enter_async_context
         folder = self._exits.enter_context(tempfile.TemporaryDirectory(prefix="valerix-proof-"))
         self._exits.callback(self._keep_logs, Path(folder) / "home" / "logs")
@@ -106,13 +91,10 @@ class Ground:
         if self._with_lines:
             await self._reach_postgres_over_line()
 
-    async def _lay_wires(self) -> None:
-        enter = self._exits.enter_async_context
-        self.evidence = Evidence(
-            self._exits.enter_context((self._out / "faults-on-the-wire.jsonl").open("w"))
-        )
-        self.to_inventory = await enter(Wire("wire.inventory", call_at_inventory, self.evidence))
-        self.to_orders = await enter(Wire("wire.order", call_at_orders, self.evidence))
+    def _open_evidence(self) -> Evidence:
+        file = (self._out / "faults-on-the-wire.jsonl").open("w")
+        self.evidence = Evidence(self._exits.enter_context(file))
+        return self.evidence
 
     def _keep_logs(self, logs: Path) -> None:
         """Copy what the processes had to say to the run's own folder."""
@@ -187,20 +169,18 @@ class Ground:
         """Put the faults in force in every process and on every wire that they are for."""
         if rules:
             await put_rules(self.stack, rules)
-        for wire in (self.to_orders, self.to_inventory):
-            wire.toxics = toxics
+        self._spoil(toxics)
 
     async def switch_off(self) -> None:
         """Take all faults away."""
-        for wire in (self.to_orders, self.to_inventory):
-            wire.toxics = ()
+        self._spoil(())
         await remove_rules(self.stack)
 
 
 async def poison(address: str, nth: int) -> str:
     """Start an unreadable order at the engine and return its workflow's id."""
     client = await Client.connect(address)
-    name = workflow_id(uuid5(NAMESPACE_OID, f"{uuid4()}/{nth}"))
+    name = workflow_id(uuid4())
     await client.start_workflow(WORKFLOW, {"nobody": nth}, id=name, task_queue=TASK_QUEUE)
     return name
 
@@ -223,7 +203,7 @@ class OthersGround(Ground):
                 kept="nothing was attacked",
                 remedy="switch them off first: valerix gremlin off",
             )
-        await self._lay_wires()
+        await self._lay_wires(self._open_evidence())
         self.to_orders.upstreams = [self.stack.services.ports[ORDER]]
         # However the run ends: nobody else's orders shall meet its faults.
         self._exits.push_async_callback(self.switch_off)

@@ -14,11 +14,11 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 from chaos.lines import Line
+from chaos.site import Site
 
 Way = Literal["to", "from", "both"]
 
@@ -49,10 +49,11 @@ def why_not() -> str | None:
     return None
 
 
-class Island:
+class Island(Site):
     """Makes the namespace; gone with everything in it afterwards."""
 
     def __init__(self) -> None:
+        super().__init__()
         pid = os.getpid()
         self._name = f"{_PREFIX}-{pid}"
         self._device, self._device_there = f"vx{pid}h", f"vx{pid}t"
@@ -60,26 +61,12 @@ class Island:
         net = f"{_NETWORK}.{block // 64}.{block % 64 * 4}"
         base, _, last = net.rpartition(".")
         self._here, self._there = f"{base}.{int(last) + 1}", f"{base}.{int(last) + 2}"
-        self._exits = AsyncExitStack()
 
-    async def __aenter__(self) -> Self:
-        """Raise it from the sea."""
+    async def _start(self) -> None:
         for left in await asyncio.to_thread(_left_behind):
             await _ip_quietly("netns", "delete", left)
         self._exits.push_async_callback(_ip_quietly, "netns", "delete", self._name)
         await _ip("netns", "add", self._name)
-        try:
-            await self._bridge()
-        except BaseException:
-            await self._exits.aclose()
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Sink it."""
-        await self._exits.aclose()
-
-    async def _bridge(self) -> None:
         name, here, there = self._name, self._device, self._device_there
         await _ip(
             *("link", "add", here, "address", _HERE, "type", "veth"),

@@ -126,11 +126,10 @@ class Shoppers:
             self.tally.settled += 1
             self.tally.states[state] = self.tally.states.get(state, 0) + 1
 
-    async def again(self, order: PlannedOrder, try_: int) -> bool:
-        """Send an order once more that was sent long ago; return whether it was answered well."""
+    async def again(self, order: PlannedOrder, try_: int) -> None:
+        """Send an order once more that was sent long ago; the history says what came of it."""
         headers, body = _request(order)
-        answer = await self._ask("POST", self._url, order, "place", try_, None, headers, body)
-        return kind_of(answer.status) == "ok"
+        await self._ask("POST", self._url, order, "place", try_, None, headers, body)
 
     async def _place(self, order: PlannedOrder, intended: float, click: int) -> str | None:
         """Return the state the shopper was told; None if no answer could be had at all."""

@@ -5,10 +5,8 @@ import sys
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 from uuid import UUID
 
 import asyncpg
@@ -19,9 +17,10 @@ from chaos.history import Entry
 from chaos.naive import Policy
 from chaos.oracle import read_warehouse
 from chaos.orders import PlannedOrder
+from chaos.site import Wired
 from chaos.switches import put_rules, remove_rules
 from chaos.toxics import Toxic
-from chaos.wire import Evidence, Wire, call_at_inventory, call_at_orders
+from chaos.wire import Evidence
 from deploy.local.child import ChildSpec
 from deploy.local.ports import free_port
 from deploy.local.probes import answers_ok
@@ -53,36 +52,20 @@ class NaiveOutcome:
         return self.kinds["right"]
 
 
-class NaiveGround:
+class NaiveGround(Wired):
     """A warehouse and the naive order service before it; processes are named as in the stack."""
 
     def __init__(self, policy: Policy, *, replicas: int) -> None:
+        super().__init__()
         self._policy: Policy = policy
         self._replicas = replicas
-        self._exits = AsyncExitStack()
         self._evidence = Evidence()
-        self.to_orders: Wire
-        self.to_inventory: Wire
         self.stack: Stack
-
-    async def __aenter__(self) -> Self:
-        """Start it."""
-        try:
-            await self._start()
-        except BaseException:
-            await self._exits.aclose()
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Stop it and delete it."""
-        await self._exits.aclose()
 
     async def _start(self) -> None:
         enter = self._exits.enter_async_context
         folder = self._exits.enter_context(tempfile.TemporaryDirectory(prefix="valerix-naive-"))
-        self.to_inventory = await enter(Wire("wire.inventory", call_at_inventory, self._evidence))
-        self.to_orders = await enter(Wire("wire.order", call_at_orders, self._evidence))
+        await self._lay_wires(self._evidence)
         self.stack = Stack(
             StackSettings(
                 home=Path(folder) / "home",
@@ -133,13 +116,11 @@ class NaiveGround:
         here = [rule for rule in rules if rule.point.startswith("inventory.")]
         if here:
             await put_rules(self.stack, here)
-        for wire in (self.to_orders, self.to_inventory):
-            wire.toxics = toxics
+        self._spoil(toxics)
 
     async def switch_off(self) -> None:
         """Take all faults away."""
-        for wire in (self.to_orders, self.to_inventory):
-            wire.toxics = ()
+        self._spoil(())
         await remove_rules(self.stack, owners=(INVENTORY,))
 
     async def outcome(

@@ -208,9 +208,13 @@ def histories_replay(facts: Facts) -> Check:
     )
 
 
+def _limit_s(facts: Facts) -> float:
+    return facts.budget_s + ANSWER_GRACE_S
+
+
 def answers_to_judge(facts: Facts) -> list[Entry]:
     """Return the answers to orders whose time is the service's own, and the waits for none."""
-    limit = facts.budget_s + ANSWER_GRACE_S
+    limit = _limit_s(facts)
     slowed = {
         (str(fired.order_id), fired.attempt) for fired in facts.fired if fired.point == "wire.order"
     }
@@ -228,14 +232,14 @@ def answers_to_judge(facts: Facts) -> list[Entry]:
 
 def late_by_the_clock(facts: Facts) -> list[float]:
     """Return the seconds of answers after the limit, before anything is discounted."""
-    limit = facts.budget_s + ANSWER_GRACE_S
+    limit = _limit_s(facts)
     return [e.seconds for e in answers_to_judge(facts) if e.seconds and e.seconds > limit]
 
 
 def answered_in_time(facts: Facts) -> Check:
     """I14: no answer later than budget + 200 ms; every error says what to do."""
     answers = answers_to_judge(facts)
-    limit = facts.budget_s + ANSWER_GRACE_S
+    limit = _limit_s(facts)
 
     def wrong() -> Iterator[str]:
         for entry in answers:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from chaos import island, limits
-from chaos.scenarios import Attack, Event, Scenario
+from chaos.scenarios import Event, Scenario
 
 _NOT_OURS = "what runs for others is not stopped, cut off or started anew"
 _NO_WIRE = "there is no wire of ours between its worker and its warehouse"
@@ -34,8 +34,3 @@ def _why_not(event: Event, *, against: bool) -> str | None:
     if event.kind == "fill":
         return limits.why_not()
     return None
-
-
-def within_reach(scenario: Scenario, skipped: Mapping[str, str]) -> tuple[Attack, ...]:
-    """Return the request-level faults that are not left out."""
-    return tuple(each for each in scenario.attacks if each.rule.name not in skipped)

@@ -112,7 +112,6 @@ def count_faults(
                 fired=len(facts.forgotten),
                 floor=min(floors.process, scenario.forgets),
                 what="Temporal's memory of an order is deleted, and its key sent again",
-                skipped=skipped.get("history-gone", ""),
             )
         )
     return found

@@ -106,6 +106,7 @@ class Timed:
             return False
         if stack is self._stacks[0]:
             self._write(moment, time.time(), "fires")
+        had_effect = True
         match event.kind:
             case "kill":
                 await asyncio.gather(*(_kill(stack, name) for name in names))
@@ -121,12 +122,12 @@ class Timed:
             case "lock":
                 await _lock(stack, event)
             case "fill":
-                return await _fill(stack, names, event.seconds)
+                had_effect = await _fill(stack, names, event.seconds)
             case _:
                 await self._on_ground(moment)
         for name in names:
             await ready_again(stack, name)
-        return True
+        return had_effect
 
     async def _on_ground(self, moment: Moment) -> None:
         ground, event = self._ground, moment.event
@@ -208,7 +209,6 @@ def _signal(pids: Iterable[int], sig: signal.Signals) -> None:
 
 async def _fill(stack: Stack, names: Sequence[str], seconds: float) -> bool:
     """Fill the disk under some processes; return whether any of them was refused a write."""
-    refused = True
     database = names == [POSTGRES]
     at_bytes = FULL_DATABASE_BYTES if database else FULL_LOG_BYTES
     async with limits.full(lambda: _pids(stack, names), at_bytes):
@@ -219,12 +219,8 @@ async def _fill(stack: Stack, names: Sequence[str], seconds: float) -> bool:
             await asyncio.gather(*(_kill(stack, name) for name in names))
         await asyncio.sleep(seconds)
         if database:
-            refused = not await _takes_writes(stack.postgres.admin_dsn("orders"))
-        else:
-            refused = sizes == [log.stat().st_size for log in logs]
-    for name in names:
-        await ready_again(stack, name)
-    return refused
+            return not await _takes_writes(stack.postgres.admin_dsn("orders"))
+        return sizes == [log.stat().st_size for log in logs]
 
 
 async def _takes_writes(dsn: str) -> bool:

@@ -5,7 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+
+from playwright.async_api import Browser, async_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
@@ -51,6 +55,16 @@ def find() -> str:
         f"No Chromium. Tried: {'; '.join(tried)}. Install one, or set CHROMIUM to its path; "
         "without it the tests in a real browser do not run."
     )
+
+
+@asynccontextmanager
+async def launched() -> AsyncIterator[Browser]:
+    """Run a browser without a window; NoChromium where there is none to be had."""
+    executable = find()
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield browser
+        await browser.close()
 
 
 def _of_playwright() -> str | None:

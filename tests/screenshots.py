@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
 from deploy.local.settings import Ports, StackSettings
 from deploy.local.stack import Stack
@@ -25,16 +25,12 @@ async def main() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         settings = StackSettings(home=Path(folder) / "home", ports=Ports.free())
-        async with Stack(settings) as stack, async_playwright() as playwright:
-            browser = await playwright.chromium.launch(
-                executable_path=chromium.find(), args=chromium.FLAGS
-            )
+        async with Stack(settings) as stack, chromium.launched() as browser:
             url = stack.url("ui")
             for size in SIZES:
                 for scheme in ("light", "dark"):
                     await tour(browser, url, size, scheme)
             await attack(browser, url)
-            await browser.close()
 
 
 async def tour(browser: Browser, url: str, size: str, scheme: str) -> None:

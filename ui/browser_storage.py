@@ -31,4 +31,4 @@ def keep_in(folder: Path) -> None:
             task.add_done_callback(lambda _: loading.pop(session_id, None))
         await asyncio.shield(task)
 
-    storage._create_user_storage = load_once  # type: ignore[method-assign]
+    storage._create_user_storage = load_once  # type: ignore[method-assign]  # its only hook

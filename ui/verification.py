@@ -58,7 +58,7 @@ class Verification:
         Starting a Python takes its time: pages show what is known and do not wait for this.
         """
         if not self.scenarios:
-            process = await self._chaos("list", capture=True)
+            process = await self._chaos("list")
             said, _ = await process.communicate()
             for line in said.decode(errors="replace").splitlines():
                 name, _, about = line.partition(" ")
@@ -74,7 +74,7 @@ class Verification:
         name = f"{scenario}-{seed}"
         options = ["--seed", str(seed), "--out", str(self.folder / name)]
         try:
-            self._process = await self._chaos("run", scenario, *options, capture=True)
+            self._process = await self._chaos("run", scenario, *options)
             assert self._process.stdout is not None
             async for line in self._process.stdout:
                 if said := _PROGRESS.match(line.decode(errors="replace")):
@@ -115,12 +115,11 @@ class Verification:
         return path if path.is_file() else None
 
     @staticmethod
-    async def _chaos(*arguments: str, capture: bool = False) -> asyncio.subprocess.Process:
-        said = asyncio.subprocess.PIPE if capture else asyncio.subprocess.DEVNULL
+    async def _chaos(*arguments: str) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "chaos", *arguments),
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=said,
+            stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
         )

@@ -274,7 +274,6 @@ class OrderWorkflow:
             )
         if self._story.has_been_written(recorded):
             self._show()
-        self._story.written = self._story.status
 
     def _show(self) -> None:
         """Say in Temporal's lists and Web UI how the order stands."""

@@ -101,15 +101,12 @@ class Story:
         A task that was cut off after its record, and taken anew with a cancel in it, may come to
         another end. What was told counts; the warehouse's part is the same.
         """
+        mine = self.status
         # None in histories from before the record answered
-        differs = (
-            recorded is not None
-            and recorded.status != self.status
-            and {recorded.status, self.status} <= TERMINAL
-        )
-        if differs and recorded is not None:
+        if recorded is not None and recorded.status != mine and {recorded.status, mine} <= TERMINAL:
             self.status, self.reason = recorded.status, recorded.reason
-        return differs
+        self.written = self.status
+        return self.status != mine
 
     def _tell(self, key: str, kind: EventType, at: datetime, detail: dict[str, Any]) -> None:
         # The worker's clock and the engine's differ a little; a timeline never goes back.

@@ -129,7 +129,7 @@ def _through(dsn: str, port: int) -> str:
 async def eventually(check: Callable[[], Awaitable[Found]], within_s: float = 30.0) -> Found:
     """Return what `check` finds once it finds something; for what nobody announces."""
     end = time.monotonic() + within_s
-    while not (found := await check()) and time.monotonic() < end:  # noqa: ASYNC110
+    while not (found := await check()) and time.monotonic() < end:  # noqa: ASYNC110  no event
         await asyncio.sleep(0.05)
     assert found, "it did not come about"
     return found

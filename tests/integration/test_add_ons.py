@@ -39,8 +39,9 @@ async def told(place: Town) -> list[tuple[Any, ...]]:
 
 async def taken(place: Town, name: str) -> list[tuple[Any, ...]]:
     """Return what the add-on's own table says, in the order in which it was written."""
+    query = f"SELECT event_seq, order_id, type FROM {name}_events ORDER BY n"  # noqa: S608  our names
     try:
-        rows = await place.rows(f"SELECT event_seq, order_id, type FROM {name}_events ORDER BY n")  # noqa: S608
+        rows = await place.rows(query)
     except asyncpg.UndefinedTableError:
         return []
     return [tuple(row) for row in rows]

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Locator, Page, async_playwright, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
 from deploy.local.settings import Ports, StackSettings
 from deploy.local.stack import Stack
@@ -92,6 +92,16 @@ class People:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    async with AsyncExitStack() as exits:
+        try:
+            found = await exits.enter_async_context(chromium.launched())
+        except chromium.NoChromium as reason:
+            pytest.skip(str(reason))
+        yield found
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     folder = tmp_path_factory.mktemp("pages")
     settings = StackSettings(home=folder / "home", ports=Ports.free())
@@ -101,14 +111,5 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def people(stack: Stack) -> AsyncIterator[People]:
-    try:
-        executable = chromium.find()
-    except chromium.NoChromium as reason:
-        pytest.skip(str(reason))
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=executable, headless=True, args=chromium.FLAGS
-        )
-        yield People(browser, stack.url("ui"))
-        await browser.close()
+async def people(stack: Stack, browser: Browser) -> AsyncIterator[People]:
+    yield People(browser, stack.url("ui"))

@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from playwright.async_api import async_playwright, expect
+from playwright.async_api import Browser, expect
 
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.services import INVENTORY, ORDER, UI, WORKER
 from deploy.local.settings import Ports, StackSettings
 from deploy.local.stack import Stack
-from tests import chromium
 from tests.e2e.pages.conftest import People
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -94,11 +93,7 @@ async def collecting(port: int) -> AsyncIterator[Collector]:
         await runner.cleanup()
 
 
-async def test_one_trace_leads_from_the_click_to_the_sql(tmp_path: Path) -> None:
-    try:
-        executable = chromium.find()
-    except chromium.NoChromium as reason:
-        pytest.skip(str(reason))
+async def test_one_trace_leads_from_the_click_to_the_sql(browser: Browser, tmp_path: Path) -> None:
     port = free_port()
     settings = StackSettings(home=tmp_path / "home", ports=Ports.free())
     for name in ON_THE_WAY:
@@ -110,11 +105,7 @@ async def test_one_trace_leads_from_the_click_to_the_sql(tmp_path: Path) -> None
     async with (
         collecting(port) as collector,
         Stack(settings) as stack,
-        async_playwright() as playwright,
     ):
-        browser = await playwright.chromium.launch(
-            executable_path=executable, headless=True, args=chromium.FLAGS
-        )
         async with People(browser, stack.url(UI)).visitor() as alice:
             await alice.go("/")
             await alice.add("Blue mug")
@@ -130,7 +121,6 @@ async def test_one_trace_leads_from_the_click_to_the_sql(tmp_path: Path) -> None
                 f"no trace is whole: {lacking}; names {[collector.names[t] for t in begun]}"
             )
         key = stack.token_key
-        await browser.close()
     told = "\n".join(collector.texts)
     assert key not in told
     assert "eyJ" not in told, "a token is in the traces"

@@ -6,7 +6,7 @@ import psutil
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.e2e.pages.conftest import People
+from tests.e2e.pages.conftest import People, Person
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -23,20 +23,22 @@ def runs() -> list[psutil.Process]:
     ]
 
 
-async def choose(page: Page, scenario: str) -> None:
+async def start(otto: Person, scenario: str) -> Page:
+    """Have somebody of the staff start a run, and see it send orders."""
+    await otto.go("/")
+    await otto.become_staff()
+    page = otto.page
     await page.get_by_role("combobox", name="Scenario").click()
     await page.get_by_role("option", name=re.compile(rf"^{scenario}:")).click()
     await page.get_by_role("button", name="Start the run").click()
+    status = page.get_by_text(re.compile(f"{scenario} runs for"))
+    await expect(status).to_contain_text(re.compile(r"sent [1-9]"), timeout=STARTED_MS)
+    return page
 
 
 async def test_a_run_shows_its_progress_its_verdict_and_its_report(people: People) -> None:
     async with people.visitor() as otto:
-        await otto.go("/")
-        await otto.become_staff()
-        page = otto.page
-        await choose(page, "calm")
-        status = page.get_by_text(re.compile("calm runs for"))
-        await expect(status).to_contain_text(re.compile(r"sent [1-9]"), timeout=STARTED_MS)
+        page = await start(otto, "calm")
         await expect(page.get_by_role("button", name="Start the run")).to_be_disabled()
         verdict = page.get_by_text("Last run: calm passed.")
         await expect(verdict).to_be_visible(timeout=ENDED_MS)
@@ -48,12 +50,7 @@ async def test_a_run_shows_its_progress_its_verdict_and_its_report(people: Peopl
 
 async def test_a_run_can_be_stopped_and_leaves_nothing_behind(people: People) -> None:
     async with people.visitor() as otto:
-        await otto.go("/")
-        await otto.become_staff()
-        page = otto.page
-        await choose(page, "schrodinger")
-        status = page.get_by_text(re.compile("schrodinger runs for"))
-        await expect(status).to_contain_text(re.compile(r"sent [1-9]"), timeout=STARTED_MS)
+        page = await start(otto, "schrodinger")
         assert runs()
         await page.get_by_role("button", name="Stop the run").click()
         await expect(page.get_by_text("Last run: schrodinger was stopped.")).to_be_visible(
