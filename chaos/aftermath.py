@@ -18,6 +18,7 @@ from chaos.order_invariants import SETTLE_WITHIN_S
 from chaos.orders import PlannedOrder
 from chaos.prediction import Disturbance
 from chaos.probing import probe
+from chaos.release import release
 from service_kit.pool import TROUBLE
 from workflows.contracts import workflow_id
 
@@ -110,7 +111,10 @@ async def gather(
     asked = _sample(ids, facts, RESULTS_ASKED)
     facts.results = await engine.results(asked)
     facts.seen = await seen(ground.order_url, ground.token("oracle", "staff"), asked)
-    facts.replays = await engine.replays(_sample(ids, facts, REPLAYED))
+    went_over = {each for each in ids if workflow_id(each) in ground.went_over}
+    facts.replays = await engine.replays(
+        went_over.union(_sample(ids, facts, REPLAYED)), release(ground.releases)
+    )
     facts.probes = await probe(ground)
     return facts
 

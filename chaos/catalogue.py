@@ -128,7 +128,8 @@ _FULL_DISK = Event("database-disk-full", "disk-full", "fill", "postgres", 1.0)
 _FULL_LOGS = Event("logs-full", "disk-full", "fill", "order_api", 3.0)
 _POISON = Event("poison", "poison", "poison", "temporal")
 _LOCK = Event("stock-locked", "locked", "lock", "inventory.stock", 1.0)
-_ROLL = Event("all-rolled", "new-code", "roll", "everything", times=1)
+_ROLL = Event("all-rolled", "outage", "roll", "everything", times=1)
+_RELEASE = Event("workflow-released", "new-code", "release", "worker", 2.0)
 
 CALM = Scenario("calm", "No fault at all: what the others are compared with.")
 
@@ -199,6 +200,7 @@ PROCESSES = Scenario(
         _FULL_DISK,
         _FULL_LOGS,
         _POISON,
+        _RELEASE,
         _ROLL,
     ),
     forgets=5,

@@ -13,10 +13,13 @@ from uuid import uuid4
 
 from temporalio.client import Client
 
+from chaos.altered import released
 from chaos.attached import attach
 from chaos.faults import FaultRule
+from chaos.freezing import frozen
 from chaos.island import Island, Way
 from chaos.lines import Line
+from chaos.oracle import Engine
 from chaos.site import Wired
 from chaos.switches import put_rules, remove_rules, rules_in_force
 from chaos.toxics import Toxic
@@ -57,6 +60,8 @@ class Ground(Wired):
         self._lines: dict[str, Line | Wire] = {}
         self._island: Island | None = None
         self.poisoned: list[str] = []
+        self.releases = 0
+        self.went_over: set[str] = set()
         self.evidence: Evidence
         self.stack: Stack
 
@@ -131,6 +136,20 @@ class Ground(Wired):
     async def poison(self, nth: int) -> None:
         """Start an order whose input no workflow code can read."""
         self.poisoned.append(await poison(self.temporal_address, nth))
+
+    async def release(self, seconds: float) -> bool:
+        """Give the worker newer workflow code while the warehouse has been silent for a while.
+
+        Returns whether there were orders that had begun with older code and go over to the new.
+        """
+        async with frozen(self.stack, self.inventories):
+            await asyncio.sleep(seconds)
+            engine = await Engine.connect(self.temporal_address)
+            waiting = await engine.running("AND OrderStep = 'warehouse'")
+            self.releases += 1
+            await self.stack.restart(WORKER, **released(self.releases))
+        self.went_over |= waiting
+        return bool(waiting)
 
     @property
     def order_url(self) -> str:

@@ -72,6 +72,8 @@ class Island(Site):
             *("link", "add", here, "address", _HERE, "type", "veth"),
             *("peer", "name", there, "address", _THERE, "netns", name),
         )
+        # The kernel clears a namespace away some time after its end; nobody shall meet its device.
+        self._exits.push_async_callback(_ip_quietly, "link", "delete", here)
         await _ip("address", "add", f"{self._here}/30", "dev", here)
         await _ip("-n", name, "address", "add", f"{self._there}/30", "dev", there)
         await _ip("link", "set", here, "up")

@@ -18,7 +18,7 @@ ROWS: Mapping[str, str] = {
     "order-killed-after-start": "order_api killed after starting the workflow, before its answer",
     "worker-killed": "Worker killed in the middle of an activity, or before reporting it",
     "worker-frozen": "Worker frozen, then continued: two live attempts",
-    "new-code": "Everything restarted, one after the other, with orders in flight",
+    "new-code": "New workflow code with orders in flight",
     "engine-killed": "Temporal killed and started again",
     "database-restarted": "Postgres restarted at once",
     "locked": "Rows locked by somebody else",

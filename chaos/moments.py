@@ -9,7 +9,8 @@ from chaos.scenarios import Event
 
 # What a part takes to be well again, beyond the time that its fault lasts.
 RECOVERY_S = 2.0
-ROLL_S = 10.0
+# Restarts last as long as they last.
+_LONGER_S = {"roll": 10.0, "release": 3.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,4 +57,4 @@ def as_text(moments: Sequence[Moment]) -> str:
 
 
 def _span_s(event: Event) -> float:
-    return (ROLL_S if event.kind == "roll" else event.seconds) + RECOVERY_S
+    return event.seconds + _LONGER_S.get(event.kind, 0.0) + RECOVERY_S

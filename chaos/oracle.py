@@ -17,7 +17,7 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureEr
 from temporalio.common import SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError, RPCStatusCode
-from temporalio.worker import Replayer
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from chaos.facts import (
     Facts,
@@ -198,9 +198,9 @@ class Engine:
             rows.append(WorkflowRow(found.id, found.run_id, state.name, status))
         return rows
 
-    async def running(self) -> set[str]:
-        """Return the orders' workflows that have not ended, by id."""
-        query = "WorkflowType = 'OrderWorkflow' AND ExecutionStatus = 'Running'"
+    async def running(self, condition: str = "") -> set[str]:
+        """Return the orders' workflows that have not ended, by id; of those, a part."""
+        query = f"WorkflowType = 'OrderWorkflow' AND ExecutionStatus = 'Running' {condition}"
         return {each.id async for each in self.client.list_workflows(query, page_size=1000)}
 
     async def results(self, orders: Iterable[UUID]) -> dict[UUID, str]:
@@ -255,9 +255,13 @@ class Engine:
             return bool(listed)
         return True
 
-    async def replays(self, orders: Sequence[UUID]) -> list[Replay]:
-        """Run today's workflow code against the stored histories of these orders."""
-        replayer = Replayer(workflows=[OrderWorkflow], data_converter=pydantic_data_converter)
+    async def replays(self, orders: Iterable[UUID], code: type[OrderWorkflow]) -> list[Replay]:
+        """Run workflow code against the stored histories of these orders."""
+        replayer = Replayer(
+            workflows=[code],
+            data_converter=pydantic_data_converter,
+            workflow_runner=UnsandboxedWorkflowRunner(),
+        )
         found = []
         for order_id in orders:
             workflow_id = f"order-{order_id}"

@@ -12,7 +12,7 @@ from chaos.orders import Crowd
 from chaos.toxics import Toxic
 
 EventKind = Literal[
-    "kill", "freeze", "outage", "roll", "lock", "cut", "part", "turn", "fill", "poison"
+    "kill", "freeze", "outage", "roll", "lock", "cut", "part", "turn", "fill", "poison", "release"
 ]
 Block = Literal["calm", "attack"]
 
@@ -45,7 +45,7 @@ class Event:
     What is done: kill, freeze (SIGSTOP), outage (stopped, started later), roll (restarted one after
     the other), lock (all rows of a table), cut (a line through which nothing passes), part (the
     kernel loses packets, one way or both), turn (the clock), fill (the disk), poison (an order that
-    the workflow code cannot read).
+    the workflow code cannot read), release (newer code for whom the warehouse keeps waiting).
     """
 
     name: str

@@ -6,18 +6,18 @@ Each event is written down before it happens.
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Protocol, TextIO
 
 import asyncpg
 
 from chaos import limits
-from chaos.clock import turned
+from chaos.altered import turned
+from chaos.freezing import frozen, pids
 from chaos.moments import Moment
 from chaos.prediction import Disturbance
 from chaos.scenarios import Event
@@ -34,18 +34,20 @@ FULL_LOG_BYTES = 1
 A_WRITE = "SELECT pg_logical_emit_message(true, 'chaos', 'is there room?')"
 # Ahead, behind, and a jump back of two hours in the middle of the work.
 CLOCK_TURNS = ("3600", "-3600", "3600 -3600@4")
-_OF_GROUND = ("cut", "part", "poison")
+_OF_GROUND = ("cut", "part", "poison", "release")
 LOCK = "SELECT 1 FROM {table} FOR UPDATE"
 
 
 class Ground(Protocol):
-    """What is attacked besides the processes: the lines between them, and the engine's queue."""
+    """What is attacked besides the processes: the lines between them, the queue, the code."""
 
     async def cut(self, link: str, seconds: float) -> None: ...
 
     async def part(self, link: str, seconds: float) -> None: ...
 
     async def poison(self, nth: int) -> None: ...
+
+    async def release(self, seconds: float) -> bool: ...
 
 
 class Timed:
@@ -111,7 +113,8 @@ class Timed:
             case "kill":
                 await asyncio.gather(*(_kill(stack, name) for name in names))
             case "freeze":
-                await _freeze(stack, names, event.seconds)
+                async with frozen(stack, names):
+                    await asyncio.sleep(event.seconds)
             case "outage":
                 await _stop_for(stack, names, event.seconds)
             case "roll" | "turn":
@@ -124,20 +127,24 @@ class Timed:
             case "fill":
                 had_effect = await _fill(stack, names, event.seconds)
             case _:
-                await self._on_ground(moment)
+                had_effect = await self._on_ground(moment)
         for name in names:
             await ready_again(stack, name)
         return had_effect
 
-    async def _on_ground(self, moment: Moment) -> None:
+    async def _on_ground(self, moment: Moment) -> bool:
         ground, event = self._ground, moment.event
-        assert ground is not None, "this run has no lines to cut"
-        if event.kind == "cut":
-            await ground.cut(event.target, event.seconds)
-        elif event.kind == "part":
-            await ground.part(event.target, event.seconds)
-        else:
-            await ground.poison(moment.nth)
+        assert ground is not None, "this run has no ground of its own"
+        match event.kind:
+            case "cut":
+                await ground.cut(event.target, event.seconds)
+            case "part":
+                await ground.part(event.target, event.seconds)
+            case "release":
+                return await ground.release(event.seconds)
+            case _:
+                await ground.poison(moment.nth)
+        return True
 
     def _write(self, moment: Moment, at: float, what: str) -> None:
         assert self._file is not None
@@ -186,32 +193,11 @@ async def _stop_for(stack: Stack, names: Sequence[str], seconds: float) -> None:
     await asyncio.gather(*(stack.start(name) for name in names))
 
 
-def _pids(stack: Stack, names: Sequence[str]) -> list[int]:
-    return [pid for name in names if (pid := stack.processes[name].pid) is not None]
-
-
-async def _freeze(stack: Stack, names: Sequence[str], seconds: float) -> None:
-    pids = _pids(stack, names)
-    # Postgres is only frozen with its backends, and those have sessions of their own.
-    family = limits.families(pids)
-    try:
-        _signal(family, signal.SIGSTOP)
-        await asyncio.sleep(seconds)
-    finally:
-        _signal(reversed(family), signal.SIGCONT)
-
-
-def _signal(pids: Iterable[int], sig: signal.Signals) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, sig)
-
-
 async def _fill(stack: Stack, names: Sequence[str], seconds: float) -> bool:
     """Fill the disk under some processes; return whether any of them was refused a write."""
     database = names == [POSTGRES]
     at_bytes = FULL_DATABASE_BYTES if database else FULL_LOG_BYTES
-    async with limits.full(lambda: _pids(stack, names), at_bytes):
+    async with limits.full(lambda: pids(stack, names), at_bytes):
         logs = [stack.processes[name].log_file for name in names]
         sizes = [log.stat().st_size for log in logs]
         if not database:

@@ -2,6 +2,7 @@
 
 from temporalio import workflow
 
+from chaos.release import MEMO
 from workflows.contracts import WORKFLOW, OrderInput, OrderOutcome
 from workflows.order import OrderWorkflow
 
@@ -50,4 +51,21 @@ class SaysNothing(OrderWorkflow):
         self._story.written = self._story.status
 
 
-MUTANTS = (ShipsFirst, Hesitates, SaysNothing)
+@workflow.defn(name=WORKFLOW)
+class PacksUnguarded(OrderWorkflow):
+    """Does what a later release does, without asking whether the order is an older one."""
+
+    @workflow.init
+    def __init__(self, order: OrderInput) -> None:
+        super().__init__(order)
+
+    @workflow.run
+    async def run(self, order: OrderInput) -> OrderOutcome:
+        return await super().run(order)
+
+    def _ready_to_ship(self) -> None:
+        super()._ready_to_ship()
+        workflow.upsert_memo({MEMO: 1})
+
+
+MUTANTS = (ShipsFirst, Hesitates, SaysNothing, PacksUnguarded)

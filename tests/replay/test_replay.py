@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from temporalio.client import WorkflowHistory
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
+from chaos.release import release
 from tests.replay.mutants import MUTANTS
 from tests.replay.record import HISTORIES, STORIES, next_file
+from workflows.connection import DATA_CONVERTER
 from workflows.order import OrderWorkflow
 from workflows.worker import runner
 
@@ -26,7 +27,7 @@ def history_in(file: Path) -> WorkflowHistory:
 def replayer(workflow: type, *, sandboxed: bool) -> Replayer:
     return Replayer(
         workflows=[workflow],
-        data_converter=pydantic_data_converter,
+        data_converter=DATA_CONVERTER,
         workflow_runner=runner(sandbox=sandboxed),
     )
 
@@ -35,6 +36,11 @@ def replayer(workflow: type, *, sandboxed: bool) -> Replayer:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 async def test_a_recorded_history_replays(file: Path, sandboxed: bool) -> None:
     await replayer(OrderWorkflow, sandboxed=sandboxed).replay_workflow(history_in(file))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+async def test_a_later_release_goes_on_with_older_orders(file: Path) -> None:
+    await replayer(release(2), sandboxed=False).replay_workflow(history_in(file))
 
 
 def test_there_is_a_history_of_every_story() -> None:

@@ -1,4 +1,4 @@
-"""Turns the clock of the Python process that finds this on its path, before its first own line.
+"""Alters the Python process that finds this on its path, before its first own line.
 
 Everything that asks for the time of day is told another one; what measures spans (the monotonic
 clock) goes on as before, as it does when an administrator turns a machine's clock.
@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 
 import time_machine
 
@@ -20,7 +21,7 @@ def _turn(turns: str) -> None:
     planned.sort()
     _, now_off = planned[0]
     clock = time_machine.travel(time.time() + now_off, tick=True).start()
-    _say(now_off)
+    _say(f"the clock is off by {now_off:+.0f} s")
 
     def go_on() -> None:
         off, began = now_off, time.monotonic()
@@ -28,15 +29,29 @@ def _turn(turns: str) -> None:
             time.sleep(max(began + uptime - time.monotonic(), 0.0))
             clock.shift(seconds - off)
             off = seconds
-            _say(off)
+            _say(f"the clock is off by {off:+.0f} s")
 
     if planned[1:]:
         threading.Thread(target=go_on, name="clock", daemon=True).start()
 
 
-def _say(seconds: float) -> None:
-    sys.stderr.write(f'{{"event": "the clock is off by {seconds:+.0f} s"}}\n')
+def _say(what: str) -> None:
+    sys.stderr.write(f'{{"event": "{what}"}}\n')
 
 
-if turns := os.environ.get("CLOCK_TURNED"):
-    _turn(turns)
+def _alter() -> None:
+    if turns := os.environ.get("CLOCK_TURNED"):
+        _turn(turns)
+    if number := os.environ.get("WORKFLOW_RELEASE"):
+        from chaos.release import take_over
+
+        take_over(int(number))
+        _say(f"the workflow code is release {number}")
+
+
+try:
+    _alter()
+except Exception as error:
+    # Python would tell of it and go on with a process that is as it always was.
+    traceback.print_exc()
+    raise SystemExit(1) from error
