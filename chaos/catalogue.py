@@ -235,10 +235,39 @@ EVERYTHING = Scenario(
     orders=700,
 )
 
+BRIEF = Scenario(
+    "brief",
+    "A bit of everything, in a minute and a half.",
+    # Few orders, so greater shares: no fault shall depend on the luck of one or two of them.
+    attacks=(
+        Attack(GREMLIN.model_copy(update={"share": 0.04}), "late"),
+        *_warehouse(lost=0.03, killed=0.01),
+        _zombie(0.04),
+        *_network(0.03),
+    ),
+    events=(
+        *_SERVICES_KILLED,
+        *_STORES_KILLED,
+        *_FREEZES,
+        _CUT_WAREHOUSE,
+        _LOCK,
+        _CLOCKS[0],
+        _FULL_DISK,
+        _POISON,
+        _RELEASE,
+    ),
+    crowd=Crowd(scarce=0.2, double_clicks=0.03),
+    cancels_hit_by="zombie",
+    forgets=3,
+    ends_with_blackout=True,
+    orders=400,
+)
+
 SCENARIOS: Mapping[str, Scenario] = {
     each.name: each
     for each in (
         CALM, GREMLIN_RUN, SCHRODINGER, BLACKOUT, FLASH_SALE, NETWORK, PROCESSES, EVERYTHING,
+        BRIEF,
     )
 }  # fmt: skip
 
@@ -258,5 +287,5 @@ VERIFY = Verification(
     replace(EVERYTHING, floors=Floors(request=20, process=3)), orders=1_500, rate=12.5, seed=44
 )
 
-# What the tests run: the same attack without the processes that take long to come back.
-SHORT = Verification(SCHRODINGER, orders=250, rate=10.0, seed=93)
+# What the tests run.
+SHORT = Verification(BRIEF, orders=400, rate=8.0, seed=80)
