@@ -173,7 +173,8 @@ class Run:
         self._ordeals += 1
         try:
             await ordeal
-        except (StartRefused, TimeoutError, RPCError, OSError) as error:
+        # A RuntimeError is what the SDK raises when no engine answers.
+        except (StartRefused, TimeoutError, RPCError, OSError, RuntimeError) as error:
             self._fallen.append(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
 
     def _check_looks(self, seconds: float) -> None:

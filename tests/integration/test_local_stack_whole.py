@@ -128,6 +128,7 @@ async def test_children_end_when_the_supervisor_is_killed(valerix: CommandLine) 
     pids = valerix.pids()
     process.kill()
     await wait_until_gone(pids)
+    await process.wait()  # a zombie may still have a thread that holds the lock
     assert HomeLock(valerix.home).holder() is None
 
 
