@@ -31,7 +31,7 @@ def main() -> None:
     run.add_argument("--naive", choices=("retry-once", "give-up", "none"), default="retry-once")
     run.add_argument("--against", metavar="URL", help="the order service of a stack that runs here")
     run.add_argument("--tag", help="sets the orders apart from others there; by default the time")
-    verify = commands.add_parser("verify", help="the short run with everything in it")
+    verify = commands.add_parser("verify", help="the run that proves it, in some minutes")
     verify.add_argument("--seed", type=int, default=VERIFY.seed)
     verify.add_argument("--out", type=Path, default=Path("reports") / "verify")
     commands.add_parser("list", help="say what scenarios there are")

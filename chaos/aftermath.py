@@ -18,7 +18,7 @@ from chaos.order_invariants import SETTLE_WITHIN_S
 from chaos.orders import PlannedOrder
 from chaos.prediction import Disturbance
 from chaos.probing import probe
-from chaos.release import release
+from chaos.release import packed_by, release
 from service_kit.pool import TROUBLE
 from workflows.contracts import workflow_id
 
@@ -63,6 +63,18 @@ def settled_within_s(
         healed = max((cause for cause in causes if begin < cause <= at), default=at)
         worst, begin = max(worst, at - healed), at
     return worst
+
+
+def disturbances_of(events: Sequence[Disturbance], facts: Facts) -> list[Disturbance]:
+    """Return the times at which some process was gone, also those killed by a fault point."""
+    return [
+        *events,
+        *(
+            Disturbance(fired.at, fired.at + 2.0, f"{fired.rule} killed a process")
+            for fired in facts.fired
+            if fired.fault == "crash"
+        ),
+    ]
 
 
 async def add_ons_done(ground: Ground, within_s: float = 45.0) -> None:
@@ -111,9 +123,12 @@ async def gather(
     asked = _sample(ids, facts, RESULTS_ASKED)
     facts.results = await engine.results(asked)
     facts.seen = await seen(ground.order_url, ground.token("oracle", "staff"), asked)
+    facts.releases = ground.releases
+    if facts.releases:
+        facts.packed_by = await packed_by(engine.client)
     went_over = {each for each in ids if workflow_id(each) in ground.went_over}
     facts.replays = await engine.replays(
-        went_over.union(_sample(ids, facts, REPLAYED)), release(ground.releases)
+        went_over.union(_sample(ids, facts, REPLAYED)), release(facts.releases)
     )
     facts.probes = await probe(ground)
     return facts

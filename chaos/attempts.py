@@ -6,18 +6,26 @@ from typing import Any
 from uuid import UUID
 
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import WorkflowHistory
+from temporalio.client import Client, WorkflowHistory
+from temporalio.service import RPCError
+
+from workflows.contracts import workflow_id
 
 _LOCAL = "core_local_activity"
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt at one step. `failure` None: it succeeded. `at` is when its end was noted."""
+    """One attempt at one step, between `since` and `at` (unix s). `failure` None: it succeeded.
+
+    A fast attempt has the bounds of its workflow task, and a durable one that was not the last has
+    those of its activity: Temporal notes no others.
+    """
 
     operation: str
     number: int
     failure: str | None
+    since: float
     at: float
 
 
@@ -28,11 +36,14 @@ def attempts_in(history: WorkflowHistory) -> list[Attempt]:
     the failure 'earlier attempt failed'.
     """
     found: list[Attempt] = []
-    scheduled: dict[int, str] = {}
-    started: dict[int, int] = {}
+    scheduled: dict[int, tuple[str, float]] = {}
+    started: dict[int, tuple[int, float]] = {}
+    task_since = 0.0
     for event in history.events:
-        at = event.event_time.ToDatetime().timestamp()
+        at = event.event_time.ToNanoseconds() / 1e9
         match event.event_type:
+            case EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED:
+                task_since = at
             case EventType.EVENT_TYPE_MARKER_RECORDED:
                 marker = event.marker_recorded_event_attributes
                 if marker.marker_name == _LOCAL:
@@ -40,20 +51,23 @@ def attempts_in(history: WorkflowHistory) -> list[Attempt]:
                     failure = marker.failure.message if marker.HasField("failure") else None
                     if failure is not None:
                         failure = _root(marker.failure)
-                    found.append(Attempt(str(data["activity_type"]), 1, failure, at))
+                    found.append(Attempt(str(data["activity_type"]), 1, failure, task_since, at))
             case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
                 planned = event.activity_task_scheduled_event_attributes
-                scheduled[event.event_id] = planned.activity_type.name
+                scheduled[event.event_id] = (planned.activity_type.name, at)
             case EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED:
                 begun = event.activity_task_started_event_attributes
-                started[begun.scheduled_event_id] = begun.attempt
+                started[begun.scheduled_event_id] = (begun.attempt, at)
             case _:
                 found += _ended(event, scheduled, started, at)
     return found
 
 
 def _ended(
-    event: Any, scheduled: dict[int, str], started: dict[int, int], at: float
+    event: Any,
+    scheduled: dict[int, tuple[str, float]],
+    started: dict[int, tuple[int, float]],
+    at: float,
 ) -> list[Attempt]:
     endings: dict[int, tuple[Any, str | None]] = {
         EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED: (
@@ -76,11 +90,13 @@ def _ended(
     if event.event_type not in endings:
         return []
     attributes, failure = endings[event.event_type]
-    operation = scheduled[attributes.scheduled_event_id]
-    last = started.get(attributes.scheduled_event_id, 1)
+    operation, since = scheduled[attributes.scheduled_event_id]
+    last, last_since = started.get(attributes.scheduled_event_id, (1, since))
     # Durable attempts continue the count of the fast one.
-    earlier = [Attempt(operation, n + 1, "earlier attempt failed", at) for n in range(1, last)]
-    return [*earlier, Attempt(operation, last + 1, failure, at)]
+    earlier = [
+        Attempt(operation, n + 1, "earlier attempt failed", since, at) for n in range(1, last)
+    ]
+    return [*earlier, Attempt(operation, last + 1, failure, last_since, at)]
 
 
 def _root(failure: Any) -> str:
@@ -89,12 +105,10 @@ def _root(failure: Any) -> str:
     return str(failure.message)
 
 
-async def read_attempts(client: Any, order_id: UUID) -> list[Attempt]:
+async def read_attempts(client: Client, order_id: UUID) -> list[Attempt]:
     """Return the attempts of an order's workflow; none if it has no history."""
-    from temporalio.service import RPCError
-
     try:
-        history = await client.get_workflow_handle(f"order-{order_id}").fetch_history()
+        history = await client.get_workflow_handle(workflow_id(order_id)).fetch_history()
     except RPCError:
         return []
     return attempts_in(history)

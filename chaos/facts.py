@@ -148,6 +148,14 @@ class Facts:
     stalls: list[Stall] = field(default_factory=list)
     # Orders of people who have nothing to do with the run.
     others: frozenset[UUID] = frozenset()
+    # How often later workflow code was rolled out, and which releases say that they packed orders.
+    releases: int = 0
+    packed_by: frozenset[int] = frozenset()
+
+    @classmethod
+    def unread(cls, planned: tuple[PlannedOrder, ...], history: list[Entry]) -> "Facts":
+        """Return what is known of a system that cannot be asked: nothing."""
+        return cls(planned, history, [], [], [], {}, [])
 
     @cached_property
     def by_id(self) -> dict[UUID, OrderRow]:

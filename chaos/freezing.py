@@ -16,13 +16,13 @@ def pids(stack: Stack, names: Sequence[str]) -> list[int]:
 
 
 @asynccontextmanager
-async def frozen(stack: Stack, names: Sequence[str]) -> AsyncIterator[None]:
+async def frozen(stack: Stack, names: Sequence[str]) -> AsyncIterator[list[int]]:
     """Freeze these processes, with all they have started, until the block is left."""
     # Postgres is only frozen with its backends, and those have sessions of their own.
     family = families(pids(stack, names))
     try:
         _signal(family, signal.SIGSTOP)
-        yield
+        yield family
     finally:
         _signal(reversed(family), signal.SIGCONT)
 

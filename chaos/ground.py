@@ -1,11 +1,12 @@
 """The proving ground: the whole system in a throw-away folder, and every handle on it.
 
-This and its naive neighbour are the modules that know both the faults and the local stack.
+Of the modules that know both the faults and the local stack, it is the one that starts it.
 """
 
 import asyncio
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
@@ -31,6 +32,8 @@ from deploy.local.settings import Ports, StackSettings
 from deploy.local.stack import POSTGRES, TEMPORAL, Stack
 from workflows.contracts import TASK_QUEUE, WORKFLOW, workflow_id
 
+LOOK_S = 0.2
+HELD_UP_WITHIN_S = 5.0
 NAMES = frozenset({POSTGRES, TEMPORAL, INVENTORY, ORDER, WORKER, SUBSCRIBERS})
 
 
@@ -135,17 +138,23 @@ class Ground(Wired):
 
     async def poison(self, nth: int) -> None:
         """Start an order whose input no workflow code can read."""
-        self.poisoned.append(await poison(self.temporal_address, nth))
+        client = await Client.connect(self.temporal_address)
+        name = workflow_id(uuid4())
+        await client.start_workflow(WORKFLOW, {"nobody": nth}, id=name, task_queue=TASK_QUEUE)
+        self.poisoned.append(name)
 
-    async def release(self, seconds: float) -> bool:
-        """Give the worker newer workflow code while the warehouse has been silent for a while.
+    async def release(self) -> bool:
+        """Give the worker newer workflow code while orders wait for a silent warehouse.
 
-        Returns whether there were orders that had begun with older code and go over to the new.
+        Returns whether there were such orders, soon enough: they have begun with older code.
         """
+        engine = await Engine.connect(self.temporal_address)
+        waiting: set[str] = set()
         async with frozen(self.stack, self.inventories):
-            await asyncio.sleep(seconds)
-            engine = await Engine.connect(self.temporal_address)
-            waiting = await engine.running("AND OrderStep = 'warehouse'")
+            deadline = time.monotonic() + HELD_UP_WITHIN_S
+            while not waiting and time.monotonic() < deadline:
+                await asyncio.sleep(LOOK_S)
+                waiting = await engine.running("AND OrderStep = 'warehouse'")
             self.releases += 1
             await self.stack.restart(WORKER, **released(self.releases))
         self.went_over |= waiting
@@ -194,14 +203,6 @@ class Ground(Wired):
         """Take all faults away."""
         self._spoil(())
         await remove_rules(self.stack)
-
-
-async def poison(address: str, nth: int) -> str:
-    """Start an unreadable order at the engine and return its workflow's id."""
-    client = await Client.connect(address)
-    name = workflow_id(uuid4())
-    await client.start_workflow(WORKFLOW, {"nobody": nth}, id=name, task_queue=TASK_QUEUE)
-    return name
 
 
 class OthersGround(Ground):

@@ -5,7 +5,6 @@ Jepsen's words: `invoke` before a request leaves, then `ok` (2xx), `fail` (a def
 """
 
 import json
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, TextIO
@@ -68,15 +67,3 @@ class History:
         assert self._file is not None, "only within its with block"
         self.entries.append(entry)
         self._file.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
-
-
-def read(path: Path) -> Iterator[Entry]:
-    """Return the entries of a file written before."""
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            yield Entry(**json.loads(line))
-
-
-def of_operation(entries: Iterable[Entry], operation: Operation) -> Iterator[Entry]:
-    """Return the entries about `operation`."""
-    return (entry for entry in entries if entry.operation == operation)

@@ -9,8 +9,8 @@ from chaos.scenarios import Event
 
 # What a part takes to be well again, beyond the time that its fault lasts.
 RECOVERY_S = 2.0
-# Restarts last as long as they last.
-_LONGER_S = {"roll": 10.0, "release": 3.0}
+# Who is asked to stop may first end what is under way.
+_LONGER_S = {"roll": 10.0, "turn": 4.0, "release": 5.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ def schedule(events: Sequence[Event], seed: int, duration_s: float) -> tuple[Mom
     """
     dice = random.Random(f"events/{seed}")
     room_s = duration_s * 0.92
-    fit = int(room_s / max(sum(_span_s(event) for event in events), 1e-6))
+    fit = int(room_s / max(sum(span_s(event) for event in events), 1e-6))
     rounds = min(max((event.times for event in events), default=0), max(fit, 1))
     # Whose turn comes first is the seed's, too: a short run is not always the same one.
     first = dice.randrange(1_000)
@@ -39,13 +39,13 @@ def schedule(events: Sequence[Event], seed: int, duration_s: float) -> tuple[Mom
         of_round = [(event, first + nth) for event in events if nth < event.times]
         dice.shuffle(of_round)
         turns += of_round
-    stretch = room_s / max(sum(_span_s(event) for event, _ in turns), 1e-6)
+    stretch = room_s / max(sum(span_s(event) for event, _ in turns), 1e-6)
     at_s = duration_s * 0.02
     planned = []
     for event, nth in turns:
-        slack_s = max(stretch - 1.0, 0.0) * _span_s(event)
+        slack_s = max(stretch - 1.0, 0.0) * span_s(event)
         planned.append(Moment(round(at_s + dice.uniform(0, slack_s / 2), 3), event, nth))
-        at_s += stretch * _span_s(event)
+        at_s += stretch * span_s(event)
     return tuple(planned)
 
 
@@ -56,5 +56,6 @@ def as_text(moments: Sequence[Moment]) -> str:
     )
 
 
-def _span_s(event: Event) -> float:
+def span_s(event: Event) -> float:
+    """Return how long an event and the recovery from it take, by experience (s)."""
     return event.seconds + _LONGER_S.get(event.kind, 0.0) + RECOVERY_S

@@ -230,7 +230,7 @@ class Engine:
             # Of a task whose first try was cut off, later failures are counted and not listed.
             tries = (await handle.describe()).raw_description.pending_workflow_task.attempt
             if found[name] is None and tries > 1:
-                found[name] = f"its task has failed {tries - 1} times"
+                found[name] = f"its task is tried for the {tries}th time"
         return found
 
     async def forget(self, order_id: UUID, within_s: float = 90.0) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from chaos.attempts import Attempt
-from chaos.facts import Facts, Fired
+from chaos.facts import Facts
 from chaos.faults import Operation, Rule, predict
 from chaos.injector import UNKNOWN
 from chaos.verdict import Check, check
@@ -30,8 +30,6 @@ _AT: Mapping[str, tuple[Operation, ...]] = {
     "wire.inventory": ("reserve", "commit", "release"),
     "wire.order": ("accept",),
 }
-# The end of an attempt is noted by the engine with the workflow task it is part of.
-NOTED_WITHIN_S = 7.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +45,9 @@ class Disturbance:
 class Agreement:
     """Predicted against fired. `excused` counts the attempts that never got there, by reason."""
 
-    predicted: int
-    fired: int
-    agreed: int
+    predicted: int = 0
+    fired: int = 0
+    agreed: int = 0
     excused: Counter[str] = field(default_factory=Counter)
     unexplained: list[str] = field(default_factory=list)
     unpredicted: list[str] = field(default_factory=list)
@@ -161,10 +159,7 @@ def _excuse(
         return None  # it went all the way and nothing happened to it
     for attempt in this:
         for gone in disturbances:
-            if (
-                gone.begin - NOTED_WITHIN_S <= attempt.at
-                and attempt.at - NOTED_WITHIN_S <= gone.end
-            ):
+            if gone.begin <= attempt.at and attempt.since <= gone.end:
                 return f"cut off on the way: {gone.why}"
     return None
 
@@ -205,8 +200,3 @@ def _excuse_accept(
         if gone.begin <= first.at and begin <= gone.end:
             return f"cut off on the way: {gone.why}"
     return None
-
-
-def fired_by_rule(fired: Iterable[Fired]) -> Counter[str]:
-    """Return how often each rule has fired."""
-    return Counter(each.rule for each in fired)

@@ -8,6 +8,7 @@ was packed before the release came goes on as it began.
 from typing import ClassVar
 
 from temporalio import workflow
+from temporalio.client import Client
 
 from workflows import order as released_code
 from workflows.contracts import WORKFLOW, OrderInput, OrderOutcome
@@ -42,6 +43,12 @@ def release(number: int) -> type[OrderWorkflow]:
     """Return the workflow code of a release, of which a process has one; 0 is the code as it is."""
     LaterRelease.number = number
     return LaterRelease if number else OrderWorkflow
+
+
+async def packed_by(client: Client) -> frozenset[int]:
+    """Return the releases that have packed orders, by the orders' own word."""
+    orders = client.list_workflows(f"WorkflowType = '{WORKFLOW}'", page_size=1000)
+    return frozenset({await order.memo_value(MEMO, 0) async for order in orders} - {0})
 
 
 def take_over(number: int) -> None:

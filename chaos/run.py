@@ -4,13 +4,15 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 from uuid import UUID
 
+import aiohttp
 import asyncpg
 from temporalio.service import RPCError
 
 from chaos import island, prediction
-from chaos.aftermath import gather, held_back, settle, settled_within_s
+from chaos.aftermath import disturbances_of, gather, held_back, settle, settled_within_s
 from chaos.attempts import read_attempts
 from chaos.facts import Facts, Snapshot
 from chaos.forgetting import forget
@@ -33,8 +35,17 @@ from deploy.local.refusal import StartRefused
 from deploy.local.services import ORDER
 from service_kit.pool import TROUBLE
 
+Found = TypeVar("Found")
 SNAPSHOT_EVERY_S = 2.0
 LATECOMERS_S = 12.0  # two delays of five seconds on one attempt, and some more
+# How parts that are asked show that they are gone; a RuntimeError is the SDK's, for the engine.
+GONE: tuple[type[Exception], ...] = (
+    *TROUBLE,
+    StartRefused,
+    RPCError,
+    RuntimeError,
+    aiohttp.ClientError,
+)
 # Of the looks at the warehouse's books, how many have to succeed: its database is away at times.
 SEEN_SHARE = 0.3
 
@@ -48,6 +59,7 @@ class Run:
         self._plan = plan_of(options)
         self._snapshots: list[Snapshot] = []
         self._settled_at: list[float | None] = []
+        self._rest_before: dict[UUID, str] = {}
         self._forgotten: frozenset[UUID] = frozenset()
         self._customers = {order.customer for order in self._plan.orders}
         self._ordeals = 0
@@ -80,26 +92,34 @@ class Run:
             stalls = await enter(Stalls(lambda: ground.stack.processes[ORDER].pid))
             watching, watched_from = asyncio.create_task(self._look(ground)), time.monotonic()
             try:
-                await self._survive(self._attack(ground, shoppers, naive, naive_shoppers, events))
+                await self._survive(
+                    self._attack(ground, shoppers, naive, naive_shoppers, events), None
+                )
             finally:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
             self._check_looks(time.monotonic() - watched_from)
-            rest_before = await statuses(ground.dsn("orders"))
-            await self._survive(self._forget(ground, shoppers))
+            await self._survive(self._forget(ground, shoppers), None)
             if scenario.ends_with_blackout:
-                await self._survive(self._black_out(ground))
+                await self._survive(self._black_out(ground), None)
             self._say("judging")
-            facts = await gather(ground, self._plan.orders, history, self._forgotten)
-            facts.rest_before = rest_before
-            disturbances = disturbances_of(events, facts)
+            facts = Facts.unread(self._plan.orders, history.entries)
+            facts = await self._survive(
+                gather(ground, self._plan.orders, history, self._forgotten), facts
+            )
+            facts.rest_before = self._rest_before
+            disturbances = disturbances_of(events.disturbances, facts)
             facts.settled_within_s = settled_within_s(facts, disturbances, self._settled_at)
             facts.stalls = [*stalls.seen, *events.shoppers_cut_off]
             facts.snapshots = self._snapshots
-            agreement = await self._agreement(ground, facts, disturbances)
+            agreement = await self._survive(
+                self._agreement(ground, facts, disturbances), Agreement()
+            )
             naive_outcome = None
             if naive is not None and naive_history is not None:
-                naive_outcome = await naive.outcome(self._plan.orders, naive_history.entries)
+                naive_outcome = await self._survive(
+                    naive.outcome(self._plan.orders, naive_history.entries), None
+                )
             web_ui = ground.web_ui
             self._say("stopping")
         faults = count_faults(
@@ -165,17 +185,18 @@ class Run:
                 for task in sending:
                     task.cancel()
                 await asyncio.gather(*sending, return_exceptions=True)
-            # Rules stay until all is settled: whoever is late meets what was predicted for them.
-            await asyncio.gather(*(each.switch_off() for each in grounds))
+                # Not before all is settled: whoever is late meets what was predicted for them.
+                await asyncio.gather(*(each.switch_off() for each in grounds))
+        self._rest_before = await statuses(ground.dsn("orders"))
 
-    async def _survive(self, ordeal: Awaitable[None]) -> None:
+    async def _survive(self, ordeal: Awaitable[Found], otherwise: Found) -> Found:
         """Go through it; what does not come back is a verdict, not the end of the run."""
         self._ordeals += 1
         try:
-            await ordeal
-        # A RuntimeError is what the SDK raises when no engine answers.
-        except (StartRefused, TimeoutError, RPCError, OSError, RuntimeError) as error:
+            return await ordeal
+        except GONE as error:
             self._fallen.append(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
+            return otherwise
 
     def _check_looks(self, seconds: float) -> None:
         looks = len({shot.at for shot in self._snapshots})
@@ -255,18 +276,6 @@ class Run:
     def _say(self, stage: str) -> None:
         self.progress.stage = stage
         self._watch(self.progress)
-
-
-def disturbances_of(events: Timed, facts: Facts) -> list[Disturbance]:
-    """Return the times at which some process was gone, also those killed by a fault point."""
-    return [
-        *events.disturbances,
-        *(
-            Disturbance(fired.at, fired.at + 2.0, f"{fired.rule} killed a process")
-            for fired in facts.fired
-            if fired.fault == "crash"
-        ),
-    ]
 
 
 async def _count_fired(ground: Ground) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import aiohttp
@@ -13,7 +13,7 @@ from deploy.local.services import INVENTORY, ORDER
 from deploy.local.stack import Stack
 
 FAULTS = "/v1/admin/faults"
-INSIST_S = 30.0
+PATIENCE_S = 30.0
 OWNERS = (INVENTORY, ORDER)
 
 
@@ -28,24 +28,27 @@ async def put_rules(stack: Stack, rules: Sequence[FaultRule]) -> None:
 
 
 async def remove_rules(stack: Stack, owners: Sequence[str] = OWNERS) -> None:
-    """Take all rules away that the `owners` in `stack` have.
-
-    Patiently: a rule may just have killed the one that is asked to drop it.
-    """
+    """Take all rules away that the `owners` in `stack` have."""
     async with _admin(stack) as session:
-        await asyncio.gather(*(_insist(session, f"{stack.url(name)}{FAULTS}") for name in owners))
+        faults = [f"{stack.url(name)}{FAULTS}" for name in owners]
+        await asyncio.gather(*(_patiently(_delete_all, session, each) for each in faults))
     await _everyone_has_read(stack)
 
 
-async def _insist(session: aiohttp.ClientSession, faults: str) -> None:
-    deadline = time.monotonic() + INSIST_S
+async def _delete_all(session: aiohttp.ClientSession, faults: str) -> None:
+    rules = await _ask(session, "GET", faults)
+    for rule in rules["items"]:
+        async with session.delete(f"{faults}/{rule['name']}") as response:
+            if response.status != 404:  # gone is gone
+                response.raise_for_status()
+
+
+async def _patiently(call: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
+    """Call until it succeeds: a rule may just have killed the one that is asked."""
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
-            rules = await _ask(session, "GET", faults)
-            for rule in rules["items"]:
-                async with session.delete(f"{faults}/{rule['name']}") as response:
-                    if response.status != 404:  # gone is gone
-                        response.raise_for_status()
+            await call(*arguments)
         except (aiohttp.ClientError, TimeoutError):
             if time.monotonic() > deadline:
                 raise
@@ -70,7 +73,7 @@ async def _everyone_has_read(stack: Stack) -> None:
     async with _admin(stack) as session:
         for name in stack.processes:
             if name.partition("-")[0] == INVENTORY:
-                await _ask(session, "GET", f"{stack.url(name)}{FAULTS}")
+                await _patiently(_ask, session, "GET", f"{stack.url(name)}{FAULTS}")
     await asyncio.sleep(RELOAD_S * 1.5)
 
 

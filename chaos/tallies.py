@@ -18,7 +18,9 @@ from chaos.verdict import Check, check
 class FaultCount:
     """One planned fault of a run: what it was, and how often it happened.
 
-    `skipped` says why it is not possible where the run was made; empty if it is.
+    `contested` are the planned victims on whose attempt another fault is planned as well: only one
+    of them may get there. `skipped` says why the fault is not possible where the run was made;
+    empty if it is.
     """
 
     name: str
@@ -29,16 +31,17 @@ class FaultCount:
     floor: int
     what: str
     skipped: str = ""
+    contested: int = 0
 
     @property
     def required(self) -> int:
-        """How often it has to fire: at all if the seed found it a victim, or as the floor says.
+        """How often it has to fire: at all if it had a victim of its own, or as the floor says.
 
         A short run may have no victim for a rare fault, and says so; one with floors may not.
         """
         if self.skipped:
             return 0
-        return self.floor if self.planned or self.floor > 1 else 0
+        return self.floor if self.planned > self.contested or self.floor > 1 else 0
 
     @property
     def enough(self) -> bool:
@@ -58,6 +61,8 @@ def count_faults(
     """Return one line for each fault that the scenario plans; `skipped` says why not, by name."""
     fired = Counter(each.rule for each in facts.fired)
     planned = Counter(identity[0] for identity in promised)
+    on_attempt = Counter(identity[1:] for identity in promised)
+    contested = Counter(identity[0] for identity in promised if on_attempt[identity[1:]] > 1)
     turns = Counter(moment.event.name for moment in moments)
     floors = scenario.floors
     found = []
@@ -73,6 +78,7 @@ def count_faults(
                 floor=floors.process if attack.kills else floors.request,
                 what=attack.in_words,
                 skipped=skipped.get(rule.name, ""),
+                contested=contested[rule.name],
             )
         )
     found += [

@@ -47,7 +47,7 @@ class Ground(Protocol):
 
     async def poison(self, nth: int) -> None: ...
 
-    async def release(self, seconds: float) -> bool: ...
+    async def release(self) -> bool: ...
 
 
 class Timed:
@@ -93,8 +93,9 @@ class Timed:
                 if done[0]:
                     self.fired[moment.event.name] += 1
                 why = f"{moment.event.name} at {time.strftime('%H:%M:%S', time.gmtime(began))}"
-                # Half a second for those who find their connections dead afterwards.
-                self.disturbances.append(Disturbance(began, time.time() + 0.5, why))
+                if moment.event.kind != "poison":  # nobody is gone then
+                    # Half a second for those who find their connections dead afterwards.
+                    self.disturbances.append(Disturbance(began, time.time() + 0.5, why))
                 if (moment.event.kind, moment.event.target) == ("cut", "shoppers"):
                     self.shoppers_cut_off.append(("line", began, time.time(), time.time() - began))
                 self.healed_at = time.monotonic()
@@ -103,17 +104,22 @@ class Timed:
     async def _do(self, moment: Moment, stack: Stack) -> bool:
         """Return whether the event was possible on this stack, and had its effect."""
         event = moment.event
+        ours = stack is self._stacks[0]
         names = _targets(stack, event, moment.nth)
-        if not names or (event.kind in _OF_GROUND and stack is not self._stacks[0]):
+        if not names and not (ours and event.kind in _OF_GROUND):
             return False
-        if stack is self._stacks[0]:
+        if ours:
             self._write(moment, time.time(), "fires")
         had_effect = True
+        if event.kind in ("kill", "freeze"):
+            # Who is not there cannot be hit: it may have died of another fault just now.
+            await asyncio.gather(*(ready_again(stack, name) for name in names))
         match event.kind:
             case "kill":
                 await asyncio.gather(*(_kill(stack, name) for name in names))
             case "freeze":
-                async with frozen(stack, names):
+                async with frozen(stack, names) as family:
+                    had_effect = bool(family)
                     await asyncio.sleep(event.seconds)
             case "outage":
                 await _stop_for(stack, names, event.seconds)
@@ -141,7 +147,7 @@ class Timed:
             case "part":
                 await ground.part(event.target, event.seconds)
             case "release":
-                return await ground.release(event.seconds)
+                return await ground.release()
             case _:
                 await ground.poison(moment.nth)
         return True
@@ -167,7 +173,9 @@ async def ready_again(stack: Stack, name: str) -> None:
 
 def _targets(stack: Stack, event: Event, nth: int) -> list[str]:
     """Return the processes an event is for; of replicas, a killer takes one after the other."""
-    if event.kind == "lock" or event.kind in _OF_GROUND:
+    if event.kind in _OF_GROUND:
+        return []
+    if event.kind == "lock":
         return [POSTGRES]
     if event.target == "everything":
         return [name for name in stack.processes if name not in (POSTGRES, "temporal")]
@@ -203,6 +211,7 @@ async def _fill(stack: Stack, names: Sequence[str], seconds: float) -> bool:
         if not database:
             # A service that starts has a lot to say.
             await asyncio.gather(*(_kill(stack, name) for name in names))
+            await asyncio.gather(*(ready_again(stack, name) for name in names))
         await asyncio.sleep(seconds)
         if database:
             return not await _takes_writes(stack.postgres.admin_dsn("orders"))
@@ -216,6 +225,8 @@ async def _takes_writes(dsn: str) -> bool:
             await connection.execute(A_WRITE, timeout=2.0)
         finally:
             connection.terminate()
+    except TimeoutError:
+        return True  # slow is not full
     except TROUBLE:
         return False
     return True

@@ -10,10 +10,10 @@ import threading
 import time
 import traceback
 
-import time_machine
-
 
 def _turn(turns: str) -> None:
+    import time_machine
+
     planned = []
     for turn in turns.split():
         seconds, _, uptime = turn.partition("@")
@@ -40,9 +40,11 @@ def _say(what: str) -> None:
 
 
 def _alter() -> None:
-    if turns := os.environ.get("CLOCK_TURNED"):
+    from chaos.altered import CLOCK_TURNED, WORKFLOW_RELEASE
+
+    if turns := os.environ.get(CLOCK_TURNED):
         _turn(turns)
-    if number := os.environ.get("WORKFLOW_RELEASE"):
+    if number := os.environ.get(WORKFLOW_RELEASE):
         from chaos.release import take_over
 
         take_over(int(number))
@@ -52,6 +54,7 @@ def _alter() -> None:
 try:
     _alter()
 except Exception as error:
-    # Python would tell of it and go on with a process that is as it always was.
+    # Left to itself, Python would go on with a process that is as it always was; which is also why
+    # nothing that may be missing is imported outside of this.
     traceback.print_exc()
     raise SystemExit(1) from error

@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
-from chaos.catalogue import SHORT
+from chaos.catalogue import SCENARIOS, SHORT
 from chaos.faults import FaultRule
+from chaos.ground import Ground
+from chaos.load import Shoppers
 from chaos.options import Options, plan_of
 from chaos.orders import Crowd
 from chaos.outcome import Outcome
@@ -12,6 +14,7 @@ from chaos.report import write
 from chaos.run import Run
 from chaos.scenarios import Attack, Scenario
 from chaos.verdict import Check
+from deploy.local.stack import POSTGRES
 
 
 async def attack(options: Options) -> Outcome:
@@ -51,3 +54,18 @@ async def test_a_planned_fault_that_cannot_fire_fails_the_run(tmp_path: Path) ->
     outcome = await attack(Options(scenario, 1, 10, 10.0, tmp_path, naive=None))
     assert [check.name for check in broken(outcome)] == ["I17"]
     assert broken(outcome)[0].violations[0].startswith("never fired 0 times")
+
+
+class LosesItsDatabase(Run):
+    """A run in which the database does not come back."""
+
+    async def _forget(self, ground: Ground, shoppers: Shoppers) -> None:
+        await ground.stack.stop(POSTGRES)
+
+
+async def test_a_system_that_does_not_come_back_gets_a_verdict_too(tmp_path: Path) -> None:
+    options = Options(SCENARIOS["calm"], 1, 5, 10.0, tmp_path, naive=None)
+    outcome = await LosesItsDatabase(options, lambda _: None).go()
+    assert {"I2", "I4", "I4a", "I6"} <= {check.name for check in broken(outcome)}
+    write(outcome)
+    assert not json.loads((tmp_path / "report.json").read_text())["passed"]

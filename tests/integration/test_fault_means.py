@@ -59,7 +59,7 @@ def test_a_turned_clock_is_off_for_every_way_to_ask_but_spans() -> None:
 
 
 def test_a_clock_jumps_back_in_the_middle_of_the_work() -> None:
-    back = float(said(JUMPS_BACK, turned("3600 -3600@0.5")))
+    back = float(said(JUMPS_BACK, turned("3600 -3600@1.5")))
     assert back == pytest.approx(2 * AN_HOUR_S, abs=60)
 
 

@@ -10,10 +10,11 @@ import pytest
 from chaos.attempts import Attempt
 from chaos.catalogue import SCENARIOS, VERIFY
 from chaos.history import Entry
+from chaos.moments import span_s
 from chaos.options import Options, plan_of
 from chaos.prediction import Disturbance, compare
 from chaos.scenarios import Scenario
-from chaos.tallies import count_faults, planned_faults_fired
+from chaos.tallies import FaultCount, count_faults, planned_faults_fired
 from chaos.verdict import Check
 from tests.unit.settled_facts import fired_as, settled_facts
 
@@ -78,7 +79,8 @@ def test_a_fault_that_does_not_fire_fails_the_run_by_its_name(name: str) -> None
         gone = 0 if without == "history-gone" else scenario.forgets
         facts.forgotten = frozenset(o.order_id for o in plan.orders[:gone])
         return planned_faults_fired(
-            count_faults(scenario, facts, events, plan.moments, plan.promised, clicks), facts
+            count_faults(scenario, facts, events, plan.moments, plan.promised, clicks),
+            facts,
         )
 
     assert verdict(without="").holds
@@ -119,3 +121,22 @@ async def test_what_fires_unpredicted_or_is_predicted_and_does_not_fire_is_told_
     facts.fired += [one, replace(one, attempt=9), replace(one, attempt=9)]
     assert facts.affected is not None
     assert await judge([]) == (0, 1)
+
+
+@pytest.mark.parametrize("name", ATTACKING)
+def test_the_orders_of_a_scenario_last_as_long_as_all_its_events(name: str) -> None:
+    scenario = SCENARIOS[name]
+    for seed in range(1, 6):
+        plan = plan_of(options(scenario, seed, scenario.orders))
+        ends = [moment.at_s + span_s(moment.event) for moment in plan.moments]
+        begins = [*(moment.at_s for moment in plan.moments[1:]), plan.orders[-1].at_s]
+        assert all(end <= begin for end, begin in zip(ends, begins, strict=False))
+        assert {m.event.name for m in plan.moments} == {e.name for e in scenario.events}
+
+
+def test_a_fault_that_shares_all_its_victims_may_be_missed_unless_it_has_a_floor() -> None:
+    own = FaultCount("f", "late", "request", planned=2, fired=0, floor=1, what="", contested=1)
+    shared = replace(own, contested=2)
+    assert not own.enough
+    assert shared.enough
+    assert not replace(shared, floor=2).enough

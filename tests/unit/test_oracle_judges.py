@@ -82,6 +82,10 @@ def _turned_away(truth: Facts) -> None:
     truth.history.append(replace(truth.history[1], kind="fail", status=401, state=None))
 
 
+def _release_that_did_nothing(truth: Facts) -> None:
+    truth.releases, truth.packed_by = 2, frozenset({1})
+
+
 def _engine_lists_nothing(truth: Facts) -> None:
     truth.workflows = []
 
@@ -206,6 +210,7 @@ def _not_well(truth: Facts) -> None:
         (_disagreeing, "I10"),
         (_nobody_asked, "I12"),
         (_does_not_replay, "I13"),
+        (_release_that_did_nothing, "I13"),
         (_slow_answer, "I14"),
         (_silence, "I14"),
         (_told_wrong, "I10b"),
@@ -259,3 +264,10 @@ def test_what_is_parked_or_forgotten_as_planned_breaks_nothing() -> None:
     ]
     truth.forgotten = frozenset({FIRST})
     assert not broken(truth)
+
+
+def test_a_system_that_cannot_be_asked_keeps_no_promise() -> None:
+    truth = facts()
+    unread = Facts.unread(truth.planned, truth.history)
+    held = {each.name for each in (*stock_checks(unread), *order_checks(unread)) if each.holds}
+    assert held == {"I10", "I14"}, "which are about what clients have seen"
