@@ -144,19 +144,21 @@ def _excuse(
         return "the injector could not write evidence, and held back"
     if order_id not in facts.by_id:
         return "the order was never accepted"
-    same_attempt = [
+    hits = [
         fired
         for fired in facts.affected.get(order_id, ())
-        if (fired.operation, fired.attempt) == (operation, number) and fired.fault != "delay"
+        if (fired.operation, fired.attempt) == (operation, number)
     ]
-    if same_attempt:
-        return f"another fault ended the attempt: {same_attempt[0].rule}"
+    if ended := [fired for fired in hits if fired.fault != "delay"]:
+        return f"another fault ended the attempt: {ended[0].rule}"
     mine = [attempt for attempt in attempts if attempt.operation == operation]
     this = [attempt for attempt in mine if attempt.number == number]
     if not this:
         return "the attempt was not needed" if mine or attempts else None
     if any(attempt.failure is None for attempt in this):
         return None  # it went all the way and nothing happened to it
+    if hits:
+        return f"another fault made the attempt too late: {hits[0].rule}"
     for attempt in this:
         for gone in disturbances:
             if gone.begin <= attempt.at and attempt.since <= gone.end:

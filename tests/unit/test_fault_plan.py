@@ -140,3 +140,43 @@ def test_a_fault_that_shares_all_its_victims_may_be_missed_unless_it_has_a_floor
     assert not own.enough
     assert shared.enough
     assert not replace(shared, floor=2).enough
+
+
+FAILED = Attempt("reserve", 1, "too slow", since=100.0, at=102.0)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "gone", "late", "explained"),
+    [
+        (FAILED, None, False, False),
+        (FAILED, (101.0, 101.5), False, True),
+        (FAILED, (99.0, 100.5), False, True),
+        (FAILED, (98.0, 99.0), False, False),
+        (FAILED, (103.0, 104.0), False, False),
+        (FAILED, None, True, True),
+        (replace(FAILED, failure=None), (101.0, 101.5), True, False),
+    ],
+)
+async def test_only_what_met_the_attempt_itself_explains_that_a_fault_did_not_fire(
+    attempt: Attempt, gone: tuple[float, float] | None, late: bool, explained: bool
+) -> None:
+    order = plan_of(options(SCENARIOS["calm"], orders=1)).orders[0]
+    facts = settled_facts([order])
+    missing = ("worker-dies-answered", order.order_id, "reserve", 1)
+    promised = [missing]
+    if late:
+        promised.append(("gremlin", order.order_id, "reserve", 1))
+        facts.fired = [replace(fired_as(promised[-1]), fault="delay")]
+
+    async def attempts(_: UUID) -> list[Attempt]:
+        return [attempt]
+
+    found = await compare(
+        promised,
+        {missing[0]: "worker.after_answer"},
+        facts,
+        attempts,
+        [Disturbance(gone[0], gone[1], "something was gone")] if gone else [],
+        frozenset(),
+    )
+    assert (not found.unexplained) == explained
