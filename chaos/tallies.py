@@ -18,9 +18,9 @@ from chaos.verdict import Check, check
 class FaultCount:
     """One planned fault of a run: what it was, and how often it happened.
 
-    `contested` are the planned victims on whose attempt another fault is planned as well: only one
-    of them may get there. `skipped` says why the fault is not possible where the run was made;
-    empty if it is.
+    `contested` are the planned victims that need not get there: on their attempt another fault is
+    planned as well, or their shopper cancels. `skipped` says why the fault is not possible where
+    the run was made; empty if it is.
     """
 
     name: str
@@ -62,7 +62,13 @@ def count_faults(
     fired = Counter(each.rule for each in facts.fired)
     planned = Counter(identity[0] for identity in promised)
     on_attempt = Counter(identity[1:] for identity in promised)
-    contested = Counter(identity[0] for identity in promised if on_attempt[identity[1:]] > 1)
+    given_up = {order.order_id for order in facts.planned if order.cancels}
+    contested = Counter(
+        identity[0]
+        for identity in promised
+        if on_attempt[identity[1:]] > 1
+        or (identity[1] in given_up and identity[0] != scenario.cancels_hit_by)
+    )
     turns = Counter(moment.event.name for moment in moments)
     floors = scenario.floors
     found = []
