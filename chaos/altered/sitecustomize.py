@@ -4,6 +4,7 @@ Everything that asks for the time of day is told another one; what measures span
 clock) goes on as before, as it does when an administrator turns a machine's clock.
 """
 
+import contextlib
 import os
 import sys
 import threading
@@ -36,7 +37,8 @@ def _turn(turns: str) -> None:
 
 
 def _say(what: str) -> None:
-    sys.stderr.write(f'{{"event": "{what}"}}\n')
+    with contextlib.suppress(OSError):  # its log may be full at the moment
+        sys.stderr.write(f'{{"event": "{what}"}}\n')
 
 
 def _alter() -> None:

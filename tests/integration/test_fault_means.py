@@ -101,6 +101,16 @@ async def test_a_full_disk_refuses_what_is_written_and_keeps_what_was(tmp_path: 
     assert file.read_text().splitlines() == ["before", *"x" * (len(answers) - 1), "after"]
 
 
+def test_an_altered_process_starts_also_where_nothing_can_be_logged() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", "print('it runs')"],
+            env=turned("3600") | released(1), stdout=subprocess.PIPE, stderr=full,
+            check=False, timeout=60,
+        )  # fmt: skip
+    assert done.stdout == b"it runs\n"
+
+
 @asynccontextmanager
 async def echo() -> AsyncIterator[int]:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
