@@ -187,9 +187,9 @@ PROCESSES = Scenario(
     "processes",
     "Processes killed, frozen and restarted; clocks turned, disks full; at the end all are killed.",
     attacks=(
-        *_own_deaths(0.006),
+        *_own_deaths(0.002),
         _rule(
-            "worker-dies-recorded", "worker-killed", "worker.after_record", "crash", 0.01, RECORD
+            "worker-dies-recorded", "worker-killed", "worker.after_record", "crash", 0.005, RECORD
         ),
     ),
     events=(
