@@ -48,9 +48,7 @@ def attempts_in(history: WorkflowHistory) -> list[Attempt]:
                 marker = event.marker_recorded_event_attributes
                 if marker.marker_name == _LOCAL:
                     data = json.loads(marker.details["data"].payloads[0].data)
-                    failure = marker.failure.message if marker.HasField("failure") else None
-                    if failure is not None:
-                        failure = _root(marker.failure)
+                    failure = _root(marker.failure) if marker.HasField("failure") else None
                     found.append(Attempt(str(data["activity_type"]), 1, failure, task_since, at))
             case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
                 planned = event.activity_task_scheduled_event_attributes

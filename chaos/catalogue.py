@@ -130,6 +130,15 @@ _POISON = Event("poison", "poison", "poison", "temporal")
 _LOCK = Event("stock-locked", "locked", "lock", "inventory.stock", 1.0)
 _ROLL = Event("all-rolled", "outage", "roll", "everything", times=1)
 _RELEASE = Event("workflow-released", "new-code", "release", "worker")
+_ONE_OF_EACH = (
+    *_STORES_KILLED,
+    *_FREEZES,
+    _CUT_WAREHOUSE,
+    _LOCK,
+    _CLOCKS[0],
+    _FULL_DISK,
+    _POISON,
+)
 
 CALM = Scenario("calm", "No fault at all: what the others are compared with.")
 
@@ -219,15 +228,7 @@ EVERYTHING = Scenario(
         *_own_deaths(0.0013),
     ),
     # The services die by the fault points above, at worse moments than any clock would find.
-    events=(
-        *_STORES_KILLED,
-        *_FREEZES,
-        _CUT_WAREHOUSE,
-        _LOCK,
-        _CLOCKS[0],
-        _FULL_DISK,
-        _POISON,
-    ),
+    events=_ONE_OF_EACH,
     crowd=Crowd(scarce=0.06, double_clicks=0.03),
     cancels_hit_by="zombie",
     forgets=5,
@@ -245,17 +246,7 @@ BRIEF = Scenario(
         _zombie(0.04),
         *_network(0.03),
     ),
-    events=(
-        *_SERVICES_KILLED,
-        *_STORES_KILLED,
-        *_FREEZES,
-        _CUT_WAREHOUSE,
-        _LOCK,
-        _CLOCKS[0],
-        _FULL_DISK,
-        _POISON,
-        _RELEASE,
-    ),
+    events=(*_SERVICES_KILLED, *_ONE_OF_EACH, _RELEASE),
     crowd=Crowd(scarce=0.2, double_clicks=0.03),
     cancels_hit_by="zombie",
     forgets=3,

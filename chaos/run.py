@@ -103,9 +103,9 @@ class Run:
             if scenario.ends_with_blackout:
                 await self._survive(self._black_out(ground), None)
             self._say("judging")
-            facts = Facts.unread(self._plan.orders, history.entries)
             facts = await self._survive(
-                gather(ground, self._plan.orders, history, self._forgotten), facts
+                gather(ground, self._plan.orders, history, self._forgotten),
+                Facts.unread(self._plan.orders, history.entries),
             )
             facts.rest_before = self._rest_before
             disturbances = disturbances_of(events.disturbances, facts)

@@ -79,8 +79,7 @@ def test_a_fault_that_does_not_fire_fails_the_run_by_its_name(name: str) -> None
         gone = 0 if without == "history-gone" else scenario.forgets
         facts.forgotten = frozenset(o.order_id for o in plan.orders[:gone])
         return planned_faults_fired(
-            count_faults(scenario, facts, events, plan.moments, plan.promised, clicks),
-            facts,
+            count_faults(scenario, facts, events, plan.moments, plan.promised, clicks), facts
         )
 
     assert verdict(without="").holds

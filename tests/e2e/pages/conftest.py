@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -93,12 +93,11 @@ class People:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    async with AsyncExitStack() as exits:
-        try:
-            found = await exits.enter_async_context(chromium.launched())
-        except chromium.NoChromium as reason:
-            pytest.skip(str(reason))
-        yield found
+    try:
+        async with chromium.launched() as found:
+            yield found
+    except chromium.NoChromium as reason:
+        pytest.skip(str(reason))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -102,10 +102,7 @@ async def test_one_trace_leads_from_the_click_to_the_sql(browser: Browser, tmp_p
             OTEL_EXPORTER_OTLP_ENDPOINT=f"http://{LOOPBACK}:{port}",
             OTEL_BSP_SCHEDULE_DELAY="200",
         )
-    async with (
-        collecting(port) as collector,
-        Stack(settings) as stack,
-    ):
+    async with collecting(port) as collector, Stack(settings) as stack:
         async with People(browser, stack.url(UI)).visitor() as alice:
             await alice.go("/")
             await alice.add("Blue mug")
