@@ -1,10 +1,12 @@
 """Settles orders at a warehouse as the saga does, with the worker's own activities.
 
-One fast attempt, then patient ones until the outcome is known; a release if the shopper leaves.
-No engine: what is on trial is what the warehouse and the activities do to stock.
+One fast attempt, then patient ones until the outcome is known; a release if the shopper leaves,
+and then, as a network may have it, the hold that was in doubt once more. No engine: what is on
+trial is what the warehouse and the activities do to stock.
 """
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from uuid import uuid4
 
@@ -39,11 +41,18 @@ class Settler:
             left = not await self._step("reserve", order, leaves=order.cancels)
             if left or order.cancels:
                 await self._step("release", order)
+                if left:
+                    await self._arrive_late(order)
                 return "cancelled"
             await self._step("commit", order)
         except ApplicationError as refusal:
             return "rejected" if refusal.type == errors.OUT_OF_STOCK else "failed"
         return "shipped"
+
+    async def _arrive_late(self, order: PlannedOrder) -> None:
+        """Deliver the hold that the shopper did not wait for, after the release for certain."""
+        with contextlib.suppress(ApplicationError):  # a warehouse that is right has no hold for it
+            await self._step("reserve", order)
 
     async def _step(self, name: str, order: PlannedOrder, *, leaves: bool = False) -> bool:
         """Return whether the step was done; False if the shopper left after the first attempt."""
