@@ -5,7 +5,8 @@ import contextlib
 import random
 import re
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -25,6 +26,12 @@ from workflows.contracts import workflow_id
 REPLAYED = 150
 RESULTS_ASKED = 2_000
 LOOK_S = 0.5
+# A process that was killed has gone by then, and whoever kept it running has written that down.
+NOTICED_S = 0.5
+# For those who find their connections dead once a process is back.
+RECONNECTED_S = 0.5
+LONG_STALL_S = 0.2
+_LIFE = re.compile(r"^(\S+Z) (exited|ready) (\S+) pid=")
 _HELD_BACK = re.compile(r'"order_id":\s*"([0-9a-f-]{36})"')
 _RULE = re.compile(r'"rule":\s*"([^"]+)"')
 
@@ -65,15 +72,46 @@ def settled_within_s(
     return worst
 
 
-def disturbances_of(events: Sequence[Disturbance], facts: Facts) -> list[Disturbance]:
-    """Return the times at which some process was gone, also those killed by a fault point."""
+def disturbances_of(
+    events: Sequence[Disturbance], facts: Facts, logs: Path, since: float
+) -> list[Disturbance]:
+    """Return the times at which some process was gone, also those killed by a fault point.
+
+    `logs` is the folder of the stack's logs; what they say of the time before `since` is left out.
+    """
     return [
         *events,
         *(
-            Disturbance(fired.at, fired.at + 2.0, f"{fired.rule} killed a process")
+            Disturbance(fired.at, fired.at + NOTICED_S, f"{fired.rule} killed a process")
             for fired in facts.fired
             if fired.fault == "crash"
         ),
+        *(gone for gone in absences(logs / "supervisor.log") if gone.end >= since),
+    ]
+
+
+def absences(log: Path) -> Iterator[Disturbance]:
+    """Yield each process's times between an end and the next readiness, from the supervisor's log.
+
+    How long a start takes is the machine's business: a slow one takes several times as long.
+    """
+    away: dict[str, float] = {}
+    with log.open(errors="replace") as lines:
+        for line in lines:
+            if life := _LIFE.match(line):
+                at, what, name = datetime.fromisoformat(life[1]).timestamp(), life[2], life[3]
+                if what == "exited":
+                    away.setdefault(name, at)
+                elif name in away:
+                    yield Disturbance(away.pop(name), at + RECONNECTED_S, f"{name} was away")
+
+
+def stood_still(facts: Facts) -> list[Disturbance]:
+    """Return the times at which the machine let nobody run for longer than a step may take."""
+    return [
+        Disturbance(begin, end, f"nothing ran for {lost:.1f} s")
+        for source, begin, end, lost in facts.stalls
+        if source != "line" and lost >= LONG_STALL_S
     ]
 
 
@@ -108,6 +146,7 @@ async def gather(
         ground.dsn("orders"), ground.dsn("inventory"), planned, history.entries
     )
     facts.fired += ground.evidence.fired
+    facts.turned_away = frozenset(ground.evidence.turned_away)
     if isinstance(ground, OthersGround):
         facts = without_others(facts)
     facts.forgotten = forgotten

@@ -146,6 +146,8 @@ class Facts:
     settled_within_s: float | None = None
     budget_s: float = 2.0
     stalls: list[Stall] = field(default_factory=list)
+    # Attempts (order, operation, attempt) that the warehouse was too busy for, seen on the wire.
+    turned_away: frozenset[tuple[UUID, str, int]] = frozenset()
     # Orders of people who have nothing to do with the run.
     others: frozenset[UUID] = frozenset()
     # How often later workflow code was rolled out, and which releases say that they packed orders.

@@ -25,6 +25,7 @@ LONGEST_PAUSE_S = 4.0
 LOOK_FIRST_S = 0.5
 LOOK_LONGEST_S = 5.0
 VAIN_LOOKS = 60
+SHORTEST_WAIT_S = 0.002
 
 
 @dataclass(slots=True)
@@ -40,6 +41,11 @@ class Tally:
     given_up: int = 0
     worst_lag_s: float = 0.0
     states: dict[str, int] = field(default_factory=dict)
+
+
+def on_time() -> float:
+    """Return by how much shoppers come late who do not come late."""
+    return 0.0
 
 
 class Shoppers:
@@ -84,16 +90,23 @@ class Shoppers:
         await asyncio.gather(*self._shopping, return_exceptions=True)
         await self._session.close()
 
-    async def send(self, orders: Sequence[PlannedOrder], settle_within_s: float) -> None:
-        """Send `orders` at their times; returns when each has ended, or `settle_within_s` later."""
+    async def send(
+        self,
+        orders: Sequence[PlannedOrder],
+        settle_within_s: float,
+        late_s: Callable[[], float] = on_time,
+    ) -> None:
+        """Send `orders` at their times; returns when each has ended, or `settle_within_s` later.
+
+        `late_s` says by how many seconds everybody comes later than planned; it only grows.
+        """
         self.tally.planned += len(orders)
         self._leave.clear()
         start = time.monotonic()
         shopping = self._shopping
         shopping.clear()
         for order in orders:
-            intended = start + order.at_s
-            await asyncio.sleep(max(intended - time.monotonic(), 0.0))
+            intended = await come(start + order.at_s, late_s)
             self.tally.worst_lag_s = max(self.tally.worst_lag_s, time.monotonic() - intended)
             self.last_sent_at = time.monotonic()
             shopping.add(asyncio.create_task(self._shop(order, intended)))
@@ -253,6 +266,15 @@ class Shoppers:
         if customer not in self._tokens:
             self._tokens[customer] = self._token_of(customer)
         return self._tokens[customer]
+
+
+async def come(planned_at: float, late_s: Callable[[], float]) -> float:
+    """Return, when it has come, the moment at which somebody is to be there (monotonic clock)."""
+    intended = planned_at + late_s()
+    while (left_s := intended - time.monotonic()) > 0:
+        await asyncio.sleep(max(left_s, SHORTEST_WAIT_S))
+        intended = planned_at + late_s()
+    return intended
 
 
 def _request(order: PlannedOrder) -> tuple[dict[str, str], bytes]:

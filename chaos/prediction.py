@@ -31,6 +31,13 @@ _AT: Mapping[str, tuple[Operation, ...]] = {
     "wire.order": ("accept",),
 }
 
+# Where an attempt gets only if the warehouse's database has answered in time.
+_AFTER_ITS_DATABASE = (
+    "inventory.before_commit",
+    "inventory.after_commit",
+    "inventory.before_response",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
@@ -115,7 +122,9 @@ async def compare(
         if identity[2] == "accept":
             excuse = _excuse_accept(identity, points[identity[0]], facts, disturbances, abstained)
         else:
-            excuse = _excuse(identity, known[order_id], facts, disturbances, abstained)
+            excuse = _excuse(
+                identity, points[identity[0]], known[order_id], facts, disturbances, abstained
+            )
         if excuse is None:
             result.unexplained.append(f"{_words(identity)} was predicted and has not fired")
         else:
@@ -134,6 +143,7 @@ def _words(identity: Identity) -> str:
 
 def _excuse(
     identity: Identity,
+    point: str,
     attempts: Sequence[Attempt],
     facts: Facts,
     disturbances: Sequence[Disturbance],
@@ -159,6 +169,8 @@ def _excuse(
         return None  # it went all the way and nothing happened to it
     if hits:
         return f"another fault made the attempt too late: {hits[0].rule}"
+    if point in _AFTER_ITS_DATABASE and (order_id, operation, number) in facts.turned_away:
+        return "the warehouse was too busy for the attempt: 503"
     for attempt in this:
         for gone in disturbances:
             if gone.begin <= attempt.at and attempt.since <= gone.end:

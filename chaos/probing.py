@@ -1,5 +1,7 @@
-"""After the heal (I20): every endpoint is asked five times, and has to answer well each time."""
+"""After the heal (I20): every endpoint has to answer well, five times in a row."""
 
+import time
+from itertools import chain
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +12,7 @@ from chaos.ground import Ground
 from deploy.local.services import INVENTORY
 
 LAST_ANSWERS = 5
+WELL_WITHIN_S = 60.0
 # Whom the run itself orders as; not one of the planned customers.
 PROBER = "prober"
 
@@ -88,7 +91,17 @@ async def probe(ground: Ground) -> list[Probe]:
     bases = [ground.order_url, *(ground.stack.url(name) for name in ground.services)]
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5.0)) as session:
         await Prober(session, ground).once(bases)  # connections may have died with the last fault
-        prober = Prober(session, ground)
-        for _ in range(LAST_ANSWERS):
+        deadline = time.monotonic() + WELL_WITHIN_S
+        last: list[list[Probe]] = []
+        # A machine that stands still for a moment is no illness: it is over with the next look.
+        while len(last) < LAST_ANSWERS or (
+            time.monotonic() < deadline and not all(map(_is_good, chain(*last)))
+        ):
+            prober = Prober(session, ground)
             await prober.once(bases)
-    return prober.found
+            last = [*last, prober.found][-LAST_ANSWERS:]
+    return [*chain(*last)]
+
+
+def _is_good(probe: Probe) -> bool:
+    return probe.status is not None and 200 <= probe.status < 300

@@ -94,7 +94,7 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
         "product": _product(outcome),
         "naive": _naive(outcome),
         "web_ui": outcome.web_ui,
-        "events": [asdict(each) for each in outcome.disturbances if "killed a" not in each.why],
+        "events": [asdict(each) for each in outcome.disturbances],
         "affected": _affected(outcome),
     }
 

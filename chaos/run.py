@@ -11,14 +11,13 @@ import aiohttp
 import asyncpg
 from temporalio.service import RPCError
 
-from chaos import island, prediction
-from chaos.aftermath import disturbances_of, gather, held_back, settle, settled_within_s
+from chaos import aftermath, island, prediction
 from chaos.attempts import read_attempts
 from chaos.facts import Facts, Snapshot
 from chaos.forgetting import forget
 from chaos.ground import Ground, OthersGround
 from chaos.history import History
-from chaos.load import Shoppers
+from chaos.load import Shoppers, on_time
 from chaos.naive_ground import NaiveGround
 from chaos.options import Options, plan_of
 from chaos.oracle import Engine, snapshots, statuses
@@ -104,16 +103,21 @@ class Run:
                 await self._survive(self._black_out(ground), None)
             self._say("judging")
             facts = await self._survive(
-                gather(ground, self._plan.orders, history, self._forgotten),
+                aftermath.gather(ground, self._plan.orders, history, self._forgotten),
                 Facts.unread(self._plan.orders, history.entries),
             )
             facts.rest_before = self._rest_before
-            disturbances = disturbances_of(events.disturbances, facts)
-            facts.settled_within_s = settled_within_s(facts, disturbances, self._settled_at)
+            disturbances = aftermath.disturbances_of(
+                events.disturbances, facts, ground.stack.home.logs, self._started_at
+            )
+            facts.settled_within_s = aftermath.settled_within_s(
+                facts, disturbances, self._settled_at
+            )
             facts.stalls = [*stalls.seen, *events.shoppers_cut_off]
             facts.snapshots = self._snapshots
             agreement = await self._survive(
-                self._agreement(ground, facts, disturbances), Agreement()
+                self._agreement(ground, facts, [*disturbances, *aftermath.stood_still(facts)]),
+                Agreement(),
             )
             naive_outcome = None
             if naive is not None and naive_history is not None:
@@ -144,7 +148,8 @@ class Run:
         self._say("done")
         return Outcome(
             options, self._plan, checks, faults, agreement, pace, facts, shoppers.tally,
-            disturbances, naive_outcome, web_ui, self._started_at, time.monotonic() - self._began,
+            events.disturbances, naive_outcome, web_ui, self._started_at,
+            time.monotonic() - self._began,
         )  # fmt: skip
 
     async def _attack(
@@ -167,16 +172,19 @@ class Run:
             self._say(kind if len(parts) == 1 else f"{kind} {place + 1}/{len(parts)}")
             if kind == "attack":
                 await asyncio.gather(*(each.switch_on(rules, toxics) for each in grounds))
-            sending = [asyncio.create_task(shoppers.send(orders, 2 * SETTLE_WITHIN_S))]
+            late = events.behind_s if kind == "attack" and moments else on_time
+            sending = [asyncio.create_task(shoppers.send(orders, 2 * SETTLE_WITHIN_S, late))]
             if naive_shoppers is not None:
-                sending.append(asyncio.create_task(naive_shoppers.send(orders, SETTLE_WITHIN_S)))
+                sending.append(
+                    asyncio.create_task(naive_shoppers.send(orders, SETTLE_WITHIN_S, late))
+                )
             try:
                 if kind == "attack":
-                    await events.run(moments, load_ends_s=orders[-1].at_s)
+                    await events.run(moments)
                     moments = ()  # all of them belong to the first attack
                 await sending[0]
                 healed_at = max(events.healed_at, shoppers.last_sent_at)
-                self._settled_at.append(await settle(ground, healed_at, self._customers))
+                self._settled_at.append(await aftermath.settle(ground, healed_at, self._customers))
                 await asyncio.gather(*sending)
                 # A late first attempt may still be on its way to what was predicted for it.
                 with contextlib.suppress(TimeoutError):
@@ -258,7 +266,7 @@ class Run:
             facts,
             lambda order_id: read_attempts(engine.client, order_id),
             disturbances,
-            held_back(ground.stack.home.logs),
+            aftermath.held_back(ground.stack.home.logs),
         )
 
     async def _look(self, ground: Ground) -> None:

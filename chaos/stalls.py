@@ -28,6 +28,7 @@ class Stalls:
         self.seen: list[Stall] = []
         self._pid = pid
         self._task: asyncio.Task[None] | None = None
+        self._looked = asyncio.Condition()
 
     async def __aenter__(self) -> "Stalls":
         """Begin to watch."""
@@ -39,6 +40,11 @@ class Stalls:
         assert self._task is not None
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+
+    async def caught_up(self) -> None:
+        """Return once everything that has happened by now is in `seen`."""
+        async with self._looked:
+            await self._looked.wait()
 
     async def _watch(self) -> None:
         pid, waited = self._pid(), 0.0
@@ -53,6 +59,8 @@ class Stalls:
             if pid == self._pid() and waited - before > WORTH_NOTING_S:
                 self.seen.append(("server", last, now, min(waited - before, now - last)))
             pid, last = self._pid(), now
+            async with self._looked:
+                self._looked.notify_all()
 
 
 def _waited_s(pid: int | None) -> float:

@@ -6,10 +6,12 @@ Each event is written down before it happens.
 import asyncio
 import contextlib
 import json
+import math
 import signal
 import time
 from collections import Counter
 from collections.abc import Container, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Protocol, TextIO
 
@@ -68,26 +70,31 @@ class Timed:
         self._ground = ground
         self._left_out = left_out
         self._file: TextIO | None = None
+        self._behind_s = 0.0
+        self._next_due = math.inf
         self.healed_at = 0.0
         self.fired: Counter[str] = Counter()
         self.disturbances: list[Disturbance] = []
         # What the network kept from the shoppers is no service's answer time.
         self.shoppers_cut_off: list[Stall] = []
 
-    async def run(self, moments: Sequence[Moment], load_ends_s: float) -> None:
-        """Do each at its time; returns when the last has healed.
+    def behind_s(self) -> float:
+        """Return how far the events are behind the plan: they last as long as the machine needs.
 
-        None is begun after `load_ends_s`: a fault that no order could meet proves nothing.
+        By so much the shoppers come later, or the last events would meet no order.
         """
+        self._behind_s = max(self._behind_s, time.monotonic() - self._next_due)
+        return self._behind_s
+
+    async def run(self, moments: Sequence[Moment]) -> None:
+        """Do each at its time, or once the one before has healed; returns when the last has."""
         with self._log.open("w", buffering=1, encoding="utf-8") as self._file:
             start = time.monotonic()
-            for moment in moments:
-                if moment.event.name in self._left_out:
-                    continue
+            to_come = [each for each in moments if each.event.name not in self._left_out]
+            for moment, following in zip_longest(to_come, to_come[1:]):
                 await asyncio.sleep(max(start + moment.at_s - time.monotonic(), 0.0))
-                if time.monotonic() - start > load_ends_s:
-                    self._write(moment, time.time(), "comes too late")
-                    continue
+                self.behind_s()
+                self._next_due = math.inf if following is None else start + following.at_s
                 began = time.time()
                 done = await asyncio.gather(*(self._do(moment, stack) for stack in self._stacks))
                 if done[0]:

@@ -27,6 +27,7 @@ _RESERVATION = re.compile(rb"^(?:PUT|POST) /v1/reservations/([0-9a-f-]{36})(?:/(
 _ATTEMPT = re.compile(rb"\r\nx-attempt: *(\d+)", re.IGNORECASE)
 _PLACING = re.compile(rb"^POST /v1/orders ")
 _REQUEST_ID = re.compile(rb"\r\nx-request-id: *([0-9a-f-]{36})\.place\.(\d+)", re.IGNORECASE)
+_BUSY = b"HTTP/1.1 503 "
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 CallOf = Callable[[bytes], Call | None]
@@ -55,6 +56,8 @@ class Evidence:
         self._file = file
         self._known: set[tuple[str, UUID, str, int]] = set()
         self.fired: list[Fired] = []
+        # Attempts (order, operation, attempt) that a server was too busy for.
+        self.turned_away: set[tuple[UUID, str, int]] = set()
 
     def note(self, toxic: Toxic, call: Call) -> bool:
         """Write it down; False if this has been done before."""
@@ -250,6 +253,7 @@ class Wire:
             try:
                 writer.write(request.raw)
                 answer = await _read(reader)
+                self._heed(request, answer)
                 await self._open.wait()
                 return answer
             except (OSError, ValueError, asyncio.IncompleteReadError):
@@ -257,6 +261,12 @@ class Wire:
             finally:
                 writer.close()
         return None
+
+    def _heed(self, request: _Message, answer: _Message | None) -> None:
+        """Remember whom a server has turned away, if it was somebody to be hit by faults."""
+        busy = answer is not None and answer.head.startswith(_BUSY)
+        if busy and (call := self._call_of(request.head)):
+            self._evidence.turned_away.add((call.order_id, call.operation, call.attempt))
 
 
 async def _read(reader: asyncio.StreamReader) -> _Message | None:
