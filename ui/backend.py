@@ -16,7 +16,7 @@ from ui.identity import Tokens
 from ui.load_burst import LoadBurst
 from ui.settings import UiSettings
 from ui.streams import Streams
-from ui.verification import Verification
+from ui.verification import ENDS_WITHIN_S, Verification
 
 
 class Backend:
@@ -61,7 +61,7 @@ class Backend:
 
     async def close(self) -> None:
         """Close them."""
-        await self.verification.stop()
+        await self.verification.stop(ENDS_WITHIN_S)
         await self.http.close()
 
     @property

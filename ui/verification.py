@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 SHOWN_REPORTS = 12
-# Less than our own supervisor gives us when it stops us.
+# When we are stopped ourselves: less than our own supervisor gives us.
 ENDS_WITHIN_S = 8.0
 # A line of progress: how long the run has taken, what it does, and its counts.
 _PROGRESS = re.compile(r"\s*[0-9.]+ s  (\S.*)")
@@ -83,18 +83,21 @@ class Verification:
             self.last = f"{scenario} {_VERDICTS.get(code, f'ended with exit code {code}')}"
         finally:
             # However this ends: a run without anybody who knows of it could not be stopped.
-            await self.stop()
+            await self.stop(ENDS_WITHIN_S)
             self.running, self._process = None, None
 
-    async def stop(self) -> None:
-        """End a run that is under way; what it has started ends with it."""
+    async def stop(self, within_s: float | None = None) -> None:
+        """End a run that is under way; what it has started ends with it.
+
+        One that has not ended `within_s` is killed; None leaves it the time that it needs.
+        """
         process = self._process
         if process is None or process.returncode is not None:
             return
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), ENDS_WITHIN_S)
+            await asyncio.wait_for(process.wait(), within_s)
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()

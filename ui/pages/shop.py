@@ -29,15 +29,11 @@ def register(backend: Backend) -> None:
                 products = []
             if not backend.stock.shelf.at:
                 await backend.stock.look()
+            found = Shop(visit, products)
             if products:
-                Shop(visit, products).build()
+                found.build()
             else:
-                with empty(
-                    "storefront",
-                    "The shop window is being cleaned",
-                    "Our catalogue does not answer right now. Your cart is kept.",
-                ):
-                    button("Look again", ui.navigate.reload, icon="refresh", primary=True)
+                found.build_without_products()
 
 
 class Shop:
@@ -70,8 +66,22 @@ class Shop:
             self.paybar()
         self.show_levels()
         self.visit.backend.stock.changed.subscribe(self.show_levels)
+        self._resume()
+
+    def build_without_products(self) -> None:
+        """Say that the catalogue is away; an order that is being sent goes on."""
+        kept = "Your cart is kept." if self.cart.sent is None else "Your order is being sent."
+        with empty(
+            "storefront",
+            "The shop window is being cleaned",
+            f"Our catalogue does not answer right now. {kept}",
+        ):
+            button("Look again", ui.navigate.reload, icon="refresh", primary=True)
+        self._resume()
+
+    def _resume(self) -> None:
+        """Go on with a checkout that a reload has interrupted: same key, same order."""
         if self.cart.sent is not None:
-            # a checkout that a reload has interrupted: same key, same order
             ui.timer(0, self.buy, once=True)
 
     def _product(self, product: Product) -> None:
