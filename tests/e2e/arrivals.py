@@ -6,6 +6,7 @@ shopper meant to order.
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,11 +21,15 @@ PATIENCE_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a shopper saw. `status` 0 means that the connection broke: the outcome is unknown."""
+    """What a shopper saw, at `at` (unix s), `took_s` after they had meant to order.
+
+    `status` 0 means that the connection broke: the outcome is unknown.
+    """
 
     customer: str
     key: str
     status: int
+    at: float
     took_s: float
     body: dict[str, Any]
     text: str
@@ -74,6 +79,7 @@ async def post_order(
         customer=who[0],
         key=who[1],
         status=status,
+        at=time.time(),
         took_s=loop.time() - began,
         body=json.loads(text) if status else {},
         text=text,

@@ -29,7 +29,8 @@ async def shop(home: Path, pytestconfig: pytest.Config) -> AsyncIterator[Shop]:
         shop = Shop(stack, session)
         pytestconfig.stash[FIGURES] = shop.figures
         await shop.list_products()
-        yield shop
+        async with shop.stalls:
+            yield shop
 
 
 def pytest_terminal_summary(

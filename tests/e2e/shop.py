@@ -1,6 +1,7 @@
 """A test's hold on the whole running system: orders in, faults on, and the books of `books.py`."""
 
 import asyncio
+import contextlib
 import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterator
@@ -13,6 +14,8 @@ import psutil
 
 from chaos.faults import FaultRule
 from chaos.injector import RULES
+from chaos.stalls import Stalls, stalled_s
+from deploy.local.services import ORDER
 from deploy.local.stack import Stack
 from inventory_api.seed import seed
 from tests.e2e.arrivals import Answer, Lines, paced, post_order
@@ -32,6 +35,7 @@ class Shop(Books):
         self._shelves = (f"E2E-{number:03}" for number in itertools.count(1))
         self._customers = itertools.count(1)
         self.answers: list[Answer] = []
+        self.stalls = Stalls(lambda: stack.processes[ORDER].pid)
         self.figures: list[str] = []
 
     async def list_products(self, count: int = 60) -> None:
@@ -76,6 +80,17 @@ class Shop(Books):
         )
         self.answers.append(answer)
         return answer
+
+    async def assert_in_time(self, answers: Collection[Answer]) -> None:
+        """Fail if anybody waited longer than promised while the machine let them and us run."""
+        await self.stalls.caught_up()
+        late = [
+            answer
+            for answer in answers
+            if answer.took_s - stalled_s(self.stalls.seen, answer.at - answer.took_s, answer.at)
+            > LATEST_S
+        ]
+        assert not late, latencies(late)
 
     async def cancel(self, customer: str, order_id: str) -> tuple[int, str]:
         """Ask to cancel; the answer's status and the order's."""
@@ -177,12 +192,15 @@ def latencies(answers: Collection[Answer]) -> str:
 def frozen(pid: int) -> Iterator[None]:
     """Stop a server with all its children; a stopped parent starts no new ones."""
     server = psutil.Process(pid)
-    server.suspend()
-    family = [server, *server.children(recursive=True)]
-    for process in family:
-        process.suspend()
+    family = [server]
     try:
+        server.suspend()
+        family += server.children(recursive=True)
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):  # it was on its way out
+                process.suspend()
         yield
     finally:
         for process in family:
-            process.resume()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()

@@ -68,7 +68,8 @@ async def test_after_kill_9_of_everything_each_acknowledged_order_is_there_and_s
         answers = await ordering
         await wait_until_gone(pids)
         kept = {answer.key: answer.order_id for answer in answers if answer.status in (201, 202)}
-        broken = [answer for answer in answers if answer.status == 0]
+        # The database may have been gone for a moment before the order service was.
+        broken = [answer for answer in answers if answer.status in (0, 503)]
         assert kept
         assert broken
         assert len(kept) + len(broken) == 60, latencies(answers)

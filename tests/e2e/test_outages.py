@@ -3,7 +3,7 @@
 import pytest
 
 from tests.e2e.arrivals import Answer
-from tests.e2e.shop import LATEST_S, Shop, latencies
+from tests.e2e.shop import Shop, latencies
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -37,7 +37,7 @@ async def test_while_a_part_is_away_every_order_is_taken_in_time_and_settled_aft
         f"settled {shop.settled_after_s:.1f} s after its return"
     )
     assert (len(ended), set(ended.values())) == (count, {"shipped"})
-    assert max(answer.took_s for answer in answers) <= LATEST_S
+    await shop.assert_in_time(answers)
     for answer in answers:
         _is_understandable(answer)
     await shop.assert_moved_once(ended, lines)

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -103,6 +103,14 @@ def order_settings(dsn: str, inventory_url: str, **changes: Any) -> OrderSetting
     return OrderSettings(
         database_url=dsn, token_key=TOKEN_KEY, inventory_url=inventory_url, **changes
     )
+
+
+# For tests of what is answered and not of when: a machine may stand still for a second.
+PATIENT: Mapping[str, Any] = {
+    "lock_timeout_s": 10.0,
+    "statement_timeout_s": 15.0,
+    "request_deadline_s": 20.0,
+}
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Embedded Postgres and Temporal for real: separation, and what is left after a kill -9."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -88,7 +89,8 @@ asyncio.run(main())
     server = int(await supervisor.stdout.readline())
     assert runs(server)
     supervisor.kill()
-    os.kill(server, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(server, signal.SIGKILL)
     async with EmbeddedPostgres(tmp_path) as postgres:
         assert await _the_row(postgres) == 42
     await supervisor.wait()

@@ -24,6 +24,7 @@ from order_api.contracts import order_id_for
 from tests.integration.backstage import Backstage
 from tests.integration.databases import Databases
 from tests.integration.serving import (
+    PATIENT,
     bearer,
     inventory_settings,
     order_settings,
@@ -67,7 +68,7 @@ orders = schemathesis.openapi.from_dict(
 def inventory_url(backstage: Backstage, databases: Databases) -> Iterator[str]:
     with databases.fresh("inventory") as dsn:
         backstage.run(inventory_api.seed.seed(dsn))
-        with serve_inventory(dsn) as served:
+        with serve_inventory(dsn, **PATIENT) as served:
             body = {"lines": [{"sku": KNOWN_SKUS[0], "quantity": 1}]}
             url = f"{served.url}/v1/reservations/{KNOWN_ORDER}"
             httpx.put(url, json=body, headers=bearer("service")).raise_for_status()
@@ -79,7 +80,9 @@ def orders_url(databases: Databases) -> Iterator[str]:
     """Without an engine, and without waiting for one: 202 at once."""
     with databases.fresh("orders") as dsn, pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEMPORAL_ADDRESS", NOWHERE)
-        with serve_orders(dsn, f"http://{NOWHERE}", answer_budget_s=0) as served:
+        with serve_orders(
+            dsn, f"http://{NOWHERE}", answer_budget_s=0, accept_deadline_s=20
+        ) as served:
             body = {"lines": [{"sku": KNOWN_SKUS[0], "quantity": 1}]}
             who = bearer() | {"Idempotency-Key": "known"}
             httpx.post(f"{served.url}/v1/orders", json=body, headers=who).raise_for_status()

@@ -12,7 +12,7 @@ import pytest
 import inventory_api.seed
 from tests.integration.databases import Databases
 from tests.integration.ledger import broken_promises
-from tests.integration.serving import Served, bearer, serve_inventory
+from tests.integration.serving import PATIENT, Served, bearer, serve_inventory
 from tests.integration.warehouses import new_sku
 
 Lines = dict[str, int]
@@ -66,7 +66,7 @@ def dsn(databases: Databases) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def replicas(dsn: str) -> Iterator[tuple[Served, Served]]:
-    with serve_inventory(dsn) as first, serve_inventory(dsn) as second:
+    with serve_inventory(dsn, **PATIENT) as first, serve_inventory(dsn, **PATIENT) as second:
         yield first, second
 
 

@@ -21,7 +21,7 @@ async def test_a_cancel_before_anything_has_happened_bars_a_late_hold(shop: Shop
     async with meanwhile(asked):
         # on its way to a workflow that no worker has picked up yet
         async with shop.working(orders=False):
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(1.0)
         async with shop.working():
             outcome = shop.check(await handle.result())
             assert await asked == outcome

@@ -18,7 +18,8 @@ from activities.contracts import StepCall, StepDone
 from activities.inventory import InventoryActivities
 from chaos.orders import PlannedOrder
 
-MOST_ATTEMPTS = 15
+# The saga has no end of them, but some mutants never give an answer that can be believed.
+MOST_ATTEMPTS = 30
 
 
 class Settler:

@@ -91,7 +91,7 @@ class People:
             person.complaints.append(f"loaded from elsewhere: {url}")
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     try:
         async with chromium.launched() as found:
@@ -100,7 +100,7 @@ async def browser() -> AsyncIterator[Browser]:
         pytest.skip(str(reason))
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     folder = tmp_path_factory.mktemp("pages")
     settings = StackSettings(home=folder / "home", ports=Ports.free())
@@ -109,6 +109,6 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
         yield running
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def people(stack: Stack, browser: Browser) -> AsyncIterator[People]:
     yield People(browser, stack.url("ui"))

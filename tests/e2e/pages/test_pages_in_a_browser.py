@@ -10,13 +10,14 @@ from playwright.async_api import expect
 
 from deploy.local.stack import Stack
 from tests.e2e.pages.conftest import People
+from tests.e2e.shop import frozen
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-# The tile turns within 2 s of crossing, and the browser has to draw it.
-TURNS_WITHIN_MS = 2_500
+# Both turn within 2 s; the rest is for a browser on a machine that has other things to do.
+TURNS_WITHIN_MS = 5_000
 SOON_MS = 8_000
-HEALTH_TURNS_WITHIN_S = 2.0
+HEALTH_TURNS_WITHIN_S = 4.0
 LOOK_EVERY_S = 0.05
 DEATH_MS = 30_000
 # A window of 30 s has to drain, and the first red answers are up to 30 s old.
@@ -65,14 +66,13 @@ async def test_reloading_while_an_order_is_sent_makes_one_order(
     async with people.visitor() as alice:
         await alice.go("/")
         await alice.add("Sand mug")
-        await stack.stop("worker")  # now the answer takes the whole budget
-        try:
+        order_desk = stack.processes["order_api"].pid
+        assert order_desk is not None
+        with frozen(order_desk):  # it has the order, and will answer when it thaws
             await alice.buy.click()
             await expect(alice.page.get_by_text("Sending your order")).to_be_visible()
             await alice.page.reload()
-            await alice.page.wait_for_url("**/orders/*")
-        finally:
-            await stack.start("worker")
+        await alice.page.wait_for_url("**/orders/*", timeout=30_000)
         await expect(alice.page.get_by_text("Your order is on its way.").first).to_be_visible(
             timeout=30_000
         )

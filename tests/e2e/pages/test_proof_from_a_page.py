@@ -16,11 +16,14 @@ ENDED_MS = 240_000
 
 def runs() -> list[psutil.Process]:
     """The processes of runs that a page has started here."""
-    return [
-        each
-        for each in psutil.Process().children(recursive=True)
-        if each.status() != psutil.STATUS_ZOMBIE and "chaos" in each.cmdline()
-    ]
+    return [each for each in psutil.Process().children(recursive=True) if _is_run(each)]
+
+
+def _is_run(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and "chaos" in process.cmdline()
+    except psutil.NoSuchProcess:
+        return False
 
 
 async def start(otto: Person, scenario: str) -> Page:
