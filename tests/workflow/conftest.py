@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -101,6 +102,19 @@ class Shop:
         """Cancel as a shopper does."""
         return await self.ask(handle, CANCEL)
 
+    async def begin_to_cancel(self, handle: Handle) -> WorkflowUpdateHandle[OrderOutcome]:
+        """Cancel, and return once the order has taken note of it.
+
+        Time must not be skipped before that (which `handle.result` does): the engine for tests
+        keeps its clock locked for ever if a retry falls due in the moment that it is cancelled.
+        """
+        return await handle.start_update(
+            CANCEL,
+            id=CANCEL,
+            wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+            result_type=OrderOutcome,
+        )
+
     def check(self, outcome: OrderOutcome) -> OrderOutcome:
         """Assert that warehouse and book agree with `outcome`, and return it."""
         self.warehouse.check(outcome.order_id, outcome.status)
@@ -129,7 +143,7 @@ async def shop(sandboxed: bool) -> AsyncIterator[Shop]:
 
 
 @asynccontextmanager
-async def meanwhile(*tasks: "asyncio.Task[OrderOutcome]") -> AsyncIterator[None]:
+async def meanwhile(*tasks: "asyncio.Task[Any]") -> AsyncIterator[None]:
     """Make sure that no question is left unanswered when a test ends."""
     try:
         yield

@@ -13,18 +13,20 @@ from workflows.order import STATUS
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
+# What a question takes to the engine: it tells nobody of one that no worker has looked at.
+ON_ITS_WAY_S = 1.0
 
 
 async def test_a_cancel_before_anything_has_happened_bars_a_late_hold(shop: Shop) -> None:
     handle = await shop.place()
-    asked = asyncio.create_task(shop.cancel(handle))
-    async with meanwhile(asked):
-        # on its way to a workflow that no worker has picked up yet
+    asking = asyncio.create_task(shop.begin_to_cancel(handle))
+    async with meanwhile(asking):
         async with shop.working(orders=False):
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(ON_ITS_WAY_S)
         async with shop.working():
+            asked = await asking
             outcome = shop.check(await handle.result())
-            assert await asked == outcome
+            assert await asked.result() == outcome
     assert (outcome.status, outcome.reason) == ("cancelled", "cancelled-by-customer")
     assert "reserve" not in shop.warehouse.attempts
     assert shop.warehouse.states[outcome.order_id] == "released"
@@ -70,10 +72,13 @@ async def test_a_cancel_that_comes_with_the_hold_gives_it_back(shop: Shop) -> No
     async with shop.working(orders=False):
         await shop.warehouse.decided.wait()
     assert list(shop.warehouse.states.values()) == ["held"]
-    asked = asyncio.create_task(shop.cancel(handle))
-    async with meanwhile(asked), shop.working():
-        outcome = shop.check(await handle.result())
-        assert await asked == outcome
+    asking = asyncio.create_task(shop.begin_to_cancel(handle))
+    async with meanwhile(asking):
+        await asyncio.sleep(ON_ITS_WAY_S)
+        async with shop.working():
+            asked = await asking
+            outcome = shop.check(await handle.result())
+            assert await asked.result() == outcome
     assert outcome.status == "cancelled"
     assert "commit" not in shop.warehouse.attempts
     assert shop.book.timeline(outcome.order_id)[-2:] == ["released", "cancelled"]
@@ -112,10 +117,9 @@ async def test_a_cancel_whose_undo_fails_for_an_hour_still_gives_the_goods_back(
     async with shop.working():
         handle = await shop.place()
         await shop.settled(handle)
-        asked = asyncio.create_task(shop.cancel(handle))
-        async with meanwhile(asked):
-            outcome = shop.check(await handle.result())
-            assert await asked == outcome
+        asked = await shop.begin_to_cancel(handle)
+        outcome = shop.check(await handle.result())
+        assert await asked.result() == outcome
     assert outcome.status == "cancelled"
     assert shop.warehouse.on_hand["MUG"] == 2
 
