@@ -17,7 +17,7 @@ from chaos.history import History
 from chaos.oracle import Engine, open_orders, read_facts, seen, unread_events
 from chaos.order_invariants import SETTLE_WITHIN_S
 from chaos.orders import PlannedOrder
-from chaos.prediction import Disturbance
+from chaos.prediction import RECONNECTED_S, Disturbance
 from chaos.probing import probe
 from chaos.release import packed_by, release
 from service_kit.pool import TROUBLE
@@ -28,8 +28,6 @@ RESULTS_ASKED = 2_000
 LOOK_S = 0.5
 # A process that was killed has gone by then, and whoever kept it running has written that down.
 NOTICED_S = 0.5
-# For those who find their connections dead once a process is back.
-RECONNECTED_S = 0.5
 LONG_STALL_S = 0.2
 _LIFE = re.compile(r"^(\S+Z) (exited|ready) (\S+) pid=")
 _HELD_BACK = re.compile(r'"order_id":\s*"([0-9a-f-]{36})"')

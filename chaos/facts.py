@@ -109,6 +109,11 @@ class Probe:
     endpoint: str
     status: int | None
 
+    @property
+    def is_good(self) -> bool:
+        """Whether the endpoint did what it is for."""
+        return self.status is not None and 200 <= self.status < 300
+
 
 @dataclass(frozen=True, slots=True)
 class Replay:

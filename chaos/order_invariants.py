@@ -282,7 +282,7 @@ def well_again(facts: Facts) -> Check:
         (
             f"{probe.endpoint} answered {probe.status}"
             for probe in facts.probes
-            if probe.status is None or not 200 <= probe.status < 300
+            if not probe.is_good
         ),
     )
 

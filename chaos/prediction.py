@@ -39,6 +39,10 @@ _AFTER_ITS_DATABASE = (
 )
 
 
+# For those who find their connections dead once a process is back.
+RECONNECTED_S = 0.5
+
+
 @dataclass(frozen=True, slots=True)
 class Disturbance:
     """A span of time in which some process was gone, and why; it can cut off anybody's attempt."""

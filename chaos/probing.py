@@ -95,13 +95,9 @@ async def probe(ground: Ground) -> list[Probe]:
         last: list[list[Probe]] = []
         # A machine that stands still for a moment is no illness: it is over with the next look.
         while len(last) < LAST_ANSWERS or (
-            time.monotonic() < deadline and not all(map(_is_good, chain(*last)))
+            time.monotonic() < deadline and not all(each.is_good for each in chain(*last))
         ):
             prober = Prober(session, ground)
             await prober.once(bases)
             last = [*last, prober.found][-LAST_ANSWERS:]
     return [*chain(*last)]
-
-
-def _is_good(probe: Probe) -> bool:
-    return probe.status is not None and 200 <= probe.status < 300

@@ -21,7 +21,7 @@ from chaos import limits
 from chaos.altered import turned
 from chaos.freezing import frozen, pids
 from chaos.moments import Moment
-from chaos.prediction import Disturbance
+from chaos.prediction import RECONNECTED_S, Disturbance
 from chaos.scenarios import Event
 from chaos.stalls import Stall
 from deploy.local.refusal import StartRefused
@@ -101,8 +101,7 @@ class Timed:
                     self.fired[moment.event.name] += 1
                 why = f"{moment.event.name} at {time.strftime('%H:%M:%S', time.gmtime(began))}"
                 if moment.event.kind != "poison":  # nobody is gone then
-                    # Half a second for those who find their connections dead afterwards.
-                    self.disturbances.append(Disturbance(began, time.time() + 0.5, why))
+                    self.disturbances.append(Disturbance(began, time.time() + RECONNECTED_S, why))
                 if (moment.event.kind, moment.event.target) == ("cut", "shoppers"):
                     self.shoppers_cut_off.append(("line", began, time.time(), time.time() - began))
                 self.healed_at = time.monotonic()

@@ -22,8 +22,7 @@ def test_the_summary_counts_orders_and_names_the_oldest_unfinished(order_app: Se
     found = answer.json()
     assert found["by_status"] == {"received": 1}
     assert found["unfinished"] == 1
-    # From when the row was written, which is not at once on a busy machine.
-    assert found["oldest_unfinished_s"] >= 1.0
+    assert found["oldest_unfinished_s"] >= 1.8
     assert found["response_time"]["state"] == "red"
     assert found["latency"]["p50_s"] >= 1.8
 

@@ -57,8 +57,8 @@ class Settler:
 
     async def _step(self, name: str, order: PlannedOrder, *, leaves: bool = False) -> bool:
         """Return whether the step was done; False if the shopper left after the first attempt."""
-        attempt, found = 0, 0
-        while found < MOST_ERRORS:
+        attempt, errors_met = 0, 0
+        while errors_met < MOST_ERRORS:
             attempt += 1
             call = StepCall(order_id=order.order_id, lines=order.lines, first_attempt=attempt)
             if self._retries_without_key and attempt > 1:
@@ -70,13 +70,13 @@ class Settler:
                     raise
                 if self._error_is_failure and "answer 500" in failure.message:
                     raise errors.unworkable("an error is a no") from failure
-                found += "answer 5" in failure.message
+                errors_met += "answer 5" in failure.message
                 if leaves:
                     return False
                 await asyncio.sleep(min(0.05 * 2**attempt, 1.0))  # as the saga's policy does
             else:
                 return True
-        raise errors.unworkable(f"{name} was answered with {found} errors")
+        raise errors.unworkable(f"{name} was answered with {errors_met} errors")
 
     async def _attempt(self, name: str, call: StepCall, *, fast: bool) -> StepDone:
         environment = ActivityEnvironment()
