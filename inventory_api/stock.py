@@ -22,7 +22,7 @@ from inventory_api.contracts import (
 )
 from service_kit.fault_points import Call, FaultPoints
 from service_kit.group_commit import GroupCommit
-from service_kit.pool import Connection, Pool, within
+from service_kit.pool import Connection, Pool, is_outage, within
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +67,25 @@ class Stock:
         # A key that another replica wrote at the same moment; asking again finds its row.
         raced = (asyncpg.IntegrityConstraintViolationError,)
         self._reserve = GroupCommit[_Reserve, Verdict](
-            self._reserve_batch, lambda r: r.order_id, blame=raced, writers=writers
+            self._reserve_batch,
+            lambda r: r.order_id,
+            raced=raced,
+            nobodys=is_outage,
+            writers=writers,
         )
         self._commit = GroupCommit[UUID, Verdict](
-            self._commit_batch, lambda order_id: order_id, blame=raced, writers=writers
+            self._commit_batch,
+            lambda order_id: order_id,
+            raced=raced,
+            nobodys=is_outage,
+            writers=writers,
         )
         self._release = GroupCommit[UUID, Verdict](
-            self._release_batch, lambda order_id: order_id, blame=raced, writers=writers
+            self._release_batch,
+            lambda order_id: order_id,
+            raced=raced,
+            nobodys=is_outage,
+            writers=writers,
         )
 
     async def reserve(self, call: Call, lines: tuple[Line, ...]) -> Verdict:

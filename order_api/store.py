@@ -23,7 +23,7 @@ from order_api.stored_order import (
 from order_api.wakeups import Wakeups
 from service_kit.fault_points import Call, FaultPoints
 from service_kit.group_commit import GroupCommit
-from service_kit.pool import Connection, Pool, within
+from service_kit.pool import Connection, Pool, is_outage, within
 
 DEADLINE_S = 1.0
 
@@ -35,12 +35,20 @@ class Store:
         self._pool = pool
         self._wakeups = wakeups
         self._faults = faults
-        blame = (asyncpg.IntegrityConstraintViolationError, asyncpg.DeadlockDetectedError)
+        raced = (asyncpg.IntegrityConstraintViolationError, asyncpg.DeadlockDetectedError)
         self._accepting = GroupCommit[NewOrder, Accepted](
-            self._accept_batch, lambda new: new.order_id, blame=blame, writers=2
+            self._accept_batch,
+            lambda new: new.order_id,
+            raced=raced,
+            nobodys=is_outage,
+            writers=2,
         )
         self._recording = GroupCommit[Progress, Recorded | None](
-            self._record_batch, lambda progress: progress.order_id, blame=blame, writers=2
+            self._record_batch,
+            lambda progress: progress.order_id,
+            raced=raced,
+            nobodys=is_outage,
+            writers=2,
         )
 
     # --- accepting -----------------------------------------------------------------------

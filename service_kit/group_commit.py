@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
-# Together with the others; alone, after somebody else's error; once more after one of its own.
-TRIES = 3
+# How long a batch that failed is taken apart to find the members that are good.
+SPLIT_FOR_S = 1.0
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
@@ -20,10 +20,13 @@ class GroupCommit(Generic[Request, Answer]):
 
     `write` takes 1 to `max_batch` requests with distinct keys and returns their answers in the
     same order, or raises, in which case nothing was written; an answer that is an exception is
-    raised for its caller. After one of the errors in `blame`, those that a single request can
-    cause, each request is tried again, alone, so that a bad one cannot take its neighbours with
-    it and one that lost a race sees who won; any other error (database gone, too slow) is
-    everyone's answer.
+    raised for its caller.
+
+    A bad request cannot take its neighbours with it: after an error the batch is written again in
+    halves, and these in halves, until the request at fault stands alone; but not after an error
+    that `nobodys` says no request can have caused (the database is gone), which is everyone's
+    answer at once, nor for longer than `SPLIT_FOR_S`. One that is alone with an error in `raced`
+    is tried once more, to see who won.
     Two requests with the same key never share a batch: the second sees what the first one wrote.
     """
 
@@ -32,13 +35,15 @@ class GroupCommit(Generic[Request, Answer]):
         write: Callable[[Sequence[Request]], Awaitable[Sequence[Answer | Exception]]],
         key: Callable[[Request], Hashable],
         *,
-        blame: tuple[type[Exception], ...] = (),
+        raced: tuple[type[Exception], ...] = (),
+        nobodys: Callable[[Exception], bool] = lambda _: False,
         max_batch: int = 256,
         writers: int = 1,
     ) -> None:
         self._write = write
         self._key = key
-        self._blame = blame
+        self._raced = raced
+        self._nobodys = nobodys
         self._max_batch = max_batch
         self._waiting: list[tuple[Request, asyncio.Future[Answer]]] = []
         self._idle_writers = writers
@@ -83,25 +88,44 @@ class GroupCommit(Generic[Request, Answer]):
         self._waiting = later
         return batch
 
-    async def _settle(
-        self, batch: list[tuple[Request, asyncio.Future[Answer]]], *, tries: int = TRIES
-    ) -> None:
+    async def _settle(self, batch: list[tuple[Request, asyncio.Future[Answer]]]) -> None:
         try:
-            answers = await self._write([request for request, _ in batch])
-            answered = list(zip(batch, answers, strict=True))
+            await self._write_all(batch)
         except Exception as error:
-            if isinstance(error, self._blame) and tries > 1:
-                for entry in batch:
-                    await self._settle([entry], tries=tries - 1)
-                return
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(error)
-            return
-        for (_, future), answer in answered:
+            until = asyncio.get_running_loop().time() + SPLIT_FOR_S
+            await self._split(batch, error, until)
+
+    async def _write_all(self, batch: list[tuple[Request, asyncio.Future[Answer]]]) -> None:
+        answers = await self._write([request for request, _ in batch])
+        for (_, future), answer in list(zip(batch, answers, strict=True)):
             if future.done():
                 continue
             if isinstance(answer, Exception):
                 future.set_exception(answer)
             else:
                 future.set_result(answer)
+
+    async def _split(
+        self,
+        batch: list[tuple[Request, asyncio.Future[Answer]]],
+        error: Exception,
+        until: float,
+    ) -> None:
+        """Write in parts what failed with `error` as a whole, for those who still wait."""
+        over = self._nobodys(error) or asyncio.get_running_loop().time() >= until
+        if over or (len(batch) == 1 and not isinstance(error, self._raced)):
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        middle = len(batch) // 2
+        for part in (batch[:middle], batch[middle:]):
+            waiting = [entry for entry in part if not entry[1].done()]
+            if not waiting:
+                continue
+            try:
+                await self._write_all(waiting)
+            except Exception as again:
+                if len(batch) == 1:  # its second try alone is its last
+                    until = 0.0
+                await self._split(waiting, again, until)

@@ -44,6 +44,28 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
 TROUBLE: tuple[type[Exception], ...] = (*UNAVAILABLE, asyncpg.PostgresError)
 
 
+class Unreachable(TimeoutError):
+    """No connection could be had: nothing was sent to the database."""
+
+
+# What a database says, or leaves unsaid, that has nothing to do with the statement. One that takes
+# too long is told so by the server (lock_timeout, statement_timeout) before the caller's deadline.
+_OUTAGE: tuple[type[Exception], ...] = (
+    OSError,  # TimeoutError and Unreachable among them
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+)
+
+
+def is_outage(error: Exception) -> bool:
+    """Tell whether `error` is the database's, and not that of what it was asked to do."""
+    return isinstance(error, _OUTAGE)
+
+
 # A connection costs some 20 ms of CPU (SCRAM). When a starved machine has to make a pool full of
 # them, that takes longer than any request may.
 CONNECT_S = 5.0
@@ -95,11 +117,16 @@ async def _nothing_to_reset(_: Any) -> None:
 async def within(pool: Pool, seconds: float) -> AsyncIterator[Connection]:
     """Give a connection for work that must end within `seconds`, waiting for one included.
 
-    TimeoutError at the end of the time. The connection is then closed, not returned: a frozen
-    server would block whoever came next.
+    TimeoutError at the end of the time, Unreachable if no connection could be had. The connection
+    is then closed, not returned: a frozen server would block whoever came next.
     """
-    async with asyncio.timeout(seconds):
-        connection = await _acquire(pool)
+    deadline = asyncio.get_running_loop().time() + seconds
+    try:
+        async with asyncio.timeout_at(deadline):
+            connection = await _acquire(pool)
+    except TROUBLE as error:
+        raise Unreachable(f"no connection: {type(error).__name__} {error}".rstrip()) from error
+    async with asyncio.timeout_at(deadline):
         try:
             yield connection
         except BaseException as error:

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import asyncpg
@@ -11,7 +12,7 @@ import pytest
 from activities.contracts import EventType, Happening, OrderStatus, Progress, Recorded
 from order_api.contracts import OrderLine, order_id_for
 from order_api.store import Store
-from order_api.stored_order import NewOrder
+from order_api.stored_order import Accepted, NewOrder
 from order_api.wakeups import Wakeups
 from service_kit import pool
 from service_kit.fault_points import NoFaults
@@ -134,3 +135,18 @@ async def test_an_order_with_a_line_that_the_database_refuses_takes_no_other_wit
     assert isinstance(answers[1], asyncpg.UniqueViolationError)
     assert await store.order(bad.order_id) is None
     assert await store.order(order_id_for("alice", "good")) is not None
+
+
+async def test_an_order_that_costs_more_than_a_bigint_takes_no_other_with_it(store: Store) -> None:
+    """An error that is raised before the database has seen the batch."""
+    dear = replace(new_order("dear"), total_minor=2**63)
+    neighbours = [new_order(f"beside-{n}") for n in range(20)]
+    first, bad, *others = await asyncio.gather(
+        store.accept(new_order("ahead")),
+        store.accept(dear),
+        *(store.accept(order) for order in neighbours),
+        return_exceptions=True,
+    )
+    assert isinstance(bad, asyncpg.DataError)
+    assert isinstance(first, Accepted)
+    assert all(isinstance(answer, Accepted) for answer in others), others

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from service_kit import group_commit
 from service_kit.group_commit import GroupCommit
 
 
@@ -41,6 +42,10 @@ class Ledger:
         return [f"done {request}" for request in requests]
 
 
+def gone(error: Exception) -> bool:
+    return isinstance(error, Gone)
+
+
 def key(request: str) -> str:
     """Requests are `key` or `key/anything`."""
     return request.partition("/")[0]
@@ -52,7 +57,9 @@ def ledger() -> Ledger:
 
 
 def group(ledger: Ledger, *, max_batch: int = 256, writers: int = 1) -> GroupCommit[str, str]:
-    return GroupCommit(ledger.write, key, blame=(Raced,), max_batch=max_batch, writers=writers)
+    return GroupCommit(
+        ledger.write, key, raced=(Raced,), nobodys=gone, max_batch=max_batch, writers=writers
+    )
 
 
 async def submit_all(commits: GroupCommit[str, str], *requests: str) -> list["asyncio.Task[str]"]:
@@ -116,6 +123,37 @@ async def test_one_bad_request_does_not_take_its_neighbours_with_it(ledger: Ledg
     assert isinstance(bad, Raced)
 
 
+async def test_whatever_one_request_does_wrong_costs_its_neighbours_nothing(
+    ledger: Ledger,
+) -> None:
+    """A kind of error that nobody foresaw, in a full batch, found in few writes."""
+    ledger.bad["r100"] = OverflowError("too large for a bigint")
+    commits = group(ledger)
+    first = await submit_all(commits, "first")
+    tasks = await submit_all(commits, *(f"r{number}" for number in range(256)))
+    ledger.gate.set()
+    await asyncio.gather(*first)
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    bad = outcomes.pop(100)
+    assert isinstance(bad, OverflowError)
+    assert all(isinstance(outcome, str) for outcome in outcomes)
+    assert len(ledger.batches) == 1 + 1 + 2 * 8, "the lone one, the batch, and eight halvings"
+
+
+async def test_taking_a_batch_apart_has_an_end(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "SPLIT_FOR_S", 0.0)
+    ledger.bad["b"] = OverflowError()
+    commits = group(ledger)
+    tasks = await submit_all(commits, "a")
+    tasks += await submit_all(commits, "b", "c")
+    ledger.gate.set()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert outcomes[0] == "done a"
+    assert all(isinstance(outcome, OverflowError) for outcome in outcomes[1:])
+
+
 async def test_one_that_lost_a_race_is_tried_once_more_alone(ledger: Ledger) -> None:
     ledger.gate.set()
     tries: list[list[str]] = []
@@ -126,7 +164,7 @@ async def test_one_that_lost_a_race_is_tried_once_more_alone(ledger: Ledger) -> 
             raise Raced
         return ["second answer"]
 
-    assert await GroupCommit(lose_once, key, blame=(Raced,)).submit("a") == "second answer"
+    assert await GroupCommit(lose_once, key, raced=(Raced,)).submit("a") == "second answer"
     assert tries == [["a"], ["a"]]
 
 
@@ -183,7 +221,7 @@ async def test_an_answer_that_is_an_exception_is_raised_for_its_caller_alone() -
     async def choosy(requests: Sequence[str]) -> list[str | Exception]:
         return [Gone() if request == "bad" else request for request in requests]
 
-    commits = GroupCommit[str, str](choosy, key, blame=(Gone,))
+    commits = GroupCommit[str, str](choosy, key, raced=(Gone,))
     a, bad, c = await asyncio.gather(
         *await submit_all(commits, "a", "bad", "c"), return_exceptions=True
     )
