@@ -1,7 +1,7 @@
 """Keys: exactly one, visible, not too long; and the order id that follows from it."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from order_api.contracts import order_id_for
@@ -15,13 +15,34 @@ customers = st.text(min_size=1, max_size=20).filter(str.isprintable)
 
 @settings(max_examples=50, deadline=None)
 @given(visible)
-def test_a_clean_key_is_taken_as_it_is(key: str) -> None:
+def test_a_clean_key_is_the_same_with_and_without_the_quotes_of_the_draft(key: str) -> None:
+    assume(not (key.startswith('"') and key.endswith('"')))
+    assert read(request(("Idempotency-Key", key))) == key
+    escaped = key.replace("\\", "\\\\").replace('"', '\\"')
+    assert read(request(("Idempotency-Key", f'"{escaped}"'))) == key
+
+
+@pytest.mark.parametrize("key", ['"', 'a"', '"a', '"a"b"', '"a\\"', '"a";q=1', '"\\a"'])
+def test_what_is_not_quoted_as_a_whole_is_a_key_as_it_stands(key: str) -> None:
     assert read(request(("Idempotency-Key", key))) == key
 
 
 @pytest.mark.parametrize(
     "keys",
-    [[], [""], ["k" * 256], ["a b"], ["a\t"], ["a\n"], ["é"], ["a", "b"], ["a", "a"], ["\x7f"]],
+    [
+        [],
+        [""],
+        ["k" * 256],
+        ["a b"],
+        ["a\t"],
+        ["a\n"],
+        ["é"],
+        ["a", "b"],
+        ["a", "a"],
+        ["\x7f"],
+        ['""'],
+        ['"a b"'],
+    ],
 )
 def test_anything_else_is_refused(keys: list[str]) -> None:
     with pytest.raises(Problem) as caught:
