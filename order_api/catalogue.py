@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from inventory_api.contracts import Line
-from order_api.contracts import OrderLine, Product
+from order_api.contracts import MAX_TOTAL_MINOR, OrderLine, Product
 from order_api.store import Store
 from service_kit.problems import unprocessable
 
@@ -29,7 +29,8 @@ class Catalogue:
     async def price(self, lines: Sequence[Line]) -> tuple[tuple[OrderLine, ...], int, str]:
         """Return the lines with their prices, the total in minor units and its currency.
 
-        Raises a 422 problem for a SKU that is not on sale, or for currencies that do not mix.
+        Raises a 422 problem for a SKU that is not on sale, for currencies that do not mix, and for
+        a total beyond MAX_TOTAL_MINOR.
         """
         if any(line.sku not in self._products for line in lines):
             await self._refresh(at_once=True)
@@ -51,6 +52,8 @@ class Catalogue:
             for line, product in zip(lines, products, strict=True)
         )
         total = sum(line.quantity * line.unit_price_minor for line in priced)
+        if total > MAX_TOTAL_MINOR:
+            raise unprocessable("The order costs more than one order can. Split it up.")
         return priced, total, currencies.pop()
 
     async def _refresh(self, *, at_once: bool = False) -> None:

@@ -11,6 +11,7 @@ from inventory_api.contracts import MAX_LINES, Line
 
 ORDER_NAMESPACE = UUID("6f1f0f5e-6c1c-5d0b-9b1e-3f0a8a5c2d17")
 _UNIT_SEPARATOR = "\x1f"
+MAX_TOTAL_MINOR = 2**63 - 1  # what a bigint holds
 
 
 def order_id_for(customer: str, key: str) -> UUID:
@@ -25,11 +26,16 @@ Time = Annotated[
 
 
 class PlaceOrder(BaseModel):
-    """What a shopper sends: SKUs and quantities. Prices are ours."""
+    """What a shopper sends: SKUs and quantities. Prices are ours.
+
+    `expected_total_minor` is what the shopper was told it would cost; an order that would cost
+    anything else is not taken. It is no part of the order: the same lines are the same body.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     lines: tuple[Line, ...] = Field(min_length=1, max_length=MAX_LINES, strict=False)
+    expected_total_minor: int | None = Field(None, ge=0, le=MAX_TOTAL_MINOR)
 
     @field_validator("lines")
     @classmethod

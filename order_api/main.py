@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import aiohttp
 from fastapi import FastAPI
 
+from order_api.acceptance import Acceptance
 from order_api.catalogue import Catalogue
 from order_api.engine import Engine
 from order_api.live import LiveFeed
@@ -68,13 +69,14 @@ async def _start(settings: OrderSettings, injector: Injector, stack: AsyncExitSt
     show_window(response_times)
     operations = Operations(connections, response_times)
     await stack.enter_async_context(Background(operations.keep_reading()))
+    limit = RateLimit(settings.rate_limit_per_minute)
+    acceptance = Acceptance(settings, store, catalogue, limit)
     return State(
         store=store,
         catalogue=catalogue,
-        placing=Placing(settings, store, catalogue, engine, relay, faults),
+        placing=Placing(settings, store, acceptance, engine, relay, faults),
         live=live,
         gate=Gate(settings.token_key.get_secret_value(), settings.token_audience),
-        rate_limit=RateLimit(settings.rate_limit_per_minute),
         response_times=response_times,
         operations=operations,
         faults=faults,

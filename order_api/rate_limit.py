@@ -1,4 +1,4 @@
-"""How many orders one customer may place per minute, counted in this process."""
+"""How many new orders one customer may place per minute, counted in this process."""
 
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
@@ -8,20 +8,28 @@ from service_kit.problems import Problem
 
 
 class RateLimit:
-    """Refuses with 429 what exceeds `per_minute` orders of one customer."""
+    """Counts what must not exceed `per_minute` new orders of one customer."""
 
     def __init__(self, per_minute: int) -> None:
         self._item = RateLimitItemPerMinute(per_minute)
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
 
-    async def count(self, customer: str) -> None:
-        """Count one order of `customer`; a 429 problem if it is one too many."""
-        if not await self._limiter.hit(self._item, customer):
-            raise Problem(
-                429,
-                "too-many-requests",
-                "Too many orders",
-                f"More than {self._item.amount} orders in a minute.",
-                advice="Nothing was stored. Send it again after the time in Retry-After.",
-                headers={"Retry-After": "10"},
-            )
+    async def count(self, customer: str) -> bool:
+        """Count one order of `customer`; False if it is one too many."""
+        return await self._limiter.hit(self._item, customer)
+
+    async def take_back(self, customer: str) -> None:
+        """Uncount a request that turned out to repeat an order there was."""
+        await self._limiter.hit(self._item, customer, cost=-1)
+
+    def refusal(self) -> Problem:
+        """Return the 429 for an order that is one too many."""
+        return Problem(
+            429,
+            "too-many-requests",
+            "Too many orders",
+            f"More than {self._item.amount} new orders in a minute.",
+            advice="This request stored nothing. Send it again, with the same Idempotency-Key, "
+            "after the time in Retry-After.",
+            headers={"Retry-After": "10"},
+        )

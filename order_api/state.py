@@ -9,7 +9,6 @@ from order_api.catalogue import Catalogue
 from order_api.live import LiveFeed
 from order_api.operations import Operations
 from order_api.placing import Placing
-from order_api.rate_limit import RateLimit
 from order_api.response_time import ResponseTimes
 from order_api.store import Store
 from service_kit.fault_points import FaultPoints
@@ -26,7 +25,6 @@ class State:
     placing: Placing
     live: LiveFeed
     gate: Gate
-    rate_limit: RateLimit
     response_times: ResponseTimes
     operations: Operations
     faults: FaultPoints

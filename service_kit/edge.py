@@ -105,7 +105,7 @@ class Edge:
                     "unsupported-encoding",
                     "Compressed bodies are not accepted",
                     "The body has a Content-Encoding.",
-                    advice="Nothing was stored. Send the body as it is, without compression.",
+                    advice="This request stored nothing. Send the body without compression.",
                 )
 
 
@@ -135,7 +135,7 @@ def _limited(receive: Receive) -> Receive:
                 "body-too-slow",
                 "The body did not arrive in time",
                 f"The body was not complete after {BODY_READ_S:.0f} s.",
-                advice="Nothing was stored. Send the request again.",
+                advice="This request stored nothing. Send the request again.",
                 headers={"Connection": "close"},
             ) from None
         if message["type"] == "http.request":
@@ -161,6 +161,6 @@ def _too_large() -> Problem:
         "body-too-large",
         "The body is too large",
         f"A body has at most {MAX_BODY_BYTES} bytes.",
-        advice="Nothing was stored. Send a smaller body.",
+        advice="This request stored nothing. Send a smaller body.",
         headers={"Connection": "close", "Retry-After": "1"},
     )

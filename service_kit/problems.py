@@ -68,19 +68,32 @@ def unprocessable(detail: str, **members: Any) -> Problem:
         "invalid-request",
         "The request is not valid",
         detail,
-        advice="Nothing was stored. Correct the request and send it again.",
+        advice="This request stored nothing. Correct the request and send it again.",
         **members,
     )
 
 
-def unavailable(slug: str, detail: str, *, retry_after_s: int = 1, **members: Any) -> Problem:
-    """Return the 503 for work that was not done and may be sent again."""
+def conflict(slug: str, title: str, detail: str, *, advice: str, **members: Any) -> Problem:
+    """Return the 409 for a request that does not fit how things stand."""
+    return Problem(409, slug, title, detail, advice=advice, **members)
+
+
+def unavailable(
+    slug: str,
+    detail: str,
+    *,
+    title: str = "Not available right now",
+    advice: str = "Send the same request again after the time in Retry-After.",
+    retry_after_s: int = 1,
+    **members: Any,
+) -> Problem:
+    """Return the 503 for work that may not have been done and may be sent again."""
     return Problem(
         503,
         slug,
-        "Not available right now",
+        title,
         detail,
-        advice="Send the same request again after the time in Retry-After.",
+        advice=advice,
         headers={"Retry-After": str(retry_after_s)},
         **members,
     )

@@ -117,7 +117,7 @@ def _not_http() -> Problem:
         "bad-request",
         "The request could not be read",
         "What was sent is not a well-formed HTTP/1.1 request.",
-        advice="Nothing was stored. Check the request line, the headers and the body's framing.",
+        advice="This request stored nothing. Check request line, headers and framing.",
     )
 
 
@@ -127,7 +127,7 @@ def _head_too_large() -> Problem:
         "head-too-large",
         "The request's head is too large",
         f"Request line and headers have at most {MAX_HEAD_BYTES} bytes.",
-        advice="Nothing was stored. Send shorter headers.",
+        advice="This request stored nothing. Send shorter headers.",
     )
 
 
@@ -137,7 +137,7 @@ def _head_too_slow(seconds: float) -> Problem:
         "head-too-slow",
         "The request did not arrive in time",
         f"Request line and headers were not complete after {seconds:g} s.",
-        advice="Nothing was stored. Send the request again.",
+        advice="This request stored nothing. Send the request again.",
     )
 
 

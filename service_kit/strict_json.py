@@ -35,7 +35,7 @@ def _malformed(detail: str) -> Problem:
         "malformed-body",
         "The body could not be read as JSON",
         detail,
-        advice="Nothing was stored. Send one UTF-8 JSON object.",
+        advice="This request stored nothing. Send one UTF-8 JSON object.",
     )
 
 
@@ -66,7 +66,7 @@ async def read(request: Request, model: type[Model]) -> Model:
             "unsupported-media-type",
             "The body has to be JSON",
             "Content-Type is not application/json.",
-            advice="Nothing was stored. Send JSON with Content-Type: application/json.",
+            advice="This request stored nothing. Send JSON with Content-Type: application/json.",
         )
     value = parse(await request.body())
     try:

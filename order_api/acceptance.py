@@ -1,0 +1,164 @@
+"""Make an order durable under its key, or say exactly what is known of it.
+
+There are three outcomes and never a fourth: the order is there, whoever stored it and whenever;
+it is certain that nothing is; or nobody can say yet. The writer outlives a caller who has stopped
+waiting, and a commit may be stuck on its way, so silence proves nothing: only the database's own
+"no", and a look that finds no order, make it certain.
+"""
+
+import asyncio
+import time
+from uuid import UUID
+
+import asyncpg
+
+from inventory_api.contracts import digest
+from order_api.catalogue import Catalogue
+from order_api.contracts import PlaceOrder, order_id_for
+from order_api.rate_limit import RateLimit
+from order_api.settings import OrderSettings
+from order_api.store import Store
+from order_api.stored_order import Accepted, NewOrder
+from service_kit.pool import TROUBLE, Unreachable
+from service_kit.problems import Problem, conflict, unavailable
+
+# Left of the budget for the answer's way out, on a machine that may be busy just then.
+TO_ANSWER_S = 0.1
+# What a last look may take where no answer budget leaves it more.
+_LAST_LOOK_S = 0.25
+
+# With these the server says that it has undone the statement, and Unreachable that it never saw
+# it. A lock that was not had is not among them: it may be held by this very order, written by an
+# earlier request and still on its way through its commit.
+_CERTAINLY_NOT_WRITTEN: tuple[type[Exception], ...] = (
+    Unreachable,
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.SyntaxOrAccessError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.QueryCanceledError,
+    asyncpg.DeadlockDetectedError,
+)
+
+
+class Acceptance:
+    """Takes orders into the database, each once, within the limits for new ones."""
+
+    def __init__(
+        self, settings: OrderSettings, store: Store, catalogue: Catalogue, limit: RateLimit
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._catalogue = catalogue
+        self._limit = limit
+
+    async def accept(
+        self, customer: str, key: str, wanted: PlaceOrder, started: float, *, relay_in_s: float
+    ) -> Accepted:
+        """Return the order under this key: the one there was, or a new one.
+
+        Neither prices nor limits apply to an order there was. `started` is when the request came
+        (monotonic seconds). Raises a problem: 409 for another price than expected, 422 for what
+        cannot be ordered or another order's key, 429 for one order too many; 503 `not-stored` if
+        that is certain, else `outcome-unknown`.
+        """
+        order_id = order_id_for(customer, key)
+        sent = False
+        try:
+            async with asyncio.timeout(self._settings.accept_deadline_s):
+                try:
+                    if not await self._limit.count(customer):
+                        raise self._limit.refusal()
+                    new = await self._priced(order_id, customer, key, wanted, relay_in_s)
+                except Problem as refusal:
+                    accepted = await self._known(order_id, refusal)
+                else:
+                    sent = True
+                    accepted = await self._store.accept(new)
+            if not accepted.created:
+                await self._limit.take_back(customer)
+        except TROUBLE as error:
+            certain = not sent or isinstance(error, _CERTAINLY_NOT_WRITTEN)
+            accepted = await self._last_look(order_id, started, certain=certain)
+        if accepted.order.digest != digest(wanted.lines):
+            raise _key_of_another(order_id)
+        return accepted
+
+    async def _priced(
+        self, order_id: UUID, customer: str, key: str, wanted: PlaceOrder, relay_in_s: float
+    ) -> NewOrder:
+        lines, total, currency = await self._catalogue.price(wanted.lines)
+        if wanted.expected_total_minor not in (None, total):
+            raise conflict(
+                "price-changed",
+                "The price has changed",
+                f"It costs {total} now, not {wanted.expected_total_minor} (minor units).",
+                advice="This request stored nothing. Show the new total; to order at it, send that "
+                "as expected_total_minor, with the same Idempotency-Key.",
+                expected_total_minor=wanted.expected_total_minor,
+                total_minor=total,
+                currency=currency,
+            )
+        return NewOrder(
+            order_id=order_id,
+            customer=customer,
+            key=key,
+            digest=digest(wanted.lines),
+            lines=lines,
+            total_minor=total,
+            currency=currency,
+            relay_in_s=relay_in_s,
+        )
+
+    async def _known(self, order_id: UUID, refusal: Problem) -> Accepted:
+        """Return the order that was stored before, which nothing can refuse any more."""
+        earlier = await self._store.order(order_id)
+        if earlier is None:
+            raise refusal
+        return Accepted(earlier, created=False)
+
+    async def _last_look(self, order_id: UUID, started: float, *, certain: bool) -> Accepted:
+        """Use what is left of the budget to find out what the failed request cannot tell."""
+        settings = self._settings
+        budget_s = max(settings.answer_budget_s, settings.accept_deadline_s + _LAST_LOOK_S)
+        left_s = started + budget_s - TO_ANSWER_S - time.monotonic()
+        try:
+            async with asyncio.timeout(max(left_s, 0.05)):
+                found = await self._store.order(order_id)
+        except TROUBLE:
+            raise _outcome_unknown(order_id) from None
+        if found is not None:
+            return Accepted(found, created=False)
+        raise _not_stored() if certain else _outcome_unknown(order_id)
+
+
+def _key_of_another(order_id: UUID) -> Problem:
+    return Problem(
+        422,
+        "key-reused",
+        "The key belongs to another order",
+        "This Idempotency-Key was used for an order with other lines.",
+        advice="That order stands, see order_id. For these lines use a new Idempotency-Key.",
+        order_id=str(order_id),
+    )
+
+
+def _not_stored() -> Problem:
+    return unavailable(
+        "not-stored",
+        "Our database did not take your order. Nothing was stored.",
+        title="We could not store your order",
+        advice="Send it again with the same Idempotency-Key: it can only become one order.",
+    )
+
+
+def _outcome_unknown(order_id: UUID) -> Problem:
+    return unavailable(
+        "outcome-unknown",
+        "Our database did not tell us in time whether your order is stored.",
+        title="We do not know yet whether we have your order",
+        advice="Send it again with the same Idempotency-Key: it can only become one order, and the "
+        "answer will say what became of it.",
+        order_id=str(order_id),
+    )

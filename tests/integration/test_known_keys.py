@@ -1,0 +1,145 @@
+"""An order that there is already: whoever asks again hears of it, whatever a new one would be told.
+
+The engine is away, so every order stays as it was stored and is answered 202.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from deploy.local.ports import free_port
+from order_api.contracts import order_id_for
+from tests.integration.databases import Databases
+from tests.integration.serving import Served, serve_orders
+from tests.integration.shoppers import Shopper
+
+PER_MINUTE = 3
+TO_THE_LIMIT = 2**62
+
+
+@pytest.fixture(scope="module")
+def orders_dsn(databases: Databases) -> Iterator[str]:
+    with databases.fresh("orders") as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="module")
+def orders(orders_dsn: str) -> Iterator[Served]:
+    """Three new orders a minute, no engine and no waiting for one; prices are read anew."""
+    nowhere = f"127.0.0.1:{free_port()}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TEMPORAL_ADDRESS", nowhere)
+        patch.setattr("order_api.catalogue.FRESH_S", 0.0)
+        with serve_orders(
+            orders_dsn,
+            f"http://{nowhere}",
+            answer_budget_s=0,
+            accept_deadline_s=10,
+            rate_limit_per_minute=PER_MINUTE,
+        ) as served:
+            yield served
+
+
+@pytest.fixture
+async def shopper(orders: Served) -> AsyncIterator[Shopper]:
+    async with Shopper(orders) as found:
+        yield found
+
+
+@pytest.fixture
+async def database(orders_dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    connection = await asyncpg.connect(orders_dsn)
+    yield connection
+    await connection.close()
+
+
+async def send(shopper: Shopper, key: str, quantity: int = 1, **members: Any) -> httpx.Response:
+    return await shopper.http.post(
+        "/v1/orders",
+        json={"lines": [{"sku": "MUG-BLUE", "quantity": quantity}], **members},
+        headers={"Idempotency-Key": key},
+    )
+
+
+async def test_a_known_order_is_answered_over_any_limit_and_uses_none_of_it_up(
+    shopper: Shopper,
+) -> None:
+    first = await send(shopper, "known")
+    assert first.status_code == 202
+    for _ in range(2 * PER_MINUTE):
+        assert (await send(shopper, "known")).json()["order_id"] == first.json()["order_id"]
+    for number in range(1, PER_MINUTE):
+        assert (await send(shopper, f"other-{number}")).status_code == 202, "the rest of its limit"
+    refused = await send(shopper, "one-too-many")
+    assert refused.status_code == 429
+    assert refused.json()["type"].endswith("/too-many-requests")
+    assert int(refused.headers["Retry-After"]) > 0
+    for _ in range(PER_MINUTE):
+        again = await send(shopper, "known")
+        assert again.status_code == 202
+        assert again.json()["order_id"] == first.json()["order_id"]
+    other_lines = await send(shopper, "known", quantity=2)
+    assert other_lines.status_code == 422, "known, and not for these lines"
+    assert other_lines.json()["order_id"] == first.json()["order_id"]
+    orders = (await shopper.http.get("/v1/orders")).json()["items"]
+    assert len(orders) == PER_MINUTE
+
+
+async def test_a_key_in_quotes_is_the_same_key(shopper: Shopper) -> None:
+    plain = await send(shopper, 'a"b\\c')
+    quoted = await send(shopper, '"a\\"b\\\\c"')
+    assert plain.status_code == quoted.status_code == 202
+    assert plain.json()["order_id"] == quoted.json()["order_id"]
+    assert plain.json()["order_id"] == str(order_id_for(shopper.name, 'a"b\\c'))
+
+
+async def test_a_price_that_has_changed_is_told_before_anything_is_stored(
+    shopper: Shopper, database: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    told = await send(shopper, "priced", 2, expected_total_minor=1)
+    assert told.status_code == 409
+    problem = told.json()
+    assert problem["type"].endswith("/price-changed")
+    assert (problem["expected_total_minor"], problem["total_minor"]) == (1, 2980)
+    assert problem["currency"] == "EUR"
+    found = await database.fetch("SELECT 1 FROM orders WHERE customer = $1", shopper.name)
+    assert found == []
+    placed = await send(shopper, "priced", 2, expected_total_minor=2980)
+    assert (placed.status_code, placed.json()["total_minor"]) == (202, 2980)
+    await database.execute("UPDATE products SET unit_price_minor = 5100 WHERE sku = 'MUG-BLUE'")
+    try:
+        changed = await send(shopper, "dearer", 2, expected_total_minor=2980)
+        assert changed.json()["total_minor"] == 10_200
+        for members in ({"expected_total_minor": 2980}, {"expected_total_minor": 10_200}, {}):
+            again = await send(shopper, "priced", 2, **members)
+            assert again.status_code == 202, "what was ordered keeps its price"
+            assert again.json()["total_minor"] == 2980
+    finally:
+        await database.execute("UPDATE products SET unit_price_minor = 1490 WHERE sku = 'MUG-BLUE'")
+
+
+@pytest.mark.parametrize("expected", [-1, 2**63, 1.5, "2980", True])
+async def test_an_expected_total_that_is_no_amount_is_refused(
+    shopper: Shopper, expected: Any
+) -> None:
+    refused = await send(shopper, "odd", expected_total_minor=expected)
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["at"] == "expected_total_minor"
+
+
+async def test_an_order_beyond_all_money_is_refused_and_its_neighbours_are_not(
+    shopper: Shopper, database: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    await database.execute(
+        "UPDATE products SET unit_price_minor = $1 WHERE sku = 'MUG-BLUE'", TO_THE_LIMIT
+    )
+    try:
+        assert (await send(shopper, "dear", 1)).status_code == 202
+        too_dear = await send(shopper, "too-dear", 2)
+        assert too_dear.status_code == 422
+        assert too_dear.headers["content-type"] == "application/problem+json"
+    finally:
+        await database.execute("UPDATE products SET unit_price_minor = 1490 WHERE sku = 'MUG-BLUE'")
