@@ -42,10 +42,15 @@ async def read(response: aiohttp.ClientResponse, sent: float) -> Answer:
     return Answer(response.status, body, time.monotonic() - sent, advised)
 
 
+def problem_of(body: Mapping[str, Any]) -> str | None:
+    """Return the last part of a problem's type, None for anything else."""
+    return str(body["type"]).rpartition("/")[2] if "type" in body else None
+
+
 def _ended_as(problem: Mapping[str, Any]) -> str | None:
     """Return the state of the order that a refusal speaks of, None if it speaks of none."""
-    slug = str(problem.get("type", "")).rpartition("/")[2]
-    if "order_id" not in problem:
+    slug = problem_of(problem)
+    if slug is None or "order_id" not in problem:
         return None
     if slug == "out-of-stock":
         return "rejected"

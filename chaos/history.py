@@ -19,7 +19,8 @@ class Entry:
 
     `at` is the wall clock (s). `seconds` is how long the answer took from its sending,
     `since_intended` from the moment the plan wanted it sent. `try_` counts the sendings of the
-    request from 1. `advised` tells whether an error had all that the contract promises of one.
+    request from 1. `problem` is the last part of a refusal's type; `advised` tells whether an
+    error had all that the contract promises of one.
     """
 
     at: float
@@ -34,6 +35,7 @@ class Entry:
     state: str | None = None
     answered_id: str | None = None
     told: str = ""
+    problem: str | None = None
     advised: bool = True
 
 

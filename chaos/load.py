@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from activities.contracts import TERMINAL
-from chaos.answers import Answer, read
+from chaos.answers import Answer, problem_of, read
 from chaos.history import Entry, History, Kind, Operation, kind_of
 from chaos.orders import PlannedOrder
 
@@ -258,6 +258,7 @@ class Shoppers:
                 state=body.get("status_of_order"),
                 answered_id=body.get("order_id"),
                 told=str(body.get("message") or body.get("detail") or "")[:200],
+                problem=None if answer is None else problem_of(answer.body),
                 advised=True if answer is None else answer.advised,
             )
         )

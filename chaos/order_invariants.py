@@ -1,6 +1,5 @@
-"""The promises to shoppers (I4–I6, I10, I13, I14, I16, I20): what clients saw against the truth."""
+"""The promises to shoppers (I4, I5, I13, I14, I16, I20), and all checks of orders in one list."""
 
-import itertools
 from collections import Counter
 from collections.abc import Iterator
 
@@ -10,11 +9,16 @@ from chaos.forgetting import AGAIN
 from chaos.history import Entry
 from chaos.oracle import TOLD_SHOPPERS
 from chaos.stalls import stalled_s
+from chaos.told_invariants import (
+    acknowledged_is_durable,
+    denied_is_absent,
+    only_forward,
+    told_the_truth,
+)
 from chaos.verdict import Check, check, looked_at
 
 SETTLE_WITHIN_S = 60.0
 ANSWER_GRACE_S = 0.2
-_RANK = {"received": 0, "reserved": 1}
 
 
 def order_checks(facts: Facts) -> list[Check]:
@@ -24,6 +28,7 @@ def order_checks(facts: Facts) -> list[Check]:
         ends_as_promised(facts),
         one_key_one_order(facts),
         acknowledged_is_durable(facts),
+        denied_is_absent(facts),
         only_forward(facts),
         told_the_truth(facts),
         histories_replay(facts),
@@ -130,74 +135,6 @@ def one_key_one_order(facts: Facts) -> Check:
     )
 
 
-def acknowledged_is_durable(facts: Facts) -> Check:
-    """I6: what was acknowledged exists."""
-    acknowledged = {
-        entry.order_id
-        for entry in facts.history
-        if entry.operation == "place" and (entry.kind == "ok" or entry.state in TERMINAL)
-    }
-    known = {str(order_id) for order_id in facts.by_id}
-    lost = sorted(acknowledged - known)
-    return check(
-        "I6",
-        "What was acknowledged is stored",
-        len(acknowledged),
-        (f"order {order_id} was acknowledged and is gone" for order_id in lost),
-    )
-
-
-def only_forward(facts: Facts) -> Check:
-    """I10: the status a client sees only moves forward; API, workflow and row agree at rest."""
-    looks = 0
-
-    def wrong() -> Iterator[str]:
-        nonlocal looks
-        for order_id, entries in facts.story.items():
-            answers = [entry for entry in entries if entry.kind != "invoke" and entry.state]
-            looks += len(answers)
-            for earlier, later in _in_turn(answers):
-                if _rank(later) < _rank(earlier) or (
-                    earlier.state in TERMINAL and later.state != earlier.state
-                ):
-                    yield f"order {order_id} was seen {earlier.state}, then {later.state}"
-        for row in facts.orders:
-            found = {
-                "row": row.status,
-                "api": facts.seen.get(row.order_id, row.status),
-                "workflow": facts.results.get(row.order_id, row.status),
-            }
-            if len(set(found.values())) != 1:
-                yield f"order {row.order_id}: {found}"
-        statuses = {f"order-{row.order_id}": row.status for row in facts.orders}
-        for flow in facts.workflows:
-            row_status = statuses.get(flow.workflow_id)
-            if row_status and flow.order_status and flow.order_status != row_status:
-                yield f"{flow.workflow_id}: listed as {flow.order_status}, its row {row_status}"
-
-    violations = list(wrong())
-    return check(
-        "I10",
-        "The status only moves forward, and all agree on it in the end",
-        looks + len(facts.orders),
-        violations,
-    )
-
-
-def told_the_truth(facts: Facts) -> Check:
-    """I10b: whatever a shopper was told of an order's end is how it ended."""
-    told = [entry for entry in facts.history if entry.state in TERMINAL]
-
-    def wrong() -> Iterator[str]:
-        by_id = {str(order_id): row.status for order_id, row in facts.by_id.items()}
-        for entry in told:
-            became = by_id.get(entry.order_id, "nothing")
-            if entry.state != became:
-                yield f"order {entry.order_id}: told {entry.state}, became {became}"
-
-    return check("I10b", "What shoppers are told of an end is the end", len(told), wrong())
-
-
 def histories_replay(facts: Facts) -> Check:
     """I13: the workflow code of the end agrees with every history tried, and each release ran."""
     idle = set(range(1, facts.releases + 1)) - facts.packed_by
@@ -285,15 +222,3 @@ def well_again(facts: Facts) -> Check:
             if not probe.is_good
         ),
     )
-
-
-def _rank(entry: Entry) -> int:
-    return _RANK.get(entry.state or "", 2)
-
-
-def _in_turn(answers: list[Entry]) -> Iterator[tuple[Entry, Entry]]:
-    """Return pairs of answers of which the second was asked for after the first had come."""
-    in_order = sorted(answers, key=lambda entry: entry.at)
-    for earlier, later in itertools.pairwise(in_order):
-        if later.at - (later.seconds or 0.0) >= earlier.at:
-            yield earlier, later

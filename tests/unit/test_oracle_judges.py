@@ -69,6 +69,15 @@ def _told_wrong(truth: Facts) -> None:
     truth.history[1] = replace(truth.history[1], status=409, kind="fail", state="rejected")
 
 
+def _denied(truth: Facts) -> None:
+    """The second sending of an order that was there before it."""
+    long_after = NOW.timestamp() + 60.0
+    truth.history.append(
+        replace(truth.history[1], at=long_after, status=503, kind="info", state=None,
+                try_=2, problem="not-stored")
+    )  # fmt: skip
+
+
 def _told_of_nothing(truth: Facts) -> None:
     truth.orders = [row for row in truth.orders if row.order_id != FIRST]
 
@@ -214,6 +223,7 @@ def _not_well(truth: Facts) -> None:
         (_slow_answer, "I14"),
         (_silence, "I14"),
         (_told_wrong, "I10b"),
+        (_denied, "I6b"),
         (_told_of_nothing, "I10b"),
         (_never_accepted, "I17b"),
         (_turned_away, "I17b"),
