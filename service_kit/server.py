@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -24,6 +25,9 @@ class BoundedHttp(HttpToolsProtocol):
     for ever by sending a header a minute (slowloris), on the first request or any later one, or
     memory by sending a head without end. The time for the body is the app's to limit, except for
     what is left of it after the answer.
+
+    Another protocol that a request offers (h2c, as JVM clients do; a WebSocket) and that is not
+    spoken here is ignored, as RFC 9110, 7.8 has it, and the request is served.
     """
 
     head_within_s = HEAD_WITHIN_S
@@ -33,6 +37,7 @@ class BoundedHttp(HttpToolsProtocol):
     _head_bytes = 0
     _answering = False
     _refusal: Problem | None = None
+    _without_offer: bytes | None = None  # the head again, of a request that offers what we ignore
 
     def connection_made(self, transport: Any) -> None:
         """Start the clock with the connection."""
@@ -44,13 +49,44 @@ class BoundedHttp(HttpToolsProtocol):
         if self._in_head:
             self._start_clock()
             self._head_bytes += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self._feed(data)
+        except httptools.HttpParserUpgrade:
+            self.handle_websocket_upgrade()
+        except httptools.HttpParserError:
+            self.send_400_response("")
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self._refusal = _head_too_large()
             self.send_400_response("")
 
+    def _feed(self, data: bytes | memoryview) -> None:
+        """Parse `data`; HttpParserUpgrade if it asks for the WebSocket that we do speak.
+
+        The parser takes an offer for a switch: it skips the request's body, and would take that
+        for the next request. So it gets the head again, without the offer.
+        """
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as offer:
+                head, self._without_offer = self._without_offer, None
+                if head is None and self._should_upgrade():
+                    raise
+                if head is None:  # CONNECT: what follows is meant for somebody else
+                    self.cycle.keep_alive = False
+                    return
+                data = memoryview(data)[offer.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+                self.parser.feed_data(head)
+
     def on_headers_complete(self) -> None:
         """Stop the clock: the request has come, the app's own limits hold from here."""
+        if self._is_ignored_offer():
+            self._without_offer = self._head_without_offer()
+            return
         self._stop_clock()
         self._in_head, self._head_bytes = False, 0
         if len(self.url) + sum(len(n) + len(v) for n, v in self.headers) > MAX_HEAD_BYTES:
@@ -63,9 +99,24 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Expect the next head."""
+        if self._without_offer is not None:
+            return
         super().on_message_complete()
         self._stop_clock()
         self._in_head = True
+
+    def _is_ignored_offer(self) -> bool:
+        return (
+            self.parser.should_upgrade()
+            and self.parser.get_method() != b"CONNECT"
+            and not self._should_upgrade()
+        )
+
+    def _head_without_offer(self) -> bytes:
+        version = self.parser.get_http_version().encode()
+        kept = (name + b": " + value for name, value in self.headers if name != b"upgrade")
+        first = self.parser.get_method() + b" " + self.url + b" HTTP/" + version
+        return b"\r\n".join((first, *kept, b"", b""))
 
     def on_response_complete(self) -> None:
         """Give a client that was answered early a while to send the rest of its body."""
