@@ -226,6 +226,7 @@ class Shoppers:
                     "X-Request-Id": f"{order.order_id}.{operation}.{try_}",
                     **(headers or {}),
                 },
+                allow_redirects=False,  # there are none, and one would take the token along
             ) as response:
                 answer = await read(response, sent)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):

@@ -84,7 +84,7 @@ def create_app(settings: NaiveSettings) -> FastAPI:
             yield
         connections.terminate()
 
-    app = FastAPI(lifespan=lifespan)
+    app = FastAPI(lifespan=lifespan, redirect_slashes=False)
     gate = Gate(settings.token_key.get_secret_value())
 
     @app.post("/v1/orders")

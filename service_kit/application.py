@@ -35,6 +35,8 @@ def create(title: str, lifespan: Lifespan, health: HealthOf) -> FastAPI:
         lifespan=_tidy(lifespan),
         docs_url=None,
         redoc_url=None,
+        # a redirect would be to whatever host the request names, and take the token along
+        redirect_slashes=False,
         # ours are on /metrics and standard error; asked for on every request otherwise
         telemetry={"metrics": False, "logs": False},
     )

@@ -176,7 +176,10 @@ class OrderApi:
         silence = aiohttp.ClientTimeout(total=None, sock_connect=QUICK_S, sock_read=SILENCE_S)
         try:
             async with self._http.session.get(
-                url, headers=self._http.headers(UI, headers), timeout=silence
+                url,
+                headers=self._http.headers(UI, headers),
+                timeout=silence,
+                allow_redirects=False,
             ) as answer:
                 if answer.status != 200:
                     raise NoAnswer(f"status {answer.status}")

@@ -102,6 +102,7 @@ def create_app(settings: UiSettings) -> FastAPI:
 
 def register(backend: Backend) -> None:
     """Add the pages and what they are made of to NiceGUI."""
+    nicegui_app.router.redirect_slashes = False  # it would be to the host that the request names
     nicegui_app.add_static_files("/assets", HERE / "assets")
     nicegui_app.add_static_files("/pictures", HERE / "pictures")
     style = (HERE / "assets" / "style.css").read_bytes()
