@@ -3,6 +3,8 @@
 BIN := .venv/bin
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
+# Of the terminal, for other programs: with these, Python takes modules from elsewhere or fails.
+unexport PYTHONHOME PYTHONPATH PYTHONSTARTUP PYTHONWARNINGS PYTHONINSPECT PYTHONSAFEPATH
 .PHONY: screenshots help up stop status test verify crash lint format bench lock clean environment
 
 help: ## list the commands

@@ -11,6 +11,7 @@ from bench.load import Answers
 from bench.processes import OWN, memory_mib
 from bench.results import Row, at_least, at_most
 from bench.rig import OURS, Effort, Plan, Rig
+from deploy.local.environment import passed_on
 from deploy.local.ports import LOOPBACK
 from deploy.local.settings import PROJECT
 
@@ -38,7 +39,7 @@ async def bare_rate(rig: Rig, at_once: int, warm_up_s: float, seconds: float) ->
         cwd=PROJECT,
         stdout=asyncio.subprocess.PIPE,
         env={
-            **os.environ,
+            **passed_on(),
             "TEMPORAL_ADDRESS": f"{LOOPBACK}:{rig.stack.settings.ports.temporal}",
             "TEMPORAL_NAMESPACE": "default",
             "TEMPORAL_CONFIG_FILE": os.devnull,

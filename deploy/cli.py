@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from deploy.local.environment import forget_what_is_for_others
 from deploy.local.refusal import StartRefused
 
 app = typer.Typer(
@@ -128,8 +129,13 @@ def gremlin_predict(
 
 def main() -> None:
     """The console script: errors meant for people are printed, not raised."""
+    if not sys.flags.isolated and any(name.startswith("PYTHON") for name in os.environ):
+        # modules and switches for other programs; only a new interpreter is without them
+        again = (sys.executable, "-I", "-m", "deploy.cli", *sys.argv[1:])
+        os.execv(sys.executable, again)  # noqa: S606 - ourselves
+    forget_what_is_for_others()
     try:
-        app()
+        app(prog_name="valerix")
     except StartRefused as refusal:
         from deploy.terminal import complain
 

@@ -97,7 +97,10 @@ def _rules(client: httpx.Client) -> list[FaultRule]:
 @contextmanager
 def _admin(stack: RunningStack, owner: str) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {issue('valerix-cli', 'staff', 300)}"}
-    with httpx.Client(base_url=stack.url(owner), headers=headers, timeout=5.0) as client:
+    # trust_env: a proxy of the terminal would be asked for loopback
+    with httpx.Client(
+        base_url=stack.url(owner), headers=headers, timeout=5.0, trust_env=False
+    ) as client:
         yield client
 
 

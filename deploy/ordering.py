@@ -31,6 +31,7 @@ def place_and_follow(items: list[str], key: str | None, customer: str) -> int:
         base_url=stack.url("order_api"),
         headers={"Authorization": f"Bearer {token}"},
         timeout=httpx.Timeout(10.0, read=_FOLLOW_S),
+        trust_env=False,  # a proxy of the terminal would be asked for loopback
     ) as client:
         try:
             answer = client.post(

@@ -4,5 +4,7 @@ import sys
 import urllib.request
 
 if __name__ == "__main__":
-    with urllib.request.urlopen(sys.argv[1], timeout=2) as answer:  # noqa: S310 - our own address
+    # Of no proxy: containers are given one for what is outside, and this is the one beside it.
+    directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with directly.open(sys.argv[1], timeout=2) as answer:
         sys.exit(answer.status != 200)

@@ -224,6 +224,7 @@ def config(
         timeout_graceful_shutdown=GRACE_S,
         backlog=4096,
         lifespan="on",
+        workers=1,  # or uvicorn would take the number from WEB_CONCURRENCY
     )
 
 

@@ -28,6 +28,12 @@ from deploy.local.supervisor import SupervisedProcess
 DATABASES = ("orders", "inventory")
 SUPERUSER = "postgres"
 
+# A client takes from PG* variables whatever an address does not say: PGSSLMODE=require for a
+# company's database would keep it from ours.
+_NOT_FROM_THE_TERMINAL = (
+    "sslmode=disable&sslnegotiation=postgres&target_session_attrs=any&gsslib=gssapi"
+)
+
 _ROLES = "SELECT rolname FROM pg_roles"
 _DATABASES = "SELECT datname FROM pg_database"
 
@@ -119,7 +125,8 @@ class EmbeddedPostgres:
     def dsn(self, database: str, role: str | None = None) -> str:
         """``postgresql://…`` of ``database`` as ``role`` (the role that owns it, unless told)."""
         role = role or (database if database in DATABASES else SUPERUSER)
-        return f"postgresql://{role}:{self._passwords[role]}@{LOOPBACK}:{self.port}/{database}"
+        address = f"{role}:{self._passwords[role]}@{LOOPBACK}:{self.port}"
+        return f"postgresql://{address}/{database}?{_NOT_FROM_THE_TERMINAL}"
 
     def admin_dsn(self, database: str = "postgres") -> str:
         """As the superuser, who may create further databases for tests and take backups."""

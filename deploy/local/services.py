@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from deploy.local.child import ChildSpec
+from deploy.local.environment import passed_on
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.probes import answers_ok
 from deploy.local.settings import PROJECT, StackSettings
@@ -25,8 +26,6 @@ MODULES = {
     UI: "ui",
 }
 _SERVICE_TOKEN_TTL_S = 366 * 24 * 3600
-# Of the person's terminal: they would send our processes to another cluster, or change its rules.
-_NOT_PASSED_ON = ("TEMPORAL_", "PG", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
 
 
 def is_installed(name: str) -> bool:
@@ -88,15 +87,11 @@ class Services:
         )
 
     def _shared(self) -> dict[str, str]:
-        passed_on = {
-            name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED_ON)
-        }
         return {
+            **passed_on(),
             "LOG_FORMAT": "json",
-            "LOG_LEVEL": "INFO",
             # One arena a thread is memory for nothing in processes that have one busy thread.
             "MALLOC_ARENA_MAX": "2",
-            **passed_on,
             "ENVIRONMENT": "local",
             "TOKEN_KEY": self._token_key,
             "FAULT_INJECTION": "true" if self._settings.fault_injection else "false",

@@ -173,7 +173,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "HOME": str(folder),
         "TZ": "UTC",
         # Fewer collections: the server is the largest user of CPU, and memory is there.
-        "GOGC": os.environ.get("GOGC", "400"),
+        "GOGC": "400",
         # … but not all of it: beyond this much, the collector works harder instead.
-        "GOMEMLIMIT": os.environ.get("GOMEMLIMIT", "500MiB"),
+        "GOMEMLIMIT": "500MiB",
     }

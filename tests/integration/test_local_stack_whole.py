@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -30,6 +31,15 @@ class CommandLine:
         numbers = {name: str(port) for name, port in self.ports.by_variable().items()}
         self.env = {**os.environ, **numbers, "VALERIX_HOME": str(home), "COLUMNS": "200"}
         self.running: list[asyncio.subprocess.Process] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for process in self.running:
+            if process.returncode is None:
+                process.terminate()
+            await asyncio.wait_for(process.communicate(), 60)
 
     async def up(self) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
@@ -67,12 +77,8 @@ class CommandLine:
 
 @pytest.fixture
 async def valerix(tmp_path: Path) -> AsyncIterator[CommandLine]:
-    line = CommandLine(tmp_path / "home")
-    yield line
-    for process in line.running:
-        if process.returncode is None:
-            process.terminate()
-        await asyncio.wait_for(process.communicate(), 60)
+    async with CommandLine(tmp_path / "home") as line:
+        yield line
 
 
 async def test_a_shop_survives_kill_9_of_every_process(valerix: CommandLine) -> None:

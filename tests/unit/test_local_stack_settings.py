@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local import preflight
+from deploy.local.environment import passed_on
 from deploy.local.ports import free_port, is_taken
 from deploy.local.refusal import StartRefused
 from deploy.local.settings import PROJECT, Ports, StackSettings
@@ -85,3 +86,24 @@ def test_a_full_disk_is_refused_before_anything_is_written(tmp_path: Path) -> No
 def test_an_old_python_is_refused() -> None:
     with pytest.raises(StartRefused, match=r"this is Python 3\.10"):
         preflight.python_is_new_enough((3, 10))
+
+
+def test_services_get_their_own_settings_and_nothing_meant_for_other_programs() -> None:
+    ours = {
+        "PATH": "/bin",
+        "SAGA_FAST_HTTP_S": "0.5",
+        "ORDER_WAIT_SLOTS": "5",
+        "LOG_LEVEL": "DEBUG",
+    }
+    others = {
+        "HTTP_PROXY": "http://proxy",
+        "PGSSLMODE": "require",
+        "PYTHONPATH": "/x",
+        "order_port": "1",
+    }
+    assert passed_on({**ours, **others}) == ours
+
+
+@pytest.mark.parametrize(("told", "used"), [("debug", "DEBUG"), ("verbose", "INFO"), ("", "INFO")])
+def test_a_log_level_that_only_other_programs_know_is_not_passed_on(told: str, used: str) -> None:
+    assert passed_on({"LOG_LEVEL": told}) == {"LOG_LEVEL": used}
