@@ -114,7 +114,12 @@ class Timeline(Answer):
 
 
 class ResponseTime(Answer):
-    """The answer time of order requests over the rolling window, and whether it is too long."""
+    """How fast and how well one process (`instance`) answered orders in the rolling window.
+
+    `count` orders were tried; `failed` ended in a 5xx or without an answer; `refused` requests
+    (no key, no identity, a bad body, too many) are in none of the other figures. `reasons` names
+    what turned the state red: `slow`, `failing`.
+    """
 
     window_s: float
     count: int
@@ -122,6 +127,13 @@ class ResponseTime(Answer):
     oldest_in_flight_s: float
     state: str
     threshold_s: float
+    reasons: list[str] = []
+    failed: int = 0
+    failed_share: float | None = None
+    failed_share_threshold: float | None = None
+    refused: int = 0
+    scope: str = "process"
+    instance: str = ""
 
 
 class Latency(Answer):

@@ -1,5 +1,6 @@
 """Put order_api together: settings in, application out."""
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -12,6 +13,7 @@ from order_api.engine import Engine
 from order_api.live import LiveFeed
 from order_api.metrics import show_window
 from order_api.operations import Operations
+from order_api.order_requests import OrderRequests
 from order_api.placing import Placing
 from order_api.rate_limit import RateLimit
 from order_api.relay import Relay
@@ -34,19 +36,26 @@ from workflows.connection import connect
 
 def create_app(settings: OrderSettings, injector: Injector = no_injector) -> FastAPI:
     """Return the application; nothing is connected until it starts."""
+    response_times = ResponseTimes(instance=f"{socket.gethostname()}:{settings.port}")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            app.state.service = await _start(settings, injector, stack)
+            app.state.service = await _start(settings, injector, response_times, stack)
             yield
 
     app = application.create("Valerix orders", lifespan, lambda: app.state.service.health)
+    app.add_middleware(OrderRequests, times=response_times)
     app.include_router(router)
     return app
 
 
-async def _start(settings: OrderSettings, injector: Injector, stack: AsyncExitStack) -> State:
+async def _start(
+    settings: OrderSettings,
+    injector: Injector,
+    response_times: ResponseTimes,
+    stack: AsyncExitStack,
+) -> State:
     dsn = settings.database_url.get_secret_value()
     connections = await pool.create(
         dsn,
@@ -65,7 +74,6 @@ async def _start(settings: OrderSettings, injector: Injector, stack: AsyncExitSt
     live = LiveFeed(dsn, store)
     await stack.enter_async_context(Background(relay.run(), live.run()))
     catalogue = Catalogue(store)
-    response_times = ResponseTimes()
     show_window(response_times)
     operations = Operations(connections, response_times)
     await stack.enter_async_context(Background(operations.keep_reading()))

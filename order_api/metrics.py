@@ -11,9 +11,20 @@ ACCEPTED = Counter("orders_accepted", "Orders made durable, and repeats of known
 # replicas can be added up: the average of averages is no average.
 _WINDOW_SECONDS = Gauge(
     "order_response_window_seconds",
-    "Answer times of order requests in the rolling window, and the ages of hung ones, summed.",
+    "Answer times of orders tried in the rolling window, and the ages of hung ones, summed.",
 )
-_WINDOW_REQUESTS = Gauge("order_response_window_requests", "How many requests that sum is made of.")
+_WINDOW_REQUESTS = Gauge("order_response_window_requests", "How many orders that sum is made of.")
+_WINDOW_ATTEMPTS = Gauge(
+    "order_response_window_attempts",
+    "Orders tried in the rolling window, and those that failed before they could be.",
+)
+_WINDOW_FAILED = Gauge(
+    "order_response_window_failed", "How many of the attempts ended in a 5xx or without an answer."
+)
+_WINDOW_REFUSED = Gauge(
+    "order_response_window_refused",
+    "Order requests of the rolling window refused unseen, or for what the client did wrong.",
+)
 _BY_STATUS = Gauge("orders_recent", "Orders placed in the last five minutes.", ["status"])
 _UNFINISHED = Gauge("orders_unfinished", "Orders without an end yet.")
 _WAITING = Gauge("orders_waiting", "Unfinished orders that wait for the warehouse.")
@@ -22,9 +33,12 @@ _BACKLOG = Gauge("orders_relay_backlog", "Orders due for the relay.")
 
 
 def show_window(times: ResponseTimes) -> None:
-    """Have the window's sum and count read whenever somebody scrapes."""
+    """Have the window's sum and counts read whenever somebody scrapes."""
     _WINDOW_SECONDS.set_function(lambda: times.sum_and_count()[0])
-    _WINDOW_REQUESTS.set_function(lambda: times.sum_and_count()[1])
+    _WINDOW_REQUESTS.set_function(lambda: times.counts().tried)
+    _WINDOW_ATTEMPTS.set_function(lambda: times.counts().attempts)
+    _WINDOW_FAILED.set_function(lambda: times.counts().failed)
+    _WINDOW_REFUSED.set_function(lambda: times.counts().refused)
 
 
 def show_summary(summary: OperationsSummary) -> None:

@@ -1,92 +1,159 @@
-"""The answer time of order requests over a rolling window, exactly, from the requests themselves.
+"""The answer time of orders over a rolling window, exactly, and how many of them we failed.
 
-Both the dashboard's alert and `GET /v1/ops/response-time` read it. A request that has finished
-counts with its duration while it lies inside the window; one that hangs counts with its age, so
-that a service which answers nobody turns red instead of silent.
+Both the dashboard's alert and `GET /v1/ops/response-time` read it. It is about orders that were
+tried: what was refused unseen (no key, no identity, a bad body, too many) is counted apart, since
+a crowd of quick refusals would make slow orders look fast. An order that has been answered counts
+with its duration while it lies inside the window; one that hangs counts with its age, so that a
+service which answers nobody turns red instead of silent. An order that we failed is red, too,
+however quickly: an average says nothing of that.
+
+The window is that of one process; Prometheus adds the replicas up (`order_api/metrics.py`).
 """
 
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 from order_api.contracts import Latency, ResponseTime
 
 WINDOW_S = 30.0
 THRESHOLD_S = 1.0
+FAILED_SHARE_THRESHOLD = 0.05
+
+Outcome = Literal["answered", "refused", "failed"]
+
+
+class Counts(NamedTuple):
+    """How many requests of the window were what.
+
+    `attempts` are all that were tried, and those that failed before they could be.
+    """
+
+    tried: int
+    attempts: int
+    failed: int
+    refused: int
+
+
+class _Ended(NamedTuple):
+    at: float
+    took_s: float | None  # None: it failed before it was tried
+    failed: bool
 
 
 class ResponseTimes:
-    """Collects durations in seconds; `clock` is monotonic, so a stepped wall clock is harmless."""
+    """Collects durations in seconds; `clock` is monotonic, so a stepped wall clock is harmless.
+
+    `instance` names the process that all this is about.
+    """
 
     def __init__(
         self,
         clock: Callable[[], float] = time.monotonic,
         window_s: float = WINDOW_S,
         threshold_s: float = THRESHOLD_S,
+        instance: str = "",
     ) -> None:
         self._clock = clock
         self._window_s = window_s
         self._threshold_s = threshold_s
-        self._finished: deque[tuple[float, float]] = deque()  # (when it ended, how long it took)
-        self._under_way: dict[int, float] = {}
-        self._next = 0
+        self._instance = instance
+        self._under_way: dict[object, float] = {}
+        self._ended: deque[_Ended] = deque()
+        self._refused: deque[float] = deque()  # when
+        self._failed = self._untried = 0  # of those that have ended
 
-    @contextmanager
-    def measure(self) -> Iterator[None]:
-        """Count the request that runs inside."""
-        number, self._next = self._next, self._next + 1
-        began = self._under_way[number] = self._clock()
-        try:
-            yield
-        finally:
-            del self._under_way[number]
-            ended = self._clock()
-            self._finished.append((ended, ended - began))
-            self._forget(ended)  # here too: perhaps nobody ever reads
+    def begin(self, request: object) -> None:
+        """Count `request` from now on: it is whole and valid, and its order is being tried."""
+        self._under_way.setdefault(request, self._clock())
+
+    def end(self, request: object, outcome: Outcome) -> None:
+        """Note how `request` ended, whether it had begun or not."""
+        now = self._clock()
+        began = self._under_way.pop(request, None)
+        if outcome == "failed" or (outcome == "answered" and began is not None):
+            took_s = now - began if began is not None else None
+            self._ended.append(_Ended(now, took_s, outcome == "failed"))
+            self._failed += outcome == "failed"
+            self._untried += took_s is None
+        else:
+            self._refused.append(now)
+        self._forget(now)  # here too: perhaps nobody ever reads
+
+    def give_up(self, request: object) -> None:
+        """Note that `request` ended without an answer: our failure, if its order was tried.
+
+        If not, its client went away before there was an order to try.
+        """
+        if request in self._under_way:
+            self.end(request, "failed")
 
     def read(self) -> ResponseTime:
-        """Return the average over the window that ends now; red if and only if above threshold."""
-        total, count = self.sum_and_count()
-        now = self._clock()
-        ages = [now - began for began in self._under_way.values()]
-        average = total / count if count else None
-        state = "no_data"
-        if average is not None:
-            state = "red" if average > self._threshold_s else "green"
+        """Return the window that ends now; red if and only if there is a reason for it."""
+        self._forget(self._clock())
+        times, counts = self._times(), self._counts()
+        average_s = sum(times) / len(times) if times else None
+        failed_share = counts.failed / counts.attempts if counts.attempts else None
+        reasons = []
+        if average_s is not None and average_s > self._threshold_s:
+            reasons.append("slow")
+        if failed_share is not None and failed_share > FAILED_SHARE_THRESHOLD:
+            reasons.append("failing")
         return ResponseTime(
             window_s=self._window_s,
-            count=count,
-            average_s=average,
-            oldest_in_flight_s=max(ages, default=0.0),
-            state=state,
+            count=counts.tried,
+            average_s=average_s,
+            oldest_in_flight_s=max(self._ages(), default=0.0),
+            state="red" if reasons else "green" if counts.attempts else "no_data",
             threshold_s=self._threshold_s,
+            reasons=reasons,
+            failed=counts.failed,
+            failed_share=failed_share,
+            failed_share_threshold=FAILED_SHARE_THRESHOLD,
+            refused=counts.refused,
+            instance=self._instance,
         )
 
     def sum_and_count(self) -> tuple[float, int]:
         """Return the sum in seconds and the count that the average is made of."""
-        now = self._clock()
-        self._forget(now)
-        ages = [now - began for began in self._under_way.values()]
+        self._forget(self._clock())
+        times = self._times()
         # summed afresh: a running total would drift with every float taken out again
-        total = sum(took for _, took in self._finished) + sum(ages)
-        return total, len(self._finished) + len(ages)
+        return sum(times), len(times)
+
+    def counts(self) -> Counts:
+        """Return how many requests were tried, failed and refused."""
+        self._forget(self._clock())
+        return self._counts()
 
     def percentiles(self) -> Latency:
         """Return percentiles (nearest rank) over the same requests as the average."""
-        now = self._clock()
-        self._forget(now)
-        times = sorted(
-            [took for _, took in self._finished]
-            + [now - began for began in self._under_way.values()]
-        )
+        self._forget(self._clock())
+        times = sorted(self._times())
 
         def rank(share: float) -> float | None:
             return times[max(math.ceil(share * len(times)) - 1, 0)] if times else None
 
         return Latency(p50_s=rank(0.50), p95_s=rank(0.95), p99_s=rank(0.99))
 
+    def _counts(self) -> Counts:
+        attempts = len(self._ended) + len(self._under_way)
+        return Counts(attempts - self._untried, attempts, self._failed, len(self._refused))
+
+    def _times(self) -> list[float]:
+        return [each.took_s for each in self._ended if each.took_s is not None] + self._ages()
+
+    def _ages(self) -> list[float]:
+        now = self._clock()
+        return [now - began for began in self._under_way.values()]
+
     def _forget(self, now: float) -> None:
-        while self._finished and self._finished[0][0] <= now - self._window_s:
-            self._finished.popleft()
+        over = now - self._window_s
+        while self._ended and self._ended[0].at <= over:
+            gone = self._ended.popleft()
+            self._failed -= gone.failed
+            self._untried -= gone.took_s is None
+        while self._refused and self._refused[0] <= over:
+            self._refused.popleft()

@@ -20,6 +20,7 @@ from order_api.contracts import (
     Timeline,
     message_for,
 )
+from order_api.order_requests import tried
 from order_api.search import search_for
 from order_api.state import State, state_of
 from order_api.stored_order import StoredOrder
@@ -72,12 +73,12 @@ async def products(request: Request, caller: Who) -> Products:
 async def place_order(request: Request, caller: Who) -> Response:
     """Place an order, once per Idempotency-Key, and say within the answer budget how it stands."""
     state = state_of(request)
-    with state.response_times.measure():
-        key = read_idempotency_key(request)
-        wanted = await read(request, PlaceOrder)
-        order = await state.placing.place(
-            caller.subject, key, wanted, request.scope["state"]["started"]
-        )
+    key = read_idempotency_key(request)
+    wanted = await read(request, PlaceOrder)
+    tried(request)
+    order = await state.placing.place(
+        caller.subject, key, wanted, request.scope["state"]["started"]
+    )
     return _placed(order)
 
 
@@ -185,7 +186,11 @@ async def cancel_order(request: Request, order_id: str, caller: Who) -> Response
 
 @router.get("/ops/response-time", response_model=ResponseTime, responses=problems(401))
 async def response_time(request: Request, caller: Who) -> ResponseTime:
-    """Return the average answer time of order requests over the last 30 seconds."""
+    """Return how fast and how well orders were answered in the last 30 s, by this process alone.
+
+    `reasons` says why the state is red: the average is above its threshold (`slow`), or the share
+    of orders that ended in a 5xx is (`failing`). Requests refused unseen count as `refused` only.
+    """
     return state_of(request).response_times.read()
 
 

@@ -1,30 +1,89 @@
 """Order requests on which both the in-process window and the Prometheus rule are tried.
 
-Each trace is a list of (begins at, takes) in seconds, for ever (None) if it is never answered.
-Times are multiples of 1/8: their sums are exact, so "above one second" has no rounding in it.
+Each trace is a list of requests: when it begins and what it takes, in seconds; for ever (None) if
+it is never answered. Times are multiples of 1/32: their sums are exact, so "above one second" has
+no rounding in it.
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from typing import NamedTuple
 
-from order_api.response_time import ResponseTimes
+from order_api.response_time import Outcome, ResponseTimes
 
-Trace = list[tuple[float, float | None]]
+
+class Sent(NamedTuple):
+    """One request; `tried`: its order was, from the beginning (or never)."""
+
+    begins: float
+    takes: float | None
+    ends: Outcome = "answered"
+    tried: bool = True
+
+
+class Verdict(NamedTuple):
+    """What the window has to say at some moment."""
+
+    average_s: float | None
+    failed_share: float | None
+
+    @property
+    def reasons(self) -> list[str]:
+        slow = self.average_s is not None and self.average_s > 1
+        failing = self.failed_share is not None and self.failed_share > 0.05
+        return ["slow"] * slow + ["failing"] * failing
+
+    @property
+    def state(self) -> str:
+        if self.failed_share is None:
+            return "no_data"
+        return "red" if self.reasons else "green"
+
+
+Trace = list[Sent]
 
 VECTORS: dict[str, Trace] = {
     "silence": [],
-    "quick ones": [(n, 0.125) for n in range(20)],
-    "exactly the limit": [(n, 1.0) for n in range(10)],
-    "a hair above the limit": [*((n, 1.0) for n in range(7)), (8, 1.125)],
-    "one slow one leaves the window": [(0, 8.0), (10, 0.125), (20, 0.125)],
+    "quick ones": [Sent(n, 0.125) for n in range(20)],
+    "exactly the limit": [Sent(n, 1.0) for n in range(10)],
+    "a hair above the limit": [*(Sent(n, 1.0) for n in range(7)), Sent(8, 1.125)],
+    "one slow one leaves the window": [Sent(0, 8.0), Sent(10, 0.125), Sent(20, 0.125)],
     "a burst of slow ones between quick ones": [
-        *((n, 0.125) for n in range(12)),
-        *((12 + n / 8, 2.0) for n in range(80)),
-        *((24 + n, 0.125) for n in range(20)),
+        *(Sent(n, 0.125) for n in range(12)),
+        *(Sent(12 + n / 8, 2.0) for n in range(80)),
+        *(Sent(24 + n, 0.125) for n in range(20)),
     ],
-    "a hung one": [(5, None)],
-    "hung ones among quick ones": [*((n / 4, 0.125) for n in range(120)), *[(10, None)] * 3],
-    "slow, then silence": [(n, 2.0) for n in range(5)],
+    "a hung one": [Sent(5, None)],
+    "hung ones among quick ones": [
+        *(Sent(n / 4, 0.125) for n in range(120)),
+        *[Sent(10, None)] * 3,
+    ],
+    "slow, then silence": [Sent(n, 2.0) for n in range(5)],
+    "a crowd without a key beside slow ones": [
+        *(Sent(n, 2.0) for n in range(20)),
+        *(Sent(n / 32, 0.0, "refused", tried=False) for n in range(800)),
+    ],
+    "a crowd without a key": [Sent(n / 4, 0.125, "refused", tried=False) for n in range(80)],
+    "bodies that trickle": [
+        Sent(4, 5.0, "refused", tried=False),
+        Sent(4, None, tried=False),
+        Sent(5, 0.5),
+    ],
+    "refused after a slow look": [Sent(3, 4.0, "refused"), Sent(10, 0.125)],
+    "one of one fails at once": [Sent(2, 0.0, "failed")],
+    "one of twenty fails": [*(Sent(n, 0.125) for n in range(19)), Sent(19, 0.125, "failed")],
+    "two of thirty fail": [
+        *(Sent(n / 4, 0.125) for n in range(28)),
+        *[Sent(8, 0.125, "failed")] * 2,
+    ],
+    "all fail at once, beside a crowd without a key": [
+        *(Sent(n / 2, 0.0, "failed") for n in range(60)),
+        *(Sent(n / 8, 0.0, "refused", tried=False) for n in range(200)),
+    ],
+    "turned away before they were tried": [
+        *(Sent(n / 2, 2.0) for n in range(20)),
+        *(Sent(n / 8, 0.0, "failed", tried=False) for n in range(80)),
+    ],
+    "slow and failing": [Sent(n, 2.0, "failed") for n in range(10)],
 }
 SECONDS = 70
 
@@ -43,30 +102,40 @@ def played(trace: Trace) -> Iterator[tuple[int, ResponseTimes]]:
     """Yield the window of the order service at each full second of the trace."""
     clock = Clock()
     times = ResponseTimes(clock)
-    running: list[tuple[float, AbstractContextManager[None]]] = []
-    begins = sorted(trace, key=lambda request: request[0])
-    for eighth in range(SECONDS * 8 + 1):
-        clock.now = eighth / 8
-        for ends, measuring in [each for each in running if each[0] <= clock.now]:
-            measuring.__exit__(None, None, None)
-            running.remove((ends, measuring))
-        while begins and begins[0][0] <= clock.now:
-            began, takes = begins.pop(0)
-            measuring = times.measure()
-            measuring.__enter__()
-            running.append((began + takes if takes is not None else float("inf"), measuring))
-        if eighth % 8 == 0:
-            yield eighth // 8, times
+    moments: list[tuple[float, int, bool]] = []
+    for number, sent in enumerate(trace):
+        moments.append((sent.begins, number, False))
+        if sent.takes is not None:
+            moments.append((sent.begins + sent.takes, number, True))
+    moments.sort(key=lambda moment: moment[0])  # a request that takes no time begins before it ends
+    for second in range(SECONDS + 1):
+        while moments and moments[0][0] <= second:
+            clock.now, number, over = moments.pop(0)
+            if over:
+                times.end(number, trace[number].ends)
+            elif trace[number].tried:
+                times.begin(number)
+        clock.now = second
+        yield second, times
 
 
-def average_at(trace: Trace, now: float) -> float | None:
-    """Return the average by brute force: what ended in 30 s, and what hangs by its age."""
-    counted = []
-    for began, takes in trace:
-        if began > now:
+def verdict_at(trace: Trace, now: float) -> Verdict:
+    """Return the verdict by brute force: of what ended in 30 s, and of what hangs by its age."""
+    counted: list[float] = []
+    attempts = failed = 0
+    for sent in trace:
+        ended = sent.begins + sent.takes if sent.takes is not None else None
+        if sent.begins > now or (ended is not None and ended <= now - 30):
             continue
-        if takes is None or began + takes > now:
-            counted.append(now - began)
-        elif began + takes > now - 30:
-            counted.append(takes)
-    return sum(counted) / len(counted) if counted else None
+        if ended is None or ended > now:
+            counted += [now - sent.begins] * sent.tried
+            attempts += sent.tried
+        elif sent.ends != "refused":
+            assert sent.takes is not None
+            counted += [sent.takes] * sent.tried
+            attempts += 1
+            failed += sent.ends == "failed"
+    return Verdict(
+        sum(counted) / len(counted) if counted else None,
+        failed / attempts if attempts else None,
+    )

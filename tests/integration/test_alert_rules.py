@@ -4,15 +4,16 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.response_time_vectors import SECONDS, VECTORS, average_at, played
+from tests.response_time_vectors import SECONDS, VECTORS, Trace, Verdict, played, verdict_at
 
 PROMETHEUS = Path(__file__).parents[2] / "deploy" / "prometheus"
-ALERT = "OrdersAnsweredTooSlowly"
+SLOW, FAILING = "OrdersAnsweredTooSlowly", "OrdersFailing"
 
 
 @pytest.fixture(scope="module")
@@ -38,50 +39,66 @@ def run(promtool: str, *arguments: str) -> str:
     return done.stdout
 
 
-def series(name: str, values: list[float]) -> dict[str, str]:
+def series(name: str, values: Sequence[float]) -> dict[str, str]:
     return {"series": name, "values": " ".join(f"{value!r}" for value in values)}
+
+
+def window_series(trace: Trace, instance: str) -> list[dict[str, str]]:
+    seen = [(*times.sum_and_count(), times.counts()) for _, times in played(trace)]
+    return [
+        series(f'order_response_window_{name}{{instance="{instance}"}}', values)
+        for name, values in (
+            ("seconds", [total for total, _, _ in seen]),
+            ("requests", [count for _, count, _ in seen]),
+            ("attempts", [counts.attempts for _, _, counts in seen]),
+            ("failed", [counts.failed for _, _, counts in seen]),
+        )
+    ]
+
+
+def summaries(verdict: Verdict) -> dict[str, str | None]:
+    """Return what each alert says, None while it is silent."""
+    average, share = verdict
+    return {
+        SLOW: f"Orders take {average:.2f} s on average to be answered (limit 1 s)"
+        if average is not None and "slow" in verdict.reasons
+        else None,
+        FAILING: f"{share * 100:.4g}% of orders end in an error of ours (limit 5%)"
+        if share is not None and "failing" in verdict.reasons
+        else None,
+    }
 
 
 def rule_test(name: str) -> dict[str, Any]:
     trace = VECTORS[name]
-    window = [times.sum_and_count() for _, times in played(trace)]
-    checks = []
-    for second in range(SECONDS + 1):
-        average = average_at(trace, second)
-        red = average is not None and average > 1
-        checks.append(
-            {
-                "eval_time": f"{second}s",
-                "alertname": ALERT,
-                "exp_alerts": [
-                    {
-                        "exp_labels": {"severity": "page"},
-                        "exp_annotations": {
-                            "summary": f"Orders take {average:.2f} s on average to be answered"
-                            " (limit 1 s)",
-                            "runbook": "docs/runbook.md",
-                        },
-                    }
-                ]
-                if red
-                else [],
-            }
-        )
-    # two replicas, the second one idle: sums have to be added before dividing
+    checks = [
+        {
+            "eval_time": f"{second}s",
+            "alertname": alert,
+            "exp_alerts": [
+                {
+                    "exp_labels": {"severity": "page"},
+                    "exp_annotations": {"summary": summary, "runbook": "docs/runbook.md"},
+                }
+            ]
+            if summary
+            else [],
+        }
+        for second in range(SECONDS + 1)
+        for alert, summary in summaries(verdict_at(trace, second)).items()
+    ]
+    # two replicas, each with every second request: sums have to be added before dividing
     return {
         "name": name,
         "interval": "1s",
-        "input_series": [
-            series('order_response_window_seconds{instance="a"}', [total for total, _ in window]),
-            series('order_response_window_requests{instance="a"}', [n for _, n in window]),
-            series('order_response_window_seconds{instance="b"}', [0.0] * len(window)),
-            series('order_response_window_requests{instance="b"}', [0] * len(window)),
-        ],
+        "input_series": [*window_series(trace[::2], "a"), *window_series(trace[1::2], "b")],
         "alert_rule_test": checks,
     }
 
 
-def test_the_alert_fires_exactly_when_the_window_is_red(promtool: str, tmp_path: Path) -> None:
+def test_the_alerts_fire_exactly_when_the_window_is_red_for_their_reason(
+    promtool: str, tmp_path: Path
+) -> None:
     file = tmp_path / "vectors.json"  # YAML is a superset
     file.write_text(
         json.dumps(
@@ -95,17 +112,27 @@ def test_the_alert_fires_exactly_when_the_window_is_red(promtool: str, tmp_path:
     run(promtool, "test", "rules", str(file))
 
 
-def test_promtool_would_see_an_alert_at_the_limit(promtool: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("rule", "laxer", "vector"),
+    [
+        ("average30s > 1", "average30s >= 1", "exactly the limit"),
+        ("share30s > 0.05", "share30s >= 0.05", "one of twenty fails"),
+    ],
+)
+def test_promtool_would_see_an_alert_at_the_limit(
+    promtool: str, tmp_path: Path, rule: str, laxer: str, vector: str
+) -> None:
     """The check above can fail: with >= in the rule, a vector is caught."""
-    rules = (PROMETHEUS / "rules.yml").read_text().replace("average30s > 1", "average30s >= 1")
-    (tmp_path / "rules.yml").write_text(rules)
+    rules = (PROMETHEUS / "rules.yml").read_text()
+    assert rule in rules
+    (tmp_path / "rules.yml").write_text(rules.replace(rule, laxer))
     file = tmp_path / "vectors.json"
     file.write_text(
         json.dumps(
             {
                 "rule_files": ["rules.yml"],
                 "evaluation_interval": "1s",
-                "tests": [rule_test("exactly the limit")],
+                "tests": [rule_test(vector)],
             }
         )
     )
@@ -113,7 +140,59 @@ def test_promtool_would_see_an_alert_at_the_limit(promtool: str, tmp_path: Path)
         run(promtool, "test", "rules", str(file))
 
 
+def test_neither_scrapes_nor_refusals_thin_out_the_share_of_errors(
+    promtool: str, tmp_path: Path
+) -> None:
+    def requests(method: str, route: str, status: int, per_s: int) -> dict[str, str]:
+        labels = f'service="order_api",method="{method}",route="{route}",status="{status}"'
+        name = f"http_server_request_duration_seconds_count{{{labels}}}"
+        return {"series": name, "values": f"0+{per_s}x120"}
+
+    failing = [requests("POST", "/v1/orders", 201, 9), requests("POST", "/v1/orders", 503, 1)]
+    beside = [
+        requests("GET", "/metrics", 200, 50),
+        requests("GET", "/health", 200, 50),
+        requests("POST", "/v1/orders", 401, 50),
+        requests("GET", "unmatched", 404, 50),
+    ]
+    summary = "order_api fails 10% of what it is asked"
+    file = tmp_path / "errors.json"
+    file.write_text(
+        json.dumps(
+            {
+                "rule_files": [str(PROMETHEUS / "rules.yml")],
+                "evaluation_interval": "1s",
+                "tests": [
+                    {
+                        "interval": "1s",
+                        "input_series": failing + beside,
+                        "alert_rule_test": [
+                            {
+                                "eval_time": "100s",
+                                "alertname": "ServerErrors",
+                                "exp_alerts": [
+                                    {
+                                        "exp_labels": {
+                                            "severity": "ticket",
+                                            "service": "order_api",
+                                        },
+                                        "exp_annotations": {
+                                            "summary": summary,
+                                            "runbook": "docs/runbook.md",
+                                        },
+                                    }
+                                ],
+                            }
+                        ],
+                    }
+                ],
+            }
+        )
+    )
+    run(promtool, "test", "rules", str(file))
+
+
 def test_the_configuration_is_valid_and_scrapes_often_enough(promtool: str) -> None:
     said = run(promtool, "check", "config", str(PROMETHEUS / "prometheus.yml"))
-    assert "5 rules found" in said or "6 rules found" in said
+    assert "8 rules found" in said
     assert "scrape_interval: 1s" in (PROMETHEUS / "prometheus.yml").read_text()

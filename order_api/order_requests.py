@@ -1,0 +1,57 @@
+"""Tell apart the order requests that were tried, refused and failed, by how they were answered.
+
+Around everything else, since requests are refused and failed on the way to the route, too: by the
+edge, by the identity check, by the framework. Plain ASGI, since every order passes through here.
+"""
+
+from functools import partial
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from order_api.response_time import Outcome, ResponseTimes
+
+PATH = "/v1/orders"
+_TRIED = "order_is_tried"
+
+
+class OrderRequests:
+    """Wraps an ASGI app and notes in `times` what becomes of each `POST /v1/orders`."""
+
+    def __init__(self, app: ASGIApp, times: ResponseTimes) -> None:
+        self._app = app
+        self._times = times
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI event stream."""
+        if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        order_request = object()
+        scope.setdefault("state", {})[_TRIED] = partial(self._times.begin, order_request)
+        answered = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal answered
+            if message["type"] == "http.response.start":
+                answered = True  # before the client can see it, and ask for the window
+                self._times.end(order_request, outcome_of(message["status"]))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noted)
+        finally:
+            if not answered:
+                self._times.give_up(order_request)
+
+
+def tried(request: Request) -> None:
+    """Say that `request` is whole and valid, and that the store is asked about its order now."""
+    request.scope["state"][_TRIED]()
+
+
+def outcome_of(status: int) -> Outcome:
+    """Return what an answer with this status is to the average: 409 is news of an order."""
+    if status >= 500:
+        return "failed"
+    return "refused" if status >= 400 and status != 409 else "answered"

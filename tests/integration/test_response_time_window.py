@@ -1,0 +1,136 @@
+"""What the window behind the alert is made of: orders that were tried, on real parts."""
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.integration.databases import Databases
+from tests.integration.serving import Served, bearer, serve_orders
+from tests.integration.wire import connect, written
+
+ORDER = {"lines": [{"sku": "MUG-BLUE", "quantity": 1}]}
+KEYLESS = 800
+SLOW = 20
+
+
+def window(served: Served) -> dict[str, Any]:
+    answer = httpx.get(f"{served.url}/v1/ops/response-time", headers=bearer(), timeout=30)
+    assert answer.status_code == 200
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def send(
+    client: httpx.AsyncClient, key: str | None, body: Any = ORDER, subject: str = "alice"
+) -> int:
+    headers = bearer(subject=subject) | ({"Idempotency-Key": key} if key is not None else {})
+    return (await client.post("/v1/orders", headers=headers, json=body)).status_code
+
+
+def client(served: Served) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        base_url=served.url,
+        headers=bearer(),
+        timeout=60,
+        limits=httpx.Limits(max_connections=SLOW + 4),
+    )
+
+
+async def test_requests_without_a_key_do_not_hide_that_orders_are_slow(order_app: Served) -> None:
+    async def keyless(shopper: httpx.AsyncClient) -> list[int]:
+        return [await send(shopper, None) for _ in range(KEYLESS)]
+
+    async with client(order_app) as shopper:
+        slow, refused = await asyncio.gather(  # nobody works on orders: each uses its budget up
+            asyncio.gather(*(send(shopper, f"slow-{n}") for n in range(SLOW))), keyless(shopper)
+        )
+        assert (set(slow), set(refused)) == ({202}, {400})
+        # again, so that slow ones are in the window however long the others took
+        assert await send(shopper, "slow-again") == 202
+    found = window(order_app)
+    assert found["state"] == "red", found
+    assert found["reasons"] == ["slow"]
+    assert 1 <= found["count"] <= SLOW + 1
+    assert found["average_s"] >= 1.8
+    assert found["refused"] > 0
+    assert (found["failed"], found["failed_share"]) == (0, 0.0)
+
+
+async def test_whatever_is_refused_before_the_store_is_asked_is_counted_apart(
+    temporal: object, orders_database: str, inventory_app: Served
+) -> None:
+    with serve_orders(orders_database, inventory_app.url, rate_limit_per_minute=1) as served:
+        async with client(served) as shopper:
+            before = window(served)
+            assert (before["count"], before["refused"], before["state"]) == (0, 0, "no_data")
+            assert await send(shopper, None, subject="bob") == 400
+            assert await send(shopper, "a", {"lines": []}, subject="carol") == 422
+            assert await send(shopper, "a", {"lines": "x" * 70_000}) == 413
+            typed = bearer(subject="dave")
+            typed |= {"Idempotency-Key": "a", "Content-Type": "text/plain"}
+            answer = await shopper.post("/v1/orders", headers=typed, content=b"mugs")
+            assert answer.status_code == 415
+            stranger = {"Idempotency-Key": "a", "Authorization": "Bearer nonsense"}
+            answer = await shopper.post("/v1/orders", headers=stranger, json=ORDER)
+            assert answer.status_code == 401
+            found = window(served)
+            assert (found["count"], found["refused"], found["state"]) == (0, 5, "no_data")
+            assert found["average_s"] is None
+            for number in range(4):  # of which at least two fall into the same minute
+                assert await send(shopper, f"limited-{number}") in (202, 429)
+            found = window(served)
+            assert found["count"] + found["refused"] == 9
+            assert found["refused"] >= 7
+
+
+async def test_a_body_that_does_not_arrive_is_no_slow_order(order_app: Served) -> None:
+    headers = [*bearer().items(), ("Idempotency-Key", "a"), ("Content-Type", "application/json")]
+    headers += [("Content-Length", "70"), ("Expect", "100-continue")]
+    with connect(order_app.port) as trickling:
+        trickling.sendall(written("POST", "/v1/orders", headers))
+        # said when the service begins to wait for the body
+        assert trickling.recv(1000).startswith(b"HTTP/1.1 100")
+        trickling.sendall(b"{")
+        found = await asyncio.to_thread(window, order_app)
+        assert (found["count"], found["oldest_in_flight_s"]) == (0, 0.0)
+        assert found["state"] == "no_data"
+
+
+READ_ONLY = "ALTER DATABASE {name} SET default_transaction_read_only = on"
+SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1"
+REVOKED = "REVOKE INSERT ON orders FROM orders"
+
+
+@pytest.mark.parametrize("how", ["read-only", "revoked"])
+async def test_a_database_that_refuses_every_order_at_once_turns_the_tile_red(
+    databases: Databases, orders_database: str, order_app: Served, how: str
+) -> None:
+    name = orders_database.rpartition("/")[2]
+    admin = await asyncpg.connect(databases.postgres.admin_dsn())
+    owner = await asyncpg.connect(orders_database)
+    if how == "revoked":
+        await owner.execute(REVOKED)
+    else:
+        await admin.execute(READ_ONLY.format(name=name))
+        await admin.fetch(SESSIONS, name)
+    await owner.close()
+    await admin.close()
+    async with client(order_app) as shopper:
+        answers = [await send(shopper, f"refused-{n}") for n in range(10)]
+    assert set(answers) == {503}
+    found = window(order_app)
+    assert found["state"] == "red", found
+    assert "failing" in found["reasons"]
+    assert (found["failed"], found["failed_share"]) == (10, 1.0)
+    metrics = await asyncio.to_thread(httpx.get, f"{order_app.url}/metrics", timeout=30)
+    assert "order_response_window_failed 10.0" in metrics.text
+    assert "order_response_window_attempts 10.0" in metrics.text
+
+
+async def test_the_window_says_whose_it_is(order_app: Served) -> None:
+    found = window(order_app)
+    assert found["scope"] == "process"
+    assert found["instance"].endswith(":8101")
