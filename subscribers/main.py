@@ -13,12 +13,12 @@ from order_api.schema import MIGRATIONS
 from order_api.wakeups import CHANNEL
 from service_kit import application, database_health, logs, pool
 from service_kit.background import Background
-from service_kit.health import PROBE_LIMIT_S, Finding, Health, Probe
+from service_kit.health import Health
 from service_kit.migrations import latest
 from service_kit.pool import TROUBLE
 from subscribers.contracts import ENTRY_POINTS, Subscriber
 from subscribers.own_thread import OwnThread
-from subscribers.runner import HANDLE_S
+from subscribers.progress import progress_of
 from subscribers.settings import SubscriberSettings
 
 TABLES = ("order_events", "subscriber_cursors")
@@ -107,23 +107,7 @@ async def _listen(dsn: str, threads: Sequence[OwnThread]) -> None:
 
 def _health(connections: pool.Pool, threads: Sequence[OwnThread]) -> Health:
     database = database_health.probes(connections, TABLES, latest(MIGRATIONS))
-
-    def progress_of(thread: OwnThread) -> Probe:
-        async def progress() -> Finding:
-            if thread.silent_s() > HANDLE_S:
-                return Finding("warn", "blocks its thread", round(thread.silent_s()), "s")
-            # closes the connection at the end of its time: giving it back to a frozen server hangs
-            async with pool.within(connections, PROBE_LIMIT_S) as connection:
-                row = await connection.fetchrow(PROGRESS, thread.name)
-            if row is None:
-                return Finding("warn", "has not started yet")
-            if row["failures"]:
-                return Finding("warn", f"fails: {row['failures']} times in a row", row["failures"])
-            return Finding(value=row["seq"], unit="event")
-
-        return progress
-
-    add_ons = {f"subscriber:{thread.name}": progress_of(thread) for thread in threads}
+    add_ons = {f"subscriber:{thread.name}": progress_of(thread, connections) for thread in threads}
     return Health(
         "subscribers",
         application.own_version(),
@@ -131,6 +115,3 @@ def _health(connections: pool.Pool, threads: Sequence[OwnThread]) -> Health:
         needed=frozenset(database),
         optional=frozenset(add_ons),
     )
-
-
-PROGRESS = "SELECT seq, failures FROM subscriber_cursors WHERE subscriber = $1"

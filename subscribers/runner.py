@@ -5,23 +5,24 @@ import json
 from typing import Any
 
 import asyncpg
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter
 
 from service_kit import logs
 from service_kit.pool import TROUBLE, Connection, Pool
 from subscribers.contracts import OrderEvent, Subscriber
+from subscribers.lag import Lag
+from subscribers.statements import ADVANCE, FAILURE, LOCK, NEXT, REGISTER
 
 BATCH = 100
 HANDLE_S = 10.0
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 LOOK_S = 1.0
-# How the database knows the sessions of add-ons; NEXT looks for it.
+# How the database knows the sessions of add-ons; statements.py looks for it.
 APPLICATION = "subscribers"
 
 HANDLED = Counter("subscriber_events", "Events an add-on has taken.", ["subscriber"])
 FAILED = Counter("subscriber_failures", "Events an add-on has failed at.", ["subscriber"])
-BEHIND = Gauge("subscriber_behind_seconds", "Age of the oldest event not taken.", ["subscriber"])
 
 _log = logs.get(__name__)
 
@@ -39,6 +40,7 @@ class Runner:
         self._pool = pool
         self._news = news
         self._one_by_one = False
+        self._lag = Lag(name)
 
     async def run(self) -> None:
         """Hand over events for ever, pausing longer and longer while the add-on fails."""
@@ -67,8 +69,9 @@ class Runner:
                 await self._wait_for_news()
 
     async def _prepare(self) -> None:
+        # first and by itself, so that failing at the rest can be noted
+        await self._pool.execute(REGISTER, self.name)
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(REGISTER, self.name)
             await self._subscriber.prepare(connection)
 
     async def _wait_for_news(self) -> None:
@@ -86,14 +89,19 @@ class Runner:
         one that fails do not wait for it.
         """
         async with self._pool.acquire() as connection:
-            rows = await connection.fetch(NEXT, self.name, BATCH)
-            BEHIND.labels(self.name).set(rows[0]["age_s"] if rows else 0.0)
+            found = await connection.fetch(NEXT, self.name, BATCH)
+            if not found:
+                raise RuntimeError("its row in subscriber_cursors is gone; a restart begins anew")
+            self._lag.saw(found[0]["behind_s"])
+            rows = [row for row in found if row["seq"] is not None]
             together = 1 if self._one_by_one else BATCH
             self._one_by_one = True  # unless all goes well
             for first in range(0, len(rows), together):
                 if not await self._take(connection, rows[first : first + together]):
                     return BATCH  # another replica was here; look again at once
             self._one_by_one = False
+        if rows and len(rows) < BATCH:
+            self._lag.saw(found[0]["held_s"])
         return len(rows)
 
     async def _take(self, connection: Connection, rows: list[asyncpg.Record]) -> bool:
@@ -122,43 +130,6 @@ class Runner:
             await self._pool.execute(FAILURE, self.name, repr(error)[:500])
         except TROUBLE:
             _log.warning("could not note the failure either", subscriber=self.name)
-
-
-# Events of transactions that are still open, or younger than one that is, stay out of sight: they
-# might be followed by one with a smaller number. Add-ons write no events, so that one of them
-# hangs in its transaction holds up none of the others.
-NEXT = """
-WITH horizon AS (
-    SELECT coalesce(
-        (SELECT min(xid::text::numeric) FROM pg_snapshot_xip(pg_current_snapshot()) AS xid
-         WHERE xid::xid NOT IN (SELECT backend_xid FROM pg_stat_activity
-                                WHERE application_name = 'subscribers'
-                                  AND backend_xid IS NOT NULL)),
-        pg_snapshot_xmax(pg_current_snapshot())::text::numeric
-    )::text::xid8 AS tx
-)
-SELECT e.tx::text AS tx, e.seq, e.order_id, o.customer, e.type, e.at, e.detail,
-       extract(epoch FROM now() - e.at)::float8 AS age_s
-FROM subscriber_cursors c
-JOIN order_events e ON (e.tx, e.seq) > (c.tx, c.seq)
-JOIN orders o USING (order_id)
-WHERE c.subscriber = $1 AND e.tx < (SELECT tx FROM horizon)
-ORDER BY e.tx, e.seq LIMIT $2
-"""
-REGISTER = "INSERT INTO subscriber_cursors (subscriber) VALUES ($1) ON CONFLICT DO NOTHING"
-LOCK = """
-SELECT (tx, seq) < ($2::text::xid8, $3::bigint) FROM subscriber_cursors
-WHERE subscriber = $1 FOR NO KEY UPDATE
-"""
-ADVANCE = """
-UPDATE subscriber_cursors SET tx = $2::text::xid8, seq = $3, failures = 0, last_error = NULL,
-       updated_at = now()
-WHERE subscriber = $1
-"""
-FAILURE = """
-UPDATE subscriber_cursors SET failures = failures + 1, last_error = $2, updated_at = now()
-WHERE subscriber = $1
-"""
 
 
 def _event(row: asyncpg.Record) -> OrderEvent:

@@ -1,0 +1,38 @@
+"""How far one subscriber is behind, at any moment between two looks at the database."""
+
+import time
+
+from prometheus_client import Gauge
+
+# A runner looks once a second. One that has not for this long has no news that all is read.
+UNHEARD_S = 10.0
+
+BEHIND = Gauge(
+    "subscriber_behind_seconds",
+    "Age of the oldest committed event not taken, or how long nobody could look for one.",
+    ["subscriber"],
+)
+
+
+class Lag:
+    """Keeps `subscriber_behind_seconds` of the subscriber `name` true whenever it is scraped.
+
+    It goes on growing while the subscriber hangs, fails, or cannot reach the database.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._looked_at = time.monotonic()
+        self._behind_s: float | None = 0.0  # before the first look nothing is known to be read
+        BEHIND.labels(name).set_function(self.seconds)
+
+    def saw(self, behind_s: float | None) -> None:
+        """Note the age of the oldest event that waits at this moment; None when none does."""
+        self._looked_at = time.monotonic()
+        self._behind_s = behind_s
+
+    def seconds(self) -> float:
+        """Return how many seconds the subscriber is behind now."""
+        since_s = time.monotonic() - self._looked_at
+        if self._behind_s is not None:
+            return max(self._behind_s, 0.0) + since_s
+        return since_s if since_s > UNHEARD_S else 0.0
