@@ -8,7 +8,10 @@ from pydantic import BaseModel, ConfigDict
 
 from inventory_api.contracts import Line
 
+# What this release says. What it reads may be of a later one, and is any text: an order in a status
+# that is in neither set is passed on as it is, taken neither for open nor for ended.
 OrderStatus = Literal["received", "reserved", "shipped", "rejected", "cancelled", "failed"]
+OPEN: frozenset[str] = frozenset({"received", "reserved"})
 TERMINAL: frozenset[str] = frozenset({"shipped", "rejected", "cancelled", "failed"})
 
 EventType = Literal[
@@ -28,7 +31,9 @@ EventType = Literal[
 class Message(BaseModel):
     """A frozen value that travels through Temporal.
 
-    Members may be added with defaults and are never removed: histories outlive releases.
+    Members may be added with defaults and are never removed: histories outlive releases. Two
+    releases work side by side, so whoever reads one ignores members and takes words he does not
+    know.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -54,7 +59,7 @@ class Happening(Message):
     """One entry of an order's timeline. `key` names it within the order: it is written once."""
 
     key: str
-    type: EventType
+    type: str
     at: datetime
     detail: dict[str, Any] = {}
 
@@ -63,7 +68,7 @@ class Progress(Message):
     """Where an order stands and what has happened since it was last written down."""
 
     order_id: UUID
-    status: OrderStatus
+    status: str
     at: datetime
     reason: str | None = None
     waiting_for: str | None = None
@@ -74,5 +79,5 @@ class Progress(Message):
 class Recorded(Message):
     """How the order's row stands after a progress was written down, or came too late to be."""
 
-    status: OrderStatus
+    status: str
     reason: str | None = None

@@ -13,7 +13,7 @@ MAX_QUANTITY = 10_000
 MAX_RESTOCK = 1_000_000
 
 Sku = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9](?:[A-Z0-9-]{0,62}[A-Z0-9])?$")]
-ReservationState = Literal["held", "committed", "released", "refused"]
+# What can be asked for. What is answered may be of a later release, and is any text.
 Operation = Literal["reserve", "commit", "release", "restock", "initial"]
 
 
@@ -23,11 +23,19 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Line(Model):
-    """So many pieces of one SKU."""
+class Line(BaseModel):
+    """So many pieces of one SKU; readers ignore members that later versions add."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
     sku: Sku
     quantity: int = Field(ge=1, le=MAX_QUANTITY)
+
+
+class RequestedLine(Line):
+    """A line as somebody outside asks for it: a member that nobody knows is refused."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 def digest(lines: Sequence[Line]) -> bytes:
@@ -39,11 +47,11 @@ def digest(lines: Sequence[Line]) -> bytes:
 class ReserveRequest(Model):
     """Hold all of these lines for an order, or none."""
 
-    lines: tuple[Line, ...] = Field(min_length=1, max_length=MAX_LINES, strict=False)
+    lines: tuple[RequestedLine, ...] = Field(min_length=1, max_length=MAX_LINES, strict=False)
 
     @field_validator("lines")
     @classmethod
-    def _each_sku_once(cls, lines: tuple[Line, ...]) -> tuple[Line, ...]:
+    def _each_sku_once(cls, lines: tuple[RequestedLine, ...]) -> tuple[RequestedLine, ...]:
         if len({line.sku for line in lines}) != len(lines):
             raise ValueError("a SKU appears in two lines; add their quantities up")
         return lines
@@ -65,7 +73,7 @@ class ReservationAnswer(Answer):
     """The verdict on one reserve, commit or release."""
 
     order_id: UUID
-    state: ReservationState
+    state: str
 
 
 class Shortage(Answer):
@@ -80,7 +88,7 @@ class Movement(Answer):
     """One entry of the append-only ledger."""
 
     sku: str
-    operation: Operation
+    operation: str
     quantity: int
     at: datetime
 
@@ -104,7 +112,7 @@ class Reservation(Answer):
     """All that the warehouse knows of an order."""
 
     order_id: UUID
-    state: ReservationState
+    state: str
     lines: list[Line]
     movements: list[Movement]
     created_at: datetime

@@ -1,13 +1,13 @@
 """What order_api takes and gives, and how an order gets its id."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, field_validator
 
-from activities.contracts import OrderStatus
-from inventory_api.contracts import MAX_LINES, Line
+from activities.contracts import OPEN, OrderStatus
+from inventory_api.contracts import MAX_LINES, RequestedLine
 
 ORDER_NAMESPACE = UUID("6f1f0f5e-6c1c-5d0b-9b1e-3f0a8a5c2d17")
 _UNIT_SEPARATOR = "\x1f"
@@ -34,12 +34,12 @@ class PlaceOrder(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    lines: tuple[Line, ...] = Field(min_length=1, max_length=MAX_LINES, strict=False)
+    lines: tuple[RequestedLine, ...] = Field(min_length=1, max_length=MAX_LINES, strict=False)
     expected_total_minor: int | None = Field(None, ge=0, le=MAX_TOTAL_MINOR)
 
     @field_validator("lines")
     @classmethod
-    def _each_sku_once(cls, lines: tuple[Line, ...]) -> tuple[Line, ...]:
+    def _each_sku_once(cls, lines: tuple[RequestedLine, ...]) -> tuple[RequestedLine, ...]:
         if len({line.sku for line in lines}) != len(lines):
             raise ValueError("a SKU appears in two lines; add their quantities up")
         return lines
@@ -77,10 +77,10 @@ class OrderLine(Answer):
 
 
 class Order(Answer):
-    """An order as its customer sees it."""
+    """An order as its customer sees it. Later releases may add statuses and reasons."""
 
     order_id: UUID
-    status: OrderStatus
+    status: str = Field(examples=list(get_args(OrderStatus)))
     reason: str | None
     lines: list[OrderLine]
     total_minor: int
@@ -176,18 +176,23 @@ _MESSAGES: dict[str, str] = {
 _SOLD_OUT = "Sold out: we do not have enough of what you ordered. Nothing will be sent."
 _REFUSED = "We could not take this order. Nothing will be sent."
 _SLOW = "We have your order. The warehouse is slow to answer; you will see it here when it ships."
+_LONGER = "We have your order. It takes a little longer; you will see it here when it ships."
+# A status of a later release: nothing is claimed that may not be so.
+_NEUTRAL = "We have your order. Its status and its timeline say how it stands."
 _CANCELLING = "We are cancelling your order; you will see here whether that was in time."
 
 
 def message_for(
     status: str, reason: str | None, waiting_for: str | None, *, cancelling: bool
 ) -> str:
-    """Return what a shopper is told about an order in this state."""
+    """Return what a shopper is told about an order in this state.
+
+    `cancelling`: the shopper has asked for it, and the order has not ended.
+    """
     if status == "rejected":
         return _SOLD_OUT if reason == "out-of-stock" else _REFUSED
-    if status in ("received", "reserved"):
-        if cancelling:
-            return _CANCELLING
-        if waiting_for is not None:
-            return _SLOW
-    return _MESSAGES[status]
+    if cancelling:
+        return _CANCELLING
+    if status in OPEN and waiting_for is not None:
+        return _SLOW if waiting_for == "warehouse" else _LONGER
+    return _MESSAGES.get(status, _NEUTRAL)

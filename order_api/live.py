@@ -58,8 +58,11 @@ class LiveFeed:
                 for event in self._followers.get(UUID(text), ()):
                     event.set()
 
-    async def follow(self, order_id: UUID, after: int) -> AsyncIterator[bytes]:
-        """Yield the order's events after number `after` as SSE until its last one."""
+    async def follow(self, order_id: UUID, after: int, *, settled: bool) -> AsyncIterator[bytes]:
+        """Yield the order's events after number `after` as SSE until its last one.
+
+        `settled`: what there is now is all there will be.
+        """
         news = asyncio.Event()
         self._followers[order_id].add(news)
         silent_s = 0.0
@@ -73,6 +76,8 @@ class LiveFeed:
                     yield _sse(event)
                     if event.type in TERMINAL:
                         return
+                if settled and events:  # perhaps in a way that this release has no word for
+                    return
                 silent_s = 0.0 if events else silent_s
                 try:
                     async with asyncio.timeout(LOOK_S):

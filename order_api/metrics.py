@@ -2,6 +2,7 @@
 
 from prometheus_client import Counter, Gauge
 
+from activities.contracts import OPEN, TERMINAL
 from order_api.contracts import OperationsSummary
 from order_api.response_time import ResponseTimes
 
@@ -43,7 +44,8 @@ def show_window(times: ResponseTimes) -> None:
 
 def show_summary(summary: OperationsSummary) -> None:
     """Show the figures last read from the database."""
-    for status in ("received", "reserved", "shipped", "rejected", "cancelled", "failed"):
+    _BY_STATUS.clear()  # a status of a later release is shown while there are orders in it
+    for status in OPEN | TERMINAL | summary.by_status.keys():
         _BY_STATUS.labels(status).set(summary.by_status.get(status, 0))
     _UNFINISHED.set(summary.unfinished)
     _WAITING.set(summary.waiting)

@@ -70,7 +70,7 @@ RECENT = """
 SELECT status, count(*) AS orders,
        count(*) FILTER (WHERE created_at > now() - make_interval(secs => $2)) AS accepted,
        count(*) FILTER (WHERE updated_at > now() - make_interval(secs => $2)
-                        AND status NOT IN ('received', 'reserved')) AS settled
+                        AND order_rank(status) >= order_rank('shipped')) AS settled
 FROM orders WHERE created_at > now() - make_interval(secs => $1) GROUP BY status
 """
 UNSETTLED = """

@@ -8,7 +8,7 @@ gets to see in this answer.
 import asyncio
 import time
 
-from activities.contracts import TERMINAL
+from activities.contracts import OPEN
 from order_api.acceptance import TO_ANSWER_S, Acceptance
 from order_api.contracts import PlaceOrder
 from order_api.engine import AWAY, Engine
@@ -106,7 +106,10 @@ class Placing:
 
 
 def is_open(order: StoredOrder) -> bool:
-    """Tell whether there is something to wait for before answering."""
-    return order.status not in TERMINAL and not (
+    """Tell whether there is something to wait for before answering.
+
+    Not if it is in a status of a later release: that one sees to its workflow.
+    """
+    return order.status in OPEN and not (
         order.status == "reserved" and order.waiting_for is not None
     )

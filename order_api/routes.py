@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from activities.contracts import TERMINAL, OrderStatus
+from activities.contracts import OrderStatus
 from order_api import cursors
 from order_api.contracts import (
     OperationsSummary,
@@ -145,13 +145,13 @@ async def order_events(
     if "text/event-stream" in accept:
         after = last_event_id or ""
         seen = int(after) if after.isascii() and after.isdigit() and len(after) < 19 else 0
-        if order.status in TERMINAL:
+        if order.settled:
             with database_limits():
                 ended = seen > 0 and not await state.store.events(order.order_id, seen)
             if ended:  # a browser would come back for ever; 204 is what stops it
                 return Response(status_code=204)
         return StreamingResponse(
-            state.live.follow(order.order_id, seen),
+            state.live.follow(order.order_id, seen, settled=order.settled),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
@@ -172,7 +172,7 @@ async def cancel_order(request: Request, order_id: str, caller: Who) -> Response
     order = await _own(state, order_id, caller)
     with database_limits():
         order = await state.placing.cancel(order, request.scope["state"]["started"])
-    if order.status in TERMINAL and order.status != "cancelled":
+    if order.settled and order.status != "cancelled":
         raise Problem(
             409,
             f"already-{order.status}",

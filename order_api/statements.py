@@ -1,4 +1,8 @@
-"""The SQL on orders. Parameters are arrays where one statement serves a whole batch."""
+"""The SQL on orders. Parameters are arrays where one statement serves a whole batch.
+
+Whether an order has ended, `order_rank` says: the database knows statuses of a later release that
+has migrated it. Only the relay goes by the statuses of this one, which its index is made for.
+"""
 
 ACCEPT = """
 WITH accepted AS (
@@ -29,6 +33,7 @@ SELECT order_id, created_at FROM accepted
 _ORDER = """
 SELECT o.order_id, o.customer, o.request_digest, o.status, o.reason, o.waiting_for, o.total_minor,
        o.currency, o.created_at, o.updated_at, o.cancel_requested_at IS NOT NULL AS cancelling,
+       order_rank(o.status) >= order_rank('shipped') AS settled,
        (SELECT jsonb_agg(jsonb_build_array(l.sku, l.quantity, l.unit_price_minor)
                          ORDER BY l.line_no)
         FROM order_lines l WHERE l.order_id = o.order_id) AS lines
@@ -66,7 +71,7 @@ WITH news AS (
     FROM news
     WHERE o.order_id = news.order_id
       AND (order_rank(news.status) > order_rank(o.status)
-           OR (news.status = o.status AND order_rank(o.status) < 2))
+           OR (news.status = o.status AND order_rank(o.status) < order_rank('shipped')))
     RETURNING o.order_id
 ), told AS (
     INSERT INTO order_events (order_id, key, type, at, detail)
@@ -83,7 +88,7 @@ STANDING = "SELECT order_id, status, reason FROM orders WHERE order_id = ANY ($1
 REQUEST_CANCEL = """
 UPDATE orders SET cancel_requested_at = coalesce(cancel_requested_at, now()),
        relay_at = least(relay_at, now() + interval '3 seconds')
-WHERE order_id = $1 AND status IN ('received', 'reserved') RETURNING order_id
+WHERE order_id = $1 AND order_rank(status) < order_rank('shipped') RETURNING order_id
 """
 CLAIM = """
 UPDATE orders o SET relay_at = now() + make_interval(secs => $2)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
+from activities.contracts import TERMINAL
 from order_api.contracts import Order, OrderLine, message_for
 from workflows.contracts import OrderOutcome, workflow_id
 
@@ -31,7 +32,10 @@ class NewOrder:
 
 @dataclass(frozen=True, slots=True)
 class StoredOrder:
-    """An order's row with its lines."""
+    """An order's row with its lines.
+
+    `settled`, by the database's word, also of a status that this release does not know.
+    """
 
     order_id: UUID
     customer: str
@@ -45,6 +49,7 @@ class StoredOrder:
     created_at: datetime
     updated_at: datetime
     cancelling: bool = False
+    settled: bool = False
 
     def seen(self) -> Order:
         """Return the order as its customer sees it."""
@@ -59,7 +64,10 @@ class StoredOrder:
                 "created_at": self.created_at,
                 "updated_at": self.updated_at,
                 "message": message_for(
-                    self.status, self.reason, self.waiting_for, cancelling=self.cancelling
+                    self.status,
+                    self.reason,
+                    self.waiting_for,
+                    cancelling=self.cancelling and not self.settled,
                 ),
                 "workflow_id": workflow_id(self.order_id),
             }
@@ -73,6 +81,7 @@ class StoredOrder:
             reason=outcome.reason,
             waiting_for=outcome.waiting_for,
             updated_at=outcome.at,
+            settled=self.settled or outcome.status in TERMINAL,
         )
 
 
@@ -93,11 +102,11 @@ class Laggard:
     cancelling: bool
 
 
-def lines_of(column: str) -> tuple[OrderLine, ...]:
-    """Return the lines in a JSON column of `[sku, quantity, unit price]`."""
+def lines_of(column: str | None) -> tuple[OrderLine, ...]:
+    """Return the lines in a JSON column of `[sku, quantity, unit price]`; None has none."""
     return tuple(
         OrderLine(sku=sku, quantity=quantity, unit_price_minor=price)
-        for sku, quantity, price in json.loads(column)
+        for sku, quantity, price in json.loads(column or "[]")
     )
 
 

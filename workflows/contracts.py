@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from activities.contracts import Message, OrderStatus
+from activities.contracts import Message
 from inventory_api.contracts import Line
 
 TASK_QUEUE = "orders"
@@ -23,7 +23,7 @@ class OrderOutcome(Message):
     """Where the order stands, as the saga sees it."""
 
     order_id: UUID
-    status: OrderStatus
+    status: str
     at: datetime
     reason: str | None = None
     waiting_for: str | None = None

@@ -16,7 +16,7 @@ from temporalio.exceptions import (
 
 with workflow.unsafe.imports_passed_through():
     from activities import errors
-    from activities.contracts import TERMINAL, OrderStatus, Recorded, StepCall, StepDone
+    from activities.contracts import OPEN, OrderStatus, Recorded, StepCall, StepDone
     from workflows import policies
     from workflows.contracts import CANCEL, SETTLED, WORKFLOW, OrderInput, OrderOutcome
     from workflows.story import Story
@@ -77,10 +77,10 @@ class OrderWorkflow:
     @workflow.update(name=CANCEL)
     async def cancel(self) -> OrderOutcome:
         """Ask to cancel; answers when the order has ended, one way or the other."""
-        if not self._cancel_requested and self._story.status not in TERMINAL:
+        if not self._cancel_requested and self._story.status in OPEN:
             self._cancel_requested = True
             self._story.happened("cancel_requested", "You asked us to cancel this order.")
-        await workflow.wait_condition(lambda: self._story.written in TERMINAL)
+        await workflow.wait_condition(lambda: self._story.ended)
         return self._story.outcome
 
     # --- the steps -----------------------------------------------------------------------

@@ -8,6 +8,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.contracts import (
+        OPEN,
         TERMINAL,
         EventType,
         Happening,
@@ -23,12 +24,13 @@ class Story:
     """How the order stands, and what of that its row does not say yet.
 
     `status` is what the saga knows, `written` what the order's row says; a shopper is told no more
-    than is written.
+    than is written. `ended`: the order has an end, and it is written.
     """
 
     def __init__(self, order_id: UUID, now: datetime) -> None:
-        self.status: OrderStatus = "received"
-        self.written: OrderStatus = "received"
+        self.status: str = "received"
+        self.written: str = "received"
+        self.ended = False
         self.waiting_for: str | None = None
         self.reason: str | None = None
         self._order_id = order_id
@@ -43,7 +45,7 @@ class Story:
         if self.status == "reserved":
             # only what the row says too: what a client sees must not go back at the next look
             return self.waiting_for is not None and self.written == "reserved"
-        return self.written in TERMINAL
+        return self.ended
 
     @property
     def outcome(self) -> OrderOutcome:
@@ -100,11 +102,20 @@ class Story:
 
         A task that was cut off after its record, and taken anew with a cancel in it, may come to
         another end. What was told counts; the warehouse's part is the same.
+
+        A later release may have brought the row to a status that this one does not know. One that
+        our end did not move is an end, too. Before that, the order goes on as if nothing was: a
+        shopper is told what the row says, by whoever reads it, until there is an end.
         """
         mine = self.status
+        self.ended = mine in TERMINAL
         # None in histories from before the record answered
-        if recorded is not None and recorded.status != mine and {recorded.status, mine} <= TERMINAL:
-            self.status, self.reason = recorded.status, recorded.reason
+        if recorded is not None and recorded.status != mine:
+            if self.ended and recorded.status not in OPEN:
+                self.status, self.reason = recorded.status, recorded.reason
+            elif recorded.status not in OPEN | TERMINAL:
+                self.written = recorded.status
+                return False
         self.written = self.status
         return self.status != mine
 
