@@ -1,8 +1,13 @@
 """The words, icons and number formats that all pages share: one way to say each thing."""
 
 from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
 from html import escape
 from typing import NamedTuple
+
+from babel.numbers import NumberPattern, format_currency, get_currency_symbol, parse_pattern
+from iso4217 import Currency
 
 
 class Look(NamedTuple):
@@ -45,13 +50,32 @@ ALERT: dict[str, Look] = {
     "no_data": Look("No orders", "remove_circle", "idle"),
     "gone": Look("No figures", "cloud_off", "idle"),
 }
-_SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£"}
+_LOCALE = "en"
 
 
 def money(minor: int, currency: str) -> str:
-    """Return an amount of the currency's smallest unit, as in €14.90."""
-    symbol = _SYMBOLS.get(currency, f"{currency} ")
-    return f"{symbol}{minor / 100:,.2f}"
+    """Return an amount of the currency's smallest unit, as in €14.90, ¥1,490 or KWD 1.490."""
+    decimals, pattern = _shape(currency)
+    if decimals is None:
+        return f"{minor:,} of {currency}'s smallest unit"
+    return format_currency(
+        Decimal(minor).scaleb(-decimals), currency, pattern, _LOCALE, currency_digits=False
+    )
+
+
+@lru_cache(maxsize=256)
+def _shape(currency: str) -> tuple[int | None, NumberPattern]:
+    """Return how many decimals the currency has (None: nobody knows) and how it is written.
+
+    By ISO 4217, as prices are kept. Locale data, and so babel's own digits, leave out the decimals
+    that people no longer use (IQD, RSD, …): an amount would show a hundred times too high.
+    """
+    known = currency in Currency.__members__
+    decimals: int | None = Currency[currency].exponent if known else None
+    symbol = get_currency_symbol(currency, locale=_LOCALE)
+    gap = "\N{NO-BREAK SPACE}" if symbol[-1:].isalpha() else ""
+    fraction = f".{'0' * decimals}" if decimals else ""
+    return decimals, parse_pattern(f"¤{gap}#,##0{fraction}")
 
 
 def count(number: int, one: str, many: str | None = None) -> str:

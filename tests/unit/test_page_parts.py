@@ -177,9 +177,29 @@ def test_durations_are_in_peoples_units(number: float, words: str) -> None:
     assert wording.duration(number) == words
 
 
-def test_money_and_counts_read_well() -> None:
-    assert wording.money(149000, "EUR") == "€1,490.00"
-    assert wording.money(100, "CHF") == "CHF 1.00"
+@pytest.mark.parametrize(
+    ("minor", "currency", "words"),
+    [
+        (149000, "EUR", "€1,490.00"),
+        (5, "USD", "$0.05"),
+        (-1490, "GBP", "-£14.90"),
+        (100, "CHF", "CHF 1.00"),
+        (149000, "JPY", "¥149,000"),
+        (1490, "KWD", "KWD 1.490"),
+        (1490, "CLF", "CLF 0.1490"),
+        # locale data gives these no decimals; their minor units are a hundredth and a thousandth
+        (149000, "RSD", "RSD 1,490.00"),
+        (149000, "IQD", "IQD 149.000"),
+        (2**63 - 1, "EUR", "€92,233,720,368,547,758.07"),
+        (1490, "QQQ", "1,490 of QQQ's smallest unit"),
+        (1490, "XXX", "1,490 of XXX's smallest unit"),
+    ],
+)
+def test_money_has_the_decimals_of_its_currency(minor: int, currency: str, words: str) -> None:
+    assert wording.money(minor, currency).replace("\N{NO-BREAK SPACE}", " ") == words
+
+
+def test_counts_read_well() -> None:
     assert wording.count(1, "piece") == "1 piece"
     assert wording.count(2000, "piece") == "2,000 pieces"
 
