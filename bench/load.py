@@ -12,8 +12,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from bench.wire import Reply, Wire
+from order_api.answers import is_definite
+from order_api.contracts import order_id_for
 
 # Of the demonstration catalogue those with a hundred thousand pieces on the shelf.
 SKUS = ("MUG-BLUE", "MUG-SAND", "TEE-BASIC", "TOTE-CANVAS", "NOTEBOOK-A5", "SOCKS-WOOL")
@@ -61,6 +64,26 @@ def quantile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, max(0, -int(-share * len(ordered) // 1) - 1))]
 
 
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """One order: its id, and the bytes that ask for it."""
+
+    order_id: UUID
+    request: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What an answer's status is, and whether it says what became of the order."""
+
+    status: int
+    definite: bool
+
+    @property
+    def ended(self) -> bool:
+        return self.definite and self.status != 202
+
+
 class Shoppers:
     """Customers who order through `port`; the n-th order of a seed is the same in every run.
 
@@ -96,8 +119,10 @@ class Shoppers:
             while (sent := time.perf_counter()) < end:
                 answers.sent += 1
                 order = self._next_order()
-                while (reply := await self._place(order)).status in (202, 503, NO_ANSWER):
+                while not (reply := await self._place(order)).ended:
                     answers.retries += 1
+                    if time.perf_counter() > end:
+                        break
                 if (now := time.perf_counter()) <= end:
                     answers.add(now - sent, reply.status, 0.0)
 
@@ -109,8 +134,8 @@ class Shoppers:
     ) -> Answers:
         """Send `per_second` orders for `seconds`, at random moments (Poisson), and await them all.
 
-        The first `warm_up_s` are sent and not counted. With `retry`, a 503 is sent again under
-        the same key until it is something else; the latency then includes the waits.
+        The first `warm_up_s` are sent and not counted. With `retry`, an order is sent again under
+        the same key until an answer is definite; the latency then includes the waits.
         """
         answers = Answers()
         began = time.perf_counter()
@@ -129,22 +154,34 @@ class Shoppers:
         lag = time.perf_counter() - due
         order = self._next_order()
         reply = await self._place(order)
-        while retry and reply.status in (503, NO_ANSWER):
+        while retry and not reply.definite:
             answers.retries += 1
             await asyncio.sleep(_RETRY_AFTER_S * self._random.uniform(0.8, 1.2))
             reply = await self._place(order)
         answers.add(time.perf_counter() - due, reply.status, lag)
 
-    def _next_order(self) -> bytes:
+    def _next_order(self) -> _Order:
         number = next(self._number)
         chosen = self._random.sample(SKUS, self._random.choice((1, 1, 1, 2)))
         body = json.dumps({"lines": [{"sku": sku, "quantity": 1} for sku in chosen]})
-        head = self._heads[number % len(self._heads)]
-        key = f"Idempotency-Key: {self._run}-{number}\r\nContent-Length: {len(body)}\r\n\r\n"
-        return f"{head}{key}{body}".encode()
+        customer = number % CUSTOMERS
+        key = f"{self._run}-{number}"
+        rest = f"Idempotency-Key: {key}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+        return _Order(
+            order_id_for(f"bench-{customer}", key), f"{self._heads[customer]}{rest}".encode()
+        )
 
-    async def _place(self, order: bytes) -> Reply:
+    async def _place(self, order: _Order) -> _Told:
         try:
-            return await self._wire.ask(order, CLIENT_PATIENCE_S)
+            reply = await self._wire.ask(order.request, CLIENT_PATIENCE_S)
         except (OSError, TimeoutError):
-            return Reply(NO_ANSWER, b"")
+            return _Told(NO_ANSWER, definite=False)
+        return _Told(reply.status, definite=_is_definite(reply, order.order_id))
+
+
+def _is_definite(reply: Reply, order_id: UUID) -> bool:
+    try:
+        body = json.loads(reply.body)
+    except ValueError:
+        return False
+    return isinstance(body, dict) and is_definite(reply.status, body, order_id)

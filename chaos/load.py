@@ -17,6 +17,7 @@ from activities.contracts import TERMINAL
 from chaos.answers import Answer, problem_of, read
 from chaos.history import Entry, History, Kind, Operation, kind_of
 from chaos.orders import PlannedOrder
+from order_api.answers import is_definite
 
 CLIENT_PATIENCE_S = 5.0  # beyond the answer budget, as every caller's patience is
 TRIES = 14
@@ -52,7 +53,7 @@ class Shoppers:
     """Sends planned orders to `base_url` and follows each until the shopper knows its end.
 
     `token_of` gives a customer's token. `until_settled` False lets shoppers leave with their
-    first answer. An unknown outcome or a 503 is sent again with the same key, `TRIES` times.
+    first answer. Until an answer is definite, the order is sent again with its key, `TRIES` times.
     """
 
     def __init__(
@@ -154,7 +155,7 @@ class Shoppers:
             answer = await self._ask(
                 "POST", self._url, order, "place", try_, intended, headers, body
             )
-            if kind_of(answer.status) != "info" and answer.status != 429:
+            if is_definite(answer.status, answer.body, order.order_id):
                 return str(answer.body.get("status_of_order") or answer.body.get("status") or "")
             self.tally.unknown += 1
             await asyncio.sleep(pause_s)

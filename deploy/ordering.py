@@ -15,6 +15,9 @@ from deploy.local.home import Home
 from deploy.local.ports import LOOPBACK
 from deploy.local.refusal import StartRefused
 from deploy.terminal import coloured, err, out, whole_line
+from deploy.unanswered import Unanswered
+from order_api.answers import is_definite, stored_nothing
+from order_api.contracts import order_id_for
 
 _TERMINAL = {"shipped", "rejected", "cancelled", "failed"}
 # Longer than an order may take to settle after the last fault has healed.
@@ -26,24 +29,46 @@ def place_and_follow(items: list[str], key: str | None, customer: str) -> int:
     lines = [read_line(item) for item in items]
     stack = the_running_stack()
     token = issue(customer, "shopper")
-    key = key or next_key(stack.home)
-    with httpx.Client(
+    with Unanswered(stack.home, customer, lines) as unanswered, _client(stack, token) as client:
+        in_doubt = key is not None  # whoever names a key may have sent it before
+        if key is None and (key := unanswered.key()) is not None:
+            in_doubt = True
+            err.print(f"  asking again: what became of order {key} is not known", markup=False)
+        key = key or next_key(stack.home)
+        unanswered.remember(key)
+        answer, trouble = _sent(client, key, lines)
+        body = {} if answer is None else _members(answer)
+        if answer is None or not (
+            is_definite(answer.status_code, body, order_id_for(customer, key))
+            or (not in_doubt and stored_nothing(answer.status_code, body))
+        ):
+            raise StartRefused(
+                problem=f"no answer about the order: {trouble or _in_words(answer, body)}",
+                kept="the order may have been taken: the key makes it safe to ask again",
+                remedy=f"valerix order {' '.join(items)} --key {key} --customer {customer}",
+            )
+        unanswered.forget()
+        return _report(stack, client, answer, body, key)
+
+
+def _sent(
+    client: httpx.Client, key: str, lines: list[dict[str, Any]]
+) -> tuple[httpx.Response | None, str]:
+    """The answer to the order, or why there is none."""
+    try:
+        headers = {"Idempotency-Key": key}
+        return client.post("/v1/orders", headers=headers, json={"lines": lines}), ""
+    except httpx.HTTPError as error:
+        return None, str(error)
+
+
+def _client(stack: RunningStack, token: str) -> httpx.Client:
+    return httpx.Client(
         base_url=stack.url("order_api"),
         headers={"Authorization": f"Bearer {token}"},
         timeout=httpx.Timeout(10.0, read=_FOLLOW_S),
         trust_env=False,  # a proxy of the terminal would be asked for loopback
-    ) as client:
-        try:
-            answer = client.post(
-                "/v1/orders", headers={"Idempotency-Key": key}, json={"lines": lines}
-            )
-        except httpx.HTTPError as error:
-            raise StartRefused(
-                problem=f"order_api gave no answer: {error}",
-                kept="the order may have been taken: the key makes it safe to ask again",
-                remedy=f"valerix order {' '.join(items)} --key {key} --customer {customer}",
-            ) from error
-        return _report(stack, client, answer, key)
+    )
 
 
 def read_line(item: str) -> dict[str, Any]:
@@ -83,9 +108,29 @@ def _last(home: Home) -> int:
         return 0
 
 
-def _report(stack: RunningStack, client: httpx.Client, answer: httpx.Response, key: str) -> int:
+def _members(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        body = answer.json()
+    except ValueError:  # not even ours: some proxy's page
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _in_words(answer: httpx.Response | None, body: dict[str, Any]) -> str:
+    if answer is None:
+        return "the connection was lost"
+    said = (str(answer.status_code), body.get("title"), body.get("detail"))
+    return " ".join(str(each) for each in said if each)
+
+
+def _report(
+    stack: RunningStack,
+    client: httpx.Client,
+    answer: httpx.Response,
+    body: dict[str, Any],
+    key: str,
+) -> int:
     took = answer.elapsed.total_seconds()
-    body = answer.json()
     out.print(f"{answer.status_code} after {took:.3f} s, key {key}", style="bold")
     order_id = body.get("order_id")
     if answer.is_error:
@@ -94,7 +139,7 @@ def _report(stack: RunningStack, client: httpx.Client, answer: httpx.Response, k
                 err.print(f"  {line}", markup=False)
     elif body.get("message"):
         out.print(f"  {body['message']}", markup=False)
-    if order_id is None:
+    if order_id is None or answer.status_code in (422, 429):  # there is no such order
         return 1
     web_ui = f"http://{LOOPBACK}:{stack.state['temporal_ui_port']}"
     whole_line(workflow_page(web_ui, f"order-{order_id}"))

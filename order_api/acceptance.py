@@ -115,6 +115,8 @@ class Acceptance:
         """Return the order that was stored before, which nothing can refuse any more."""
         earlier = await self._store.order(order_id)
         if earlier is None:
+            # says that the key was looked up: whoever lost an earlier answer learns its outcome
+            refusal.members.setdefault("order_id", str(order_id))
             raise refusal
         return Accepted(earlier, created=False)
 

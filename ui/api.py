@@ -19,6 +19,7 @@ from order_api.contracts import (
     Product,
     Products,
     TimelineEvent,
+    order_id_for,
 )
 from ui.identity import UI, Identity, Tokens
 
@@ -137,7 +138,10 @@ class OrderApi:
             headers={"Idempotency-Key": key},
             within_s=PATIENT_S,
         )
-        return _read(Order, content)
+        order = _read(Order, content)
+        if order.order_id != order_id_for(who.subject, key):
+            raise NoAnswer("an answer about another order")
+        return order
 
     async def orders(
         self,

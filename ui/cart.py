@@ -1,18 +1,32 @@
 """What a browser wants to buy, and the key under which it will be ordered.
 
-The key is there before the first click: it is the cart's number, which moves on only when an
-answer has come. Everything that can happen in between (a second click, another tab, a reload, a
-lost connection, a restart of this process) sends the same key with the same lines, and that can
-only ever make one order.
+The key is there before the first click: it is the cart's number, which moves on only when it is
+known what became of the order under it. Everything that can happen in between (a second click,
+another tab, a reload, a lost connection, a restart of this process, an answer that says nothing
+about the order) sends the same key with the same lines, and that can only ever make one order.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from inventory_api.contracts import MAX_LINES
 from ui.identity import Browser
 
 MAX_PIECES = 99
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What is sent under a key, the same each time: pieces by SKU, and the total that was shown.
+
+    `again` says that it was sent before, and that nobody knows what became of that.
+    """
+
+    key: str
+    lines: dict[str, int]
+    total_minor: int | None
+    again: bool
 
 
 class Cart:
@@ -57,19 +71,25 @@ class Cart:
         if len(kept) <= MAX_LINES:
             self._keep(lines=kept)
 
-    def send(self) -> tuple[str, dict[str, int]]:
-        """Freeze the cart; return the key and the lines to send, the same ones until an answer."""
-        if self.sent is None:
-            self._keep(sent=self.lines)
-        return self.key, self.sent or {}
+    def send(self, total_minor: int | None) -> Sending:
+        """Freeze the cart, sold at the total that its shopper sees, until its outcome is known."""
+        again = self.sent is not None
+        if not again:
+            self._keep(sent=self.lines, total_minor=total_minor)
+        kept = self._kept()
+        return Sending(self.key, dict(kept["sent"]), kept.get("total_minor"), again)
 
     def ordered(self) -> None:
         """Begin a new, empty cart: there is an order for this one."""
         self._browser["cart"] = {"number": self.number + 1}
 
     def refused(self) -> None:
-        """Keep what is in it under a new key: there will be no order under the old one."""
+        """Keep what is in it under a new key: the old one has an order that nothing comes of."""
         self._browser["cart"] = {"number": self.number + 1, "lines": self.lines}
+
+    def untouched(self) -> None:
+        """Let it be changed again, under the same key: nothing is stored under it."""
+        self._browser["cart"] = {"number": self.number, "lines": self.lines}
 
     def _kept(self) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self._browser.get("cart", {})

@@ -7,9 +7,11 @@ from typing import Literal
 
 from nicegui import background_tasks
 
+from order_api.answers import is_definite, stored_nothing
+from order_api.contracts import order_id_for
 from service_kit import logs, tracing
 from ui.api import NoAnswer, OrderApi, Refusal
-from ui.cart import Cart
+from ui.cart import Cart, Sending
 from ui.identity import Identity
 
 KEEP_TRYING_S = 30.0
@@ -21,9 +23,12 @@ _log = logs.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a checkout went: `placed` and `refused` are final, `unknown` may be tried again."""
+    """How a checkout went.
 
-    kind: Literal["placed", "refused", "unknown"]
+    `placed`, `refused` and `untouched` (nothing is stored) are final, `unknown` may be tried again.
+    """
+
+    kind: Literal["placed", "refused", "untouched", "unknown"]
     title: str
     message: str
     order_id: str | None = None
@@ -41,33 +46,45 @@ class Checkouts:
 
         It goes on when the page that asked is gone; the next one asks again and gets its outcome.
         """
-        key, lines = cart.send()
-        place = (who.subject, key)
+        sending = cart.send(None)
+        place = (who.subject, sending.key)
         running = self._running.get(place)
         if running is None:
-            running = background_tasks.create(self._send(who, key, lines, cart), name="checkout")
+            running = background_tasks.create(self._send(who, sending, cart), name="checkout")
             self._running[place] = running
             running.add_done_callback(lambda _: self._running.pop(place, None))
         return running
 
-    async def _send(self, who: Identity, key: str, lines: dict[str, int], cart: Cart) -> Outcome:
+    async def _send(self, who: Identity, sending: Sending, cart: Cart) -> Outcome:
+        """Send until the outcome is known, or time is up.
+
+        The cart's key is given up only for an answer about this very order: once a try has been
+        left without one, a 401 or 404 says nothing about what that try has stored.
+        """
+        order_id = order_id_for(who.subject, sending.key)
+        in_doubt = sending.again
         until = time.monotonic() + KEEP_TRYING_S
         while True:
             pause_s = PAUSE_S
             try:
-                with tracing.journey("checkout", cart=key):
-                    order = await self._orders.place(who, key, lines)
+                with tracing.journey("checkout", cart=sending.key):
+                    order = await self._orders.place(who, sending.key, sending.lines)
             except NoAnswer as trouble:
-                _log.warning("no answer to a checkout", key=key, reason=str(trouble))
+                _log.warning("no answer to a checkout", key=sending.key, reason=str(trouble))
+                in_doubt = True
             except Refusal as refusal:
-                if refusal.status < 500 and refusal.status != 429:
+                if is_definite(refusal.status, refusal.members, order_id):
                     return _refused(refusal, cart)
+                nothing = stored_nothing(refusal.status, refusal.members)
+                in_doubt = in_doubt or not nothing
+                if not in_doubt and refusal.status < 500 and refusal.status != 429:
+                    return _untouched(cart, refusal.title, refusal.detail)
                 pause_s = min(refusal.retry_after_s or PAUSE_S, LONGEST_PAUSE_S)
             else:
                 cart.ordered()
                 return Outcome("placed", "Thank you", order.message, str(order.order_id))
             if time.monotonic() + pause_s > until:
-                return _UNKNOWN
+                return _UNKNOWN if in_doubt else _untouched(cart, *_BUSY)
             await asyncio.sleep(pause_s)
 
 
@@ -76,10 +93,18 @@ _UNKNOWN = Outcome(
     "We could not reach our order desk",
     "Your cart is safe. Try again when you like: it cannot be ordered twice.",
 )
+_BUSY = ("Our order desk is busy", "Nothing was ordered. Your cart is kept: try again in a moment.")
+REUSED = "key-reused"
+
+
+def _untouched(cart: Cart, title: str, message: str) -> Outcome:
+    """Nothing is stored under the cart's key, so it stays the key of whatever is bought next."""
+    cart.untouched()
+    return Outcome("untouched", title, message)
 
 
 def _refused(refusal: Refusal, cart: Cart) -> Outcome:
-    if refusal.status == 422 and refusal.order_id is not None:
+    if refusal.slug == REUSED:
         # sent before with other contents, and the answer never came through
         cart.refused()
         return Outcome(
@@ -88,6 +113,8 @@ def _refused(refusal: Refusal, cart: Cart) -> Outcome:
             "Its answer had not reached you. See that order first, then buy this one if you like.",
             refusal.order_id,
         )
+    if refusal.status == 422:
+        return _untouched(cart, refusal.title, refusal.detail)
     cart.refused()
     title = "Sold out" if refusal.slug == "out-of-stock" else refusal.title
     return Outcome("refused", title, refusal.detail.removeprefix("Sold out: "), refusal.order_id)

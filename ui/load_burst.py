@@ -6,6 +6,8 @@ from collections import Counter
 
 from nicegui import background_tasks
 
+from order_api.answers import is_definite
+from order_api.contracts import order_id_for
 from ui.api import NoAnswer, OrderApi, Refusal
 from ui.identity import Identity
 
@@ -76,6 +78,11 @@ class LoadBurst:
         except NoAnswer:
             self.answers["no answer"] += 1
         except Refusal as refusal:
-            self.answers["sold out" if refusal.slug == "out-of-stock" else "refused"] += 1
+            if refusal.slug == "out-of-stock":
+                self.answers["sold out"] += 1
+            elif is_definite(refusal.status, refusal.members, order_id_for(who.subject, key)):
+                self.answers["refused"] += 1
+            else:
+                self.answers["no answer"] += 1
         else:
             self.answers["shipped" if order.status == "shipped" else "accepted"] += 1

@@ -14,7 +14,10 @@ from deploy.local.refusal import StartRefused
 
 _LOG_KEPT_BYTES = 16 * 1024 * 1024
 # What `reset` may delete. Anything else in the folder is somebody's own.
-_OURS = ("postgres", "temporal", "ui", "secrets", "logs", "state.json", "cli-orders", "lock")
+_OURS = (
+    *("postgres", "temporal", "ui", "secrets", "logs", "state.json"),
+    *("cli-orders", "cli-unanswered", "lock"),
+)
 
 
 class Home:

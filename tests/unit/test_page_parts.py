@@ -6,7 +6,7 @@ import pytest
 
 from order_api.contracts import OperationsSummary
 from ui import charts, wording
-from ui.cart import MAX_PIECES, Cart
+from ui.cart import MAX_PIECES, Cart, Sending
 from ui.feed import Operations, Sample, ServiceHealth, _health_of
 from ui.figures import Figures, figures_of
 from ui.identity import Identity, Tokens, become_staff, shopper, staff, stop_being_staff
@@ -19,9 +19,9 @@ def test_a_key_is_there_before_the_first_click_and_stays_until_the_answer() -> N
     cart = Cart(browser)
     cart.put("MUG", 2)
     key = cart.key
-    assert cart.send() == (key, {"MUG": 2})
+    assert cart.send(980) == Sending(key, {"MUG": 2}, 980, again=False)
     cart.put("MUG", 5)  # too late: what was sent is what will be sent again
-    assert Cart(browser).send() == (key, {"MUG": 2})
+    assert Cart(browser).send(1) == Sending(key, {"MUG": 2}, 980, again=True)
     cart.ordered()
     assert cart.lines == {}
     assert cart.sent is None
@@ -31,7 +31,7 @@ def test_a_key_is_there_before_the_first_click_and_stays_until_the_answer() -> N
 def test_a_refused_cart_keeps_its_contents_under_another_key() -> None:
     cart = Cart({})
     cart.put("MUG", 1)
-    key, _ = cart.send()
+    key = cart.send(None).key
     cart.refused()
     assert (cart.lines, cart.sent) == ({"MUG": 1}, None)
     assert cart.key != key

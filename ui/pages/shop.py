@@ -215,6 +215,7 @@ class Shop:
     def _show_outcome(self, outcome: Outcome) -> None:
         tone, picture = {
             "refused": ("bad", "remove_shopping_cart"),
+            "untouched": ("warn", "info"),
             "unknown": ("warn", "cloud_off"),
         }.get(outcome.kind, ("good", "check_circle"))
         with note(tone, picture, outcome.title, outcome.message):

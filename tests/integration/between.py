@@ -1,0 +1,114 @@
+"""A proxy in front of the order service that has its own ideas about some of the orders."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+LOSE = "lose the answer"
+_HOP_BY_HOP = {"connection", "content-length", "host", "transfer-encoding", "content-encoding"}
+
+
+@dataclass
+class Between:
+    """`script` says what happens to the next orders sent; after it, all pass.
+
+    LOSE passes the order on and cuts the connection; a response is given without passing it on,
+    unless it says `passed_on`.
+    """
+
+    port: int = 0
+    script: deque[Any] = field(default_factory=deque)
+    keys: list[str] = field(default_factory=list)
+    _sent: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def note(self, key: str) -> Any:
+        """Count an order; return what is to happen to it."""
+        async with self._sent:
+            self.keys.append(key)
+            self._sent.notify_all()
+        return self.script.popleft() if self.script else None
+
+    async def has_seen(self, orders: int) -> None:
+        """Return when so many have been sent."""
+        async with asyncio.timeout(60), self._sent:
+            await self._sent.wait_for(lambda: len(self.keys) >= orders)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+def problem(status: int, slug: str, **members: Any) -> dict[str, Any]:
+    """Return a response as our services give it."""
+    return {
+        "status": status,
+        "content_type": "application/problem+json",
+        "members": {"type": f"/problems/{slug}", "title": slug, "status": status, **members},
+    }
+
+
+def page(status: int) -> dict[str, Any]:
+    """Return a response as a proxy gives it."""
+    return {"status": status, "content_type": "text/html", "members": None}
+
+
+def _given(response: dict[str, Any]) -> web.Response:
+    members = response["members"]
+    return web.Response(
+        status=response["status"],
+        text="<html>" if members is None else json.dumps(members),
+        content_type=response["content_type"],
+    )
+
+
+@asynccontextmanager
+async def between(url: str) -> AsyncIterator[Between]:
+    """Stand between everybody and the service at `url`."""
+    proxy = Between()
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        happens = None
+        if request.method == "POST" and request.path == "/v1/orders":
+            happens = await proxy.note(request.headers["Idempotency-Key"])
+        if isinstance(happens, dict) and not happens.get("passed_on"):
+            return _given(happens)
+        headers = {k: v for k, v in request.headers.items() if k.lower() not in _HOP_BY_HOP}
+        async with session.request(
+            request.method, f"{url}{request.path_qs}", data=body, headers=headers
+        ) as answer:
+            if happens == LOSE:
+                await answer.read()
+                assert request.transport is not None
+                request.transport.abort()
+                return web.Response()
+            if isinstance(happens, dict):
+                return _given(happens)
+            kept = {k: v for k, v in answer.headers.items() if k.lower() not in _HOP_BY_HOP}
+            if "event-stream" not in answer.headers.get("Content-Type", ""):
+                return web.Response(body=await answer.read(), status=answer.status, headers=kept)
+            response = web.StreamResponse(status=answer.status, headers=kept)
+            await response.prepare(request)
+            async for chunk in answer.content.iter_any():
+                await response.write(chunk)
+            await response.write_eof()
+            return response
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    async with aiohttp.ClientSession() as session:
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        proxy.port = runner.addresses[0][1]
+        try:
+            yield proxy
+        finally:
+            await asyncio.shield(runner.cleanup())
