@@ -4,8 +4,6 @@ Around everything else, since requests are refused and failed on the way to the 
 edge, by the identity check, by the framework. Plain ASGI, since every order passes through here.
 """
 
-from functools import partial
-
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -27,22 +25,33 @@ class OrderRequests:
         if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
+        times = self._times
         order_request = object()
-        scope.setdefault("state", {})[_TRIED] = partial(self._times.begin, order_request)
+        # without the time in which the rest of the body was still to come: that is the client's
+        since = times.now()
         answered = False
+
+        async def receive_noted() -> Message:
+            nonlocal since
+            asked = times.now()
+            try:
+                return await receive()
+            finally:
+                since += times.now() - asked
 
         async def send_noted(message: Message) -> None:
             nonlocal answered
             if message["type"] == "http.response.start":
                 answered = True  # before the client can see it, and ask for the window
-                self._times.end(order_request, outcome_of(message["status"]))
+                times.end(order_request, outcome_of(message["status"]))
             await send(message)
 
+        scope.setdefault("state", {})[_TRIED] = lambda: times.begin(order_request, since)
         try:
-            await self._app(scope, receive, send_noted)
+            await self._app(scope, receive_noted, send_noted)
         finally:
             if not answered:
-                self._times.give_up(order_request)
+                times.give_up(order_request)
 
 
 def tried(request: Request) -> None:

@@ -65,9 +65,13 @@ class ResponseTimes:
         self._refused: deque[float] = deque()  # when
         self._failed = self._untried = 0  # of those that have ended
 
-    def begin(self, request: object) -> None:
-        """Count `request` from now on: it is whole and valid, and its order is being tried."""
-        self._under_way.setdefault(request, self._clock())
+    def now(self) -> float:
+        """Return the time by the clock that all this is measured with."""
+        return self._clock()
+
+    def begin(self, request: object, since: float) -> None:
+        """Count `request` as of `since`: it is whole and valid, and its order is being tried."""
+        self._under_way.setdefault(request, since)
 
     def end(self, request: object, outcome: Outcome) -> None:
         """Note how `request` ended, whether it had begun or not."""

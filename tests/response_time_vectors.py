@@ -114,7 +114,7 @@ def played(trace: Trace) -> Iterator[tuple[int, ResponseTimes]]:
             if over:
                 times.end(number, trace[number].ends)
             elif trace[number].tried:
-                times.begin(number)
+                times.begin(number, clock.now)
         clock.now = second
         yield second, times
 

@@ -18,6 +18,7 @@ from order_api.contracts import (
     OrderPage,
     Product,
     Products,
+    ResponseTime,
     TimelineEvent,
     order_id_for,
 )
@@ -199,6 +200,12 @@ class OrderApi:
         """Return how the service as a whole is doing."""
         return _read(
             OperationsSummary, await self._http.ask("GET", f"{self.url}/v1/ops/summary", UI)
+        )
+
+    async def response_time(self) -> ResponseTime:
+        """Return how fast and how well orders are answered; needs nothing but the process."""
+        return _read(
+            ResponseTime, await self._http.ask("GET", f"{self.url}/v1/ops/response-time", UI)
         )
 
 

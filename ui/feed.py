@@ -6,18 +6,19 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 from nicegui import Event
 
 from inventory_api.contracts import StockLevel
-from order_api.contracts import OperationsSummary, Order
+from order_api.contracts import OperationsSummary, Order, ResponseTime
 from ui.api import Http, InventoryApi, NoAnswer, OrderApi, Refusal
 from ui.faults import FaultApi, Faults
 from ui.figures import Figures, figures_of
 from ui.identity import UI
 
+Found = TypeVar("Found")
 TICK_S = 1.0
 IDLE_TICK_S = 5.0
 HISTORY_S = 300.0
@@ -56,9 +57,14 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Operations:
-    """The whole system as last seen; `summary` is None while order_api does not answer."""
+    """The whole system as last seen.
+
+    `response_time` is None while order_api does not answer, `summary` while it or its database
+    does not: the alert must not depend on what makes it red.
+    """
 
     at: float = 0.0
+    response_time: ResponseTime | None = None
     summary: OperationsSummary | None = None
     health: tuple[ServiceHealth, ...] = ()
     figures: Figures = field(default_factory=Figures)
@@ -133,23 +139,28 @@ class OperationsFeed:
     async def look(self, *, everything: bool) -> None:
         """Take one look; without `everything`, at what the history needs."""
         if everything:
-            summary, health, figures, faults = await asyncio.gather(
-                self._summary(), self._health(), self._read_figures(), self._faults.look()
+            (response_time, summary), health, figures, faults = await asyncio.gather(
+                self._orders_now(), self._health(), self._read_figures(), self._faults.look()
             )
             seen = replace(self.now, health=health, figures=figures, faults=faults)
         else:
-            summary, seen = await self._summary(), self.now
+            (response_time, summary), seen = await self._orders_now(), self.now
         now = time.time()
-        self._history.append(_sample(now, summary))
+        self._history.append(_sample(now, response_time, summary))
         while self._history[0].at < now - HISTORY_S:
             self._history.popleft()
-        self.now = replace(seen, at=now, summary=summary, history=tuple(self._history))
+        self.now = replace(
+            seen,
+            at=now,
+            response_time=response_time,
+            summary=summary,
+            history=tuple(self._history),
+        )
 
-    async def _summary(self) -> OperationsSummary | None:
-        try:
-            return await self._orders.summary()
-        except (NoAnswer, Refusal):
-            return None
+    async def _orders_now(self) -> tuple[ResponseTime | None, OperationsSummary | None]:
+        return await asyncio.gather(
+            _or_none(self._orders.response_time()), _or_none(self._orders.summary())
+        )
 
     async def _health(self) -> tuple[ServiceHealth, ...]:
         own = _health_of("ui", await self._own_health())
@@ -181,12 +192,22 @@ class OperationsFeed:
             return ""
 
 
-def _sample(at: float, summary: OperationsSummary | None) -> Sample:
+async def _or_none(asking: Awaitable[Found]) -> Found | None:
+    try:
+        return await asking
+    except (NoAnswer, Refusal):
+        return None
+
+
+def _sample(
+    at: float, response_time: ResponseTime | None, summary: OperationsSummary | None
+) -> Sample:
+    average_s = response_time.average_s if response_time is not None else None
     if summary is None:
-        return Sample(at)
+        return Sample(at, average_s)
     return Sample(
         at,
-        summary.response_time.average_s,
+        average_s,
         summary.latency.p95_s,
         summary.accepted_per_s,
         summary.settled_per_s,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
 
-from order_api.contracts import OperationsSummary
+from order_api.contracts import OperationsSummary, ResponseTime
 from ui import wording
 from ui.charts import Point, line_chart, sparkline, thinned
 from ui.feed import HISTORY_S, Operations, Sample, ServiceHealth
@@ -20,9 +20,13 @@ SERVICE_NAMES = {
 }
 _MEANING = {
     "green": "The order service answers in good time.",
-    "red": "Shoppers wait too long for the order service.",
+    "red": "The order service is not well.",
     "no_data": "Nobody has ordered in the last 30 seconds.",
     "gone": "The order service does not tell. See its tile below.",
+}
+_RED_MEANING = {
+    "slow": "Shoppers wait too long for the order service.",
+    "failing": "The order service could not take orders.",
 }
 
 
@@ -57,16 +61,17 @@ def updated(now: Operations) -> str:
 def alert_tile(now: Operations) -> tuple[str, str]:
     """Return the alert's markup, and what is said aloud about it.
 
-    Red if and only if the server says so: the average over its window and the verdict come from
+    Red if and only if the server says so: the figures over its window and the verdict come from
     order_api; nothing is computed here.
     """
-    summary = now.summary
-    state = "gone" if summary is None else summary.response_time.state
-    look = wording.ALERT[state]
-    number, window, threshold, orders = "–", 30.0, 1.0, 0
-    if summary is not None:
-        reading = summary.response_time
-        window, threshold, orders = reading.window_s, reading.threshold_s, reading.count
+    reading = now.response_time
+    state = "gone" if reading is None else reading.state
+    words, icon, meaning = _verdict(state, reading)
+    number, counted, threshold, limits = "–", "", 1.0, "Turns red above 1 s."
+    if reading is not None:
+        threshold = reading.threshold_s
+        counted = _counted(reading)
+        limits = _limits(reading)
         if reading.average_s is not None:
             number = f"{reading.average_s:.2f} s"
     line = [
@@ -76,13 +81,39 @@ def alert_tile(now: Operations) -> tuple[str, str]:
         thinned(line, 1.5), range_s=SPARK_S, threshold=threshold, words=f"limit {threshold:g} s"
     )
     markup = (
-        f'<div class="card alert {state}"><div class="line spread">'
-        f'<h2>Average response time</h2><span class="state">{wording.icon(look.icon)}{look.words}'
-        f'</span></div><div class="line spread"><span class="huge">{number}</span>'
-        f'<span class="small">{wording.count(orders, "order")} in {window:g} s</span></div>'
-        f'{drawn}<p class="small">{_MEANING[state]} Turns red above {threshold:g} s.</p></div>'
+        f'<div class="card alert {state if state in _MEANING else "gone"}">'
+        f'<div class="line spread"><h2>Average response time</h2>'
+        f'<span class="state">{wording.icon(icon)}{escape(words)}</span></div>'
+        f'<div class="line spread"><span class="huge">{number}</span>'
+        f'<span class="small">{counted}</span></div>'
+        f'{drawn}<p class="small">{escape(meaning)} {escape(limits)}</p></div>'
     )
-    return markup, f"Response time: {look.words}. {_MEANING[state]}"
+    return markup, f"Response time: {words}. {meaning}"
+
+
+def _verdict(state: str, reading: ResponseTime | None) -> tuple[str, str, str]:
+    """Return words, icon and meaning of the state; neutral ones for what we do not know."""
+    look = wording.ALERT.get(state, wording.Look("Unknown state", "help", "idle"))
+    if state != "red" or reading is None:
+        return look.words, look.icon, _MEANING.get(state, "The order service says something new.")
+    # a service that gives no reasons knows only the one
+    reasons = [each for each in reading.reasons or ["slow"] if each in wording.ALERT_REASONS]
+    words = " and ".join(wording.ALERT_REASONS[each] for each in reasons) or "not well"
+    meaning = " ".join(_RED_MEANING[each] for each in reasons) or _MEANING["red"]
+    return words.capitalize(), look.icon, meaning
+
+
+def _counted(reading: ResponseTime) -> str:
+    """Return what the figures are made of: `20 orders in 30 s, 3 failed`."""
+    orders = f"{wording.count(reading.count, 'order')} in {reading.window_s:g} s"
+    return orders + (f", <b>{reading.failed:,} failed</b>" if reading.failed else "")
+
+
+def _limits(reading: ResponseTime) -> str:
+    share = reading.failed_share_threshold
+    more = "" if share is None else f", or when more than {share:.0%} of orders fail"
+    whose = f" Seen by {reading.instance} alone." if reading.instance else ""
+    return f"Turns red above {reading.threshold_s:g} s{more}.{whose}"
 
 
 def figures(now: Operations) -> str:
@@ -98,6 +129,7 @@ def figures(now: Operations) -> str:
         ):
             shown.append((name, "–" if value is None else wording.duration(value)))
         shown += [
+            ("Requests refused", f"{summary.response_time.refused:,}"),
             ("Orders accepted", f"{summary.accepted_per_s:.1f} /s"),
             ("Orders settled", f"{summary.settled_per_s:.1f} /s"),
             ("Unfinished orders", f"{summary.unfinished:,}"),

@@ -46,10 +46,12 @@ HEALTH: dict[str, Look] = {
 }
 ALERT: dict[str, Look] = {
     "green": Look("Fast enough", "check_circle", "good"),
-    "red": Look("Too slow", "error", "bad"),
+    "red": Look("Too slow", "error", "bad"),  # or as its reasons say
     "no_data": Look("No orders", "remove_circle", "idle"),
     "gone": Look("No figures", "cloud_off", "idle"),
 }
+# Why the alert is red; a reason that a later service gives has no words here yet.
+ALERT_REASONS: dict[str, str] = {"slow": "too slow", "failing": "failing"}
 _LOCALE = "en"
 
 

@@ -64,3 +64,23 @@ def test_the_dashboard_has_the_panels_of_the_operations_page() -> None:
 def test_it_shows_the_last_five_minutes_live(key: str) -> None:
     expected = {"refresh": "1s", "time": {"from": "now-5m", "to": "now"}}
     assert json.loads(GRAFANA.read_text())[key] == expected[key]
+
+
+def expressions() -> list[str]:
+    panels = json.loads(GRAFANA.read_text())["panels"]
+    return [target["expr"] for panel in panels for target in panel["targets"]]
+
+
+def test_refused_requests_are_in_no_percentile_of_orders() -> None:
+    percentiles = [each for each in expressions() if "request_duration_seconds_bucket" in each]
+    assert len(percentiles) == 3
+    for each in percentiles:
+        assert 'status=~"[25]..|409"' in each
+
+
+@pytest.mark.parametrize("gauge", ["recent", "unfinished", "waiting", "oldest_unfinished_seconds"])
+def test_what_every_replica_reads_from_the_one_database_is_not_added_up(gauge: str) -> None:
+    found = [each for each in expressions() if f"orders_{gauge}" in each]
+    assert found
+    for each in found:
+        assert each.startswith("max")

@@ -1,7 +1,9 @@
 """What the window behind the alert is made of: orders that were tried, on real parts."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import httpx
@@ -9,7 +11,10 @@ import pytest
 
 from tests.integration.databases import Databases
 from tests.integration.serving import Served, bearer, serve_orders
+from tests.integration.visiting import ui_settings
 from tests.integration.wire import connect, written
+from ui.backend import Backend
+from ui.operations_view import alert_tile
 
 ORDER = {"lines": [{"sku": "MUG-BLUE", "quantity": 1}]}
 KEYLESS = 800
@@ -108,7 +113,7 @@ REVOKED = "REVOKE INSERT ON orders FROM orders"
 async def test_a_database_that_refuses_every_order_at_once_turns_the_tile_red(
     databases: Databases, orders_database: str, order_app: Served, how: str
 ) -> None:
-    name = orders_database.rpartition("/")[2]
+    name = urlsplit(orders_database).path.strip("/")
     admin = await asyncpg.connect(databases.postgres.admin_dsn())
     owner = await asyncpg.connect(orders_database)
     if how == "revoked":
@@ -128,6 +133,27 @@ async def test_a_database_that_refuses_every_order_at_once_turns_the_tile_red(
     metrics = await asyncio.to_thread(httpx.get, f"{order_app.url}/metrics", timeout=30)
     assert "order_response_window_failed 10.0" in metrics.text
     assert "order_response_window_attempts 10.0" in metrics.text
+
+
+async def test_the_tile_is_red_while_the_database_refuses_to_be_read_too(
+    orders_database: str, order_app: Served, inventory_app: Served, tmp_path: Path
+) -> None:
+    owner = await asyncpg.connect(orders_database)
+    await owner.execute("REVOKE ALL ON orders FROM orders")
+    await owner.close()
+    async with client(order_app) as shopper:
+        assert await send(shopper, "a") == 503
+    backend = Backend(ui_settings(order_app, inventory_app, tmp_path))
+    await backend.open()
+    try:
+        await backend.operations.look(everything=True)
+    finally:
+        await backend.close()
+    now = backend.operations.now
+    assert now.summary is None  # the figures of all orders cannot be had
+    markup, spoken = alert_tile(now)
+    assert 'class="card alert red"' in markup
+    assert "Failing" in spoken
 
 
 async def test_the_window_says_whose_it_is(order_app: Served) -> None:

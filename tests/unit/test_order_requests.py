@@ -7,6 +7,7 @@ from starlette.types import Message, Receive, Scope, Send
 from order_api.order_requests import OrderRequests, tried
 from order_api.response_time import ResponseTimes
 from service_kit.edge import Edge
+from tests.response_time_vectors import Clock
 
 
 class Answering:
@@ -80,6 +81,31 @@ async def test_a_request_without_an_answer_is_a_failure_once_its_order_was_tried
     times = ResponseTimes()
     await visit(OrderRequests(Edge(Answering(ClientDisconnect(), tries=tries)), times))
     assert found(times) == (failed, failed, 0)
+
+
+async def test_an_orders_time_is_ours_and_not_that_of_a_client_who_sends_slowly() -> None:
+    clock = Clock()
+    times = ResponseTimes(clock)
+
+    async def receive() -> Message:
+        clock.now += 3.0
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(_: Message) -> None:
+        pass
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        clock.now += 0.25  # who is calling?
+        await receive()
+        clock.now += 0.25  # what is wanted?
+        tried(Request(scope))
+        clock.now += 0.5
+        await send({"type": "http.response.start", "status": 201, "headers": []})
+        clock.now += 1.0  # the client has its answer
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/orders", "headers": []}
+    await OrderRequests(app, times)(scope, receive, send)
+    assert times.read().average_s == 1.0
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/v1/orders"), ("POST", "/v1/orders/a/b")])

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from order_api.contracts import OperationsSummary
+from order_api.contracts import ResponseTime
 from ui import charts, wording
 from ui.cart import MAX_PIECES, Cart, Sending
 from ui.feed import Operations, Sample, ServiceHealth, _health_of
@@ -83,30 +83,15 @@ def test_thinning_keeps_the_peak_and_the_newest_point() -> None:
     assert len(thinned) <= 6
 
 
-def summary(state: str, average: float | None) -> OperationsSummary:
-    return OperationsSummary.model_validate(
-        {
-            "at": "2026-01-01T00:00:00Z",
-            "response_time": {
-                "window_s": 30,
-                "count": 4,
-                "average_s": average,
-                "oldest_in_flight_s": 0,
-                "state": state,
-                "threshold_s": 1,
-            },
-            "latency": {"p50_s": None, "p95_s": None, "p99_s": None},
-            "since_s": 300,
-            "rate_s": 10,
-            "by_status": {},
-            "accepted_per_s": 0,
-            "settled_per_s": 0,
-            "unfinished": 0,
-            "waiting": 0,
-            "oldest_unfinished_s": 0,
-            "relay_backlog": 0,
-            "relay_oldest_s": 0,
-        }
+def response_time(state: str, average: float | None, **more: Any) -> ResponseTime:
+    return ResponseTime(
+        window_s=30,
+        count=20,
+        average_s=average,
+        oldest_in_flight_s=0,
+        state=state,
+        threshold_s=1,
+        **more,
     )
 
 
@@ -123,13 +108,52 @@ def test_the_alert_shows_the_servers_verdict_with_words_and_icon(
 ) -> None:
     history = (Sample(99.0, 0.2), Sample(100.0, average))
     markup, spoken = alert_tile(
-        Operations(at=100.0, summary=summary(state, average), history=history)
+        Operations(at=100.0, response_time=response_time(state, average), history=history)
     )
     assert f"alert {state}" in markup
     assert words in markup
     assert picture in markup
     assert "limit 1 s" in markup
     assert words in spoken
+
+
+@pytest.mark.parametrize(
+    ("reasons", "words", "meaning"),
+    [
+        (["slow"], "Too slow", "wait too long"),
+        (["failing"], "Failing", "could not take orders"),
+        (["slow", "failing"], "Too slow and failing", "could not take orders"),
+        (["haunted"], "Not well", "not well"),
+    ],
+)
+def test_the_alert_says_why_it_is_red_and_whose_figures_it_shows(
+    reasons: list[str], words: str, meaning: str
+) -> None:
+    reading = response_time(
+        "red",
+        0.01,
+        reasons=reasons,
+        failed=3,
+        failed_share=0.15,
+        failed_share_threshold=0.05,
+        instance="desk-<1>:8101",
+    )
+    markup, spoken = alert_tile(Operations(at=100.0, response_time=reading))
+    assert "alert red" in markup
+    assert f"{words}</span>" in markup
+    assert "20 orders in 30 s, <b>3 failed</b>" in markup
+    assert "or when more than 5% of orders fail" in markup
+    assert "Seen by desk-&lt;1&gt;:8101 alone." in markup
+    assert f"Response time: {words}. " in spoken
+    assert meaning in spoken
+    assert "0.01" not in spoken  # said again whenever it changes
+
+
+def test_the_alert_is_neutral_about_a_state_that_it_does_not_know() -> None:
+    markup, spoken = alert_tile(Operations(at=100.0, response_time=response_time("<teal>", 0.2)))
+    assert "alert gone" in markup
+    assert "Unknown state" in spoken
+    assert "teal" not in markup
 
 
 def test_the_alert_is_grey_when_the_order_service_does_not_tell() -> None:

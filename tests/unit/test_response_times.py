@@ -25,7 +25,7 @@ class Request:
     """One measured request, kept for brute force."""
 
     def __init__(self, times: ResponseTimes, clock: Clock) -> None:
-        times.begin(self)
+        times.begin(self, clock.now)
         self.began = clock.now
         self.ended: float | None = None
         self.outcome: Outcome = "answered"
@@ -100,7 +100,7 @@ def measured(
     times: ResponseTimes, clock: Clock, seconds: float, outcome: Outcome = "answered"
 ) -> None:
     request = object()
-    times.begin(request)
+    times.begin(request, clock.now)
     clock.now += seconds
     times.end(request, outcome)
 
@@ -128,7 +128,7 @@ def test_it_turns_green_again_when_the_slow_ones_have_left_the_window() -> None:
 def test_a_request_that_hangs_turns_it_red_before_it_is_answered() -> None:
     clock = Clock()
     times = ResponseTimes(clock)
-    times.begin("hung")
+    times.begin("hung", clock.now)
     clock.now += 1.125
     found = times.read()
     assert (found.state, found.oldest_in_flight_s) == ("red", 1.125)
