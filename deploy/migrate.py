@@ -16,6 +16,7 @@ import inventory_api
 import order_api
 from inventory_api import seed as inventory_seed
 from order_api import seed as order_seed
+from order_api.restored import adopt_restored_events
 from service_kit.migrations import migrate
 from service_kit.settings import load
 
@@ -36,6 +37,8 @@ async def bring_up_to_date(settings: MigrateSettings, *, seed: bool) -> None:
         folder = Path(package.__path__[0]) / "migrations"
         version = await migrate(dsn.get_secret_value(), folder)
         print(f"{package.__name__}: schema at version {version}")
+        if package is order_api:
+            await adopt_restored_events(dsn.get_secret_value())
         if seed:
             await shop.seed(dsn.get_secret_value())
             print(f"{package.__name__}: demonstration data is in")

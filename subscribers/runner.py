@@ -7,11 +7,12 @@ from typing import Any
 import asyncpg
 from prometheus_client import Counter
 
+from order_api.restored import ADOPT, say_adopted
 from service_kit import logs
 from service_kit.pool import TROUBLE, Connection, Pool
 from subscribers.contracts import OrderEvent, Subscriber
 from subscribers.lag import Lag
-from subscribers.statements import ADVANCE, FAILURE, LOCK, NEXT, REGISTER
+from subscribers.statements import ADVANCE, FAILURE, LOCK, NEXT, REGISTER, TAKE_TIME
 
 BATCH = 100
 HANDLE_S = 10.0
@@ -92,6 +93,9 @@ class Runner:
             found = await connection.fetch(NEXT, self.name, BATCH)
             if not found:
                 raise RuntimeError("its row in subscriber_cursors is gone; a restart begins anew")
+            if found[0]["foreign_events"]:
+                await self._adopt(connection)
+                return BATCH
             self._lag.saw(found[0]["behind_s"])
             rows = [row for row in found if row["seq"] is not None]
             together = 1 if self._one_by_one else BATCH
@@ -103,6 +107,11 @@ class Runner:
         if rows and len(rows) < BATCH:
             self._lag.saw(found[0]["held_s"])
         return len(rows)
+
+    async def _adopt(self, connection: Connection) -> None:
+        async with connection.transaction():
+            await connection.execute(TAKE_TIME)
+            say_adopted(await connection.fetchval(ADOPT))
 
     async def _take(self, connection: Connection, rows: list[asyncpg.Record]) -> bool:
         """Handle `rows` and move the cursor past them, or neither; False if they are not next."""

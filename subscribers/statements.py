@@ -26,7 +26,8 @@ in_the_way AS (
 # Events of transactions that are still open, or younger than one that is, are not handed out: they
 # might be followed by one with a smaller number. One row at least, so that lag is known without
 # any: `behind_s` is the age of the first event not taken yet, `held_s` that of the first which
-# the horizon keeps back, both null without one.
+# the horizon keeps back, both null without one. Events restored from another cluster have to be
+# given new places first (migration 0004).
 _LAG = """
 LEFT JOIN LATERAL (
     SELECT seq, extract(epoch FROM now() - at)::float8 AS behind_s FROM order_events
@@ -39,13 +40,14 @@ LEFT JOIN LATERAL (
 """
 NEXT = f"""
 WITH {_HORIZON}
-SELECT next.behind_s, held.held_s, event.*
+SELECT foreign_events, next.behind_s, held.held_s, event.*
 FROM subscriber_cursors c CROSS JOIN horizon
+CROSS JOIN events_of_another_cluster() AS foreign_events
 {_LAG}
 LEFT JOIN LATERAL (
     SELECT e.tx::text AS tx, e.seq, e.order_id, o.customer, e.type, e.at, e.detail
     FROM order_events e JOIN orders o USING (order_id)
-    WHERE (e.tx, e.seq) > (c.tx, c.seq) AND e.tx < horizon.tx
+    WHERE (e.tx, e.seq) > (c.tx, c.seq) AND e.tx < horizon.tx AND NOT foreign_events
     ORDER BY e.tx, e.seq LIMIT $2
 ) event ON true
 WHERE c.subscriber = $1
@@ -71,6 +73,8 @@ FROM subscriber_cursors c CROSS JOIN horizon
 WHERE c.subscriber = $1
 """  # noqa: S608  constants of this module
 
+# A million restored events take some ten seconds, and whoever else wants to adopt them waits.
+TAKE_TIME = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0"
 REGISTER = "INSERT INTO subscriber_cursors (subscriber) VALUES ($1) ON CONFLICT DO NOTHING"
 LOCK = """
 SELECT (tx, seq) < ($2::text::xid8, $3::bigint) FROM subscriber_cursors

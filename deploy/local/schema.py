@@ -29,4 +29,8 @@ async def _one(dsn: str, owner: str) -> None:
             kept="the data is untouched; everything that had started is stopped again",
             remedy="start the program that the message names, or another VALERIX_HOME",
         ) from error
+    if owner == "order_api":
+        from order_api.restored import adopt_restored_events
+
+        await adopt_restored_events(dsn)
     await importlib.import_module(f"{owner}.seed").seed(dsn)
