@@ -25,10 +25,11 @@ from chaos.order_invariants import SETTLE_WITHIN_S, order_checks
 from chaos.outcome import Outcome, Progress
 from chaos.pace import pace_of
 from chaos.prediction import Agreement, Disturbance, Identity
+from chaos.recovery import ready_again
 from chaos.stalls import Stalls
 from chaos.stock_invariants import stock_checks
 from chaos.tallies import count_faults, planned_faults_fired
-from chaos.timed import Timed, ready_again
+from chaos.timed import Timed
 from chaos.verdict import Check, check
 from deploy.local.refusal import StartRefused
 from deploy.local.services import ORDER

@@ -1,20 +1,28 @@
 """Switches faults on and off in a running stack, through the services' own admin calls."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 import aiohttp
+import asyncpg
 
 from chaos.faults import FaultRule
-from chaos.injector import RELOAD_S
-from deploy.local.services import INVENTORY, ORDER
+from chaos.injector import RELOAD_S, RULES
+from deploy.local.services import INVENTORY, ORDER, WORKER
 from deploy.local.stack import Stack
+from service_kit.pool import TROUBLE
 
 FAULTS = "/v1/admin/faults"
 PATIENCE_S = 30.0
 OWNERS = (INVENTORY, ORDER)
+HAS_READ = """
+SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'worker'
+               AND query = $1 AND query_start > $2 AND state = 'idle')
+"""
 
 
 async def put_rules(stack: Stack, rules: Sequence[FaultRule]) -> None:
@@ -69,12 +77,29 @@ async def rules_in_force(stack: Stack, owners: Sequence[str] = OWNERS) -> list[s
 
 async def _everyone_has_read(stack: Stack) -> None:
     # A look at a replica's rules makes it read them. The worker has no such call; it reads them
-    # once a second.
+    # once a second, or whenever the machine lets it: the database knows when it did.
     async with _admin(stack) as session:
         for name in stack.processes:
             if name.partition("-")[0] == INVENTORY:
                 await _patiently(_ask, session, "GET", f"{stack.url(name)}{FAULTS}")
-    await asyncio.sleep(RELOAD_S * 1.5)
+    if WORKER in stack.processes:
+        await _worker_has_read(stack.postgres.dsn("orders"))
+
+
+async def _worker_has_read(dsn: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    since: datetime | None = None
+    while time.monotonic() < deadline:
+        # It or its database may be away just now: then there is no word of it yet.
+        with contextlib.suppress(*TROUBLE):
+            connection = await asyncpg.connect(dsn, timeout=2.0)
+            try:
+                since = since or await connection.fetchval("SELECT clock_timestamp()")
+                if await connection.fetchval(HAS_READ, RULES, since, timeout=2.0):
+                    return
+            finally:
+                connection.terminate()
+        await asyncio.sleep(RELOAD_S / 4)
 
 
 def _admin(stack: Stack) -> aiohttp.ClientSession:

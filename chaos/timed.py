@@ -22,14 +22,14 @@ from chaos.altered import turned
 from chaos.freezing import frozen, pids
 from chaos.moments import Moment
 from chaos.prediction import RECONNECTED_S, Disturbance
+from chaos.recovery import all_ready_again, ready_again, restart
 from chaos.scenarios import Event
 from chaos.stalls import Stall
-from deploy.local.refusal import StartRefused
 from deploy.local.services import INVENTORY
 from deploy.local.stack import POSTGRES, Stack
 from service_kit.pool import TROUBLE
 
-READY_WITHIN_S = 60.0
+REFUSED_WITHIN_S = 60.0
 # A database starts again with less, and can keep nothing.
 FULL_DATABASE_BYTES = 16 * 1024
 FULL_LOG_BYTES = 1
@@ -117,31 +117,28 @@ class Timed:
         if ours:
             self._write(moment, time.time(), "fires")
         had_effect = True
-        if event.kind in ("kill", "freeze"):
+        if event.kind in ("kill", "freeze", "fill"):
             # Who is not there cannot be hit: it may have died of another fault just now.
-            await asyncio.gather(*(ready_again(stack, name) for name in names))
+            await all_ready_again(stack, names)
         match event.kind:
             case "kill":
                 await asyncio.gather(*(_kill(stack, name) for name in names))
             case "freeze":
-                async with frozen(stack, names) as family:
-                    had_effect = bool(family)
-                    await asyncio.sleep(event.seconds)
+                await _freeze(stack, names, event.seconds)
             case "outage":
                 await _stop_for(stack, names, event.seconds)
             case "roll" | "turn":
                 turns = CLOCK_TURNS[moment.nth % len(CLOCK_TURNS)]
                 clock = turned(turns) if event.kind == "turn" else {}
                 for name in names:
-                    await stack.restart(name, **clock)
+                    await restart(stack, name, **clock)
             case "lock":
                 await _lock(stack, event)
             case "fill":
                 had_effect = await _fill(stack, names, event.seconds)
             case _:
                 had_effect = await self._on_ground(moment)
-        for name in names:
-            await ready_again(stack, name)
+        await all_ready_again(stack, names)
         return had_effect
 
     async def _on_ground(self, moment: Moment) -> bool:
@@ -162,19 +159,6 @@ class Timed:
         assert self._file is not None
         line = {"at": at, "event": moment.event.name, "nth": moment.nth, "what": what}
         self._file.write(json.dumps(line) + "\n")
-
-
-async def ready_again(stack: Stack, name: str) -> None:
-    """Return once the process has been ready; it may have been killed again in the same instant."""
-    deadline = time.monotonic() + READY_WITHIN_S
-    while True:
-        try:
-            await stack.wait_ready(name, max(deadline - time.monotonic(), 0.1))
-        except StartRefused:
-            if time.monotonic() > deadline:
-                raise
-        else:
-            return
 
 
 def _targets(stack: Stack, event: Event, nth: int) -> list[str]:
@@ -207,21 +191,43 @@ async def _stop_for(stack: Stack, names: Sequence[str], seconds: float) -> None:
     await asyncio.gather(*(stack.start(name) for name in names))
 
 
+async def _freeze(stack: Stack, names: Sequence[str], seconds: float) -> None:
+    while True:
+        async with frozen(stack, names) as family:
+            if family:
+                await asyncio.sleep(seconds)
+                return
+        await all_ready_again(stack, names)  # somebody else has just killed it
+
+
 async def _fill(stack: Stack, names: Sequence[str], seconds: float) -> bool:
-    """Fill the disk under some processes; return whether any of them was refused a write."""
+    """Fill the disk under some processes; return whether any of them was refused a write.
+
+    It stays full until that has happened: how soon a process that was just born is limited, and
+    writes, is the machine's business.
+    """
     database = names == [POSTGRES]
     at_bytes = FULL_DATABASE_BYTES if database else FULL_LOG_BYTES
     async with limits.full(lambda: pids(stack, names), at_bytes):
-        logs = [stack.processes[name].log_file for name in names]
-        sizes = [log.stat().st_size for log in logs]
-        if not database:
-            # A service that starts has a lot to say.
-            await asyncio.gather(*(_kill(stack, name) for name in names))
-            await asyncio.gather(*(ready_again(stack, name) for name in names))
-        await asyncio.sleep(seconds)
-        if database:
-            return not await _takes_writes(stack.postgres.admin_dsn("orders"))
-        return sizes == [log.stat().st_size for log in logs]
+        healing = asyncio.create_task(asyncio.sleep(seconds))
+        deadline = time.monotonic() + REFUSED_WITHIN_S
+        refused = False
+        while not refused and time.monotonic() < deadline:
+            if database:
+                refused = not await _takes_writes(stack.postgres.admin_dsn("orders"))
+            else:
+                refused = await _starts_unheard(stack, names)
+        await healing
+        return refused
+
+
+async def _starts_unheard(stack: Stack, names: Sequence[str]) -> bool:
+    """Start services anew, who have a lot to say then; return whether their logs took nothing."""
+    logs = [stack.processes[name].log_file for name in names]
+    sizes = [log.stat().st_size for log in logs]
+    await asyncio.gather(*(_kill(stack, name) for name in names))
+    await all_ready_again(stack, names)
+    return sizes == [log.stat().st_size for log in logs]
 
 
 async def _takes_writes(dsn: str) -> bool:

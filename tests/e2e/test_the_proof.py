@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from chaos.catalogue import SCENARIOS, SHORT
 from chaos.faults import FaultRule
 from chaos.ground import Ground
@@ -15,6 +17,9 @@ from chaos.run import Run
 from chaos.scenarios import Attack, Scenario
 from chaos.verdict import Check
 from deploy.local.stack import POSTGRES
+
+# A run ends by itself; only one that hangs is cut off here, not one that a busy machine slows down.
+pytestmark = pytest.mark.timeout(1_200)
 
 
 async def attack(options: Options) -> Outcome:
