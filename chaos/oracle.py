@@ -91,11 +91,11 @@ async def read_warehouse(
     return movements, states, shelves, fired
 
 
-async def snapshots(dsn: str) -> list[Snapshot]:
+async def snapshots(dsn: str, within_s: float = 10.0) -> list[Snapshot]:
     """Return every SKU's level and what the ledger says of it, as of this instant."""
-    connection = await asyncpg.connect(dsn, timeout=2.0)
+    connection = await asyncpg.connect(dsn, timeout=within_s)
     try:
-        rows = await connection.fetch(CONSERVATION)
+        rows = await connection.fetch(CONSERVATION, timeout=within_s)
     finally:
         await connection.close()
     now = time.time()
