@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -19,6 +20,11 @@ _MIGRATIONS = {
     "inventory": inventory_api.main.MIGRATIONS,
     "orders": order_api.schema.MIGRATIONS,
 }
+
+
+def name_in(dsn: str) -> str:
+    """Return the name of the database that `dsn` leads to."""
+    return urlsplit(dsn).path.removeprefix("/")
 
 
 class Databases:

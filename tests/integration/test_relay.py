@@ -18,7 +18,7 @@ from order_api.wakeups import Wakeups
 from service_kit import pool
 from service_kit.fault_points import NoFaults
 from tests.integration.backstage import Backstage
-from tests.integration.databases import Databases
+from tests.integration.databases import Databases, name_in
 from tests.integration.serving import bearer
 from tests.integration.shoppers import Shopper, Town, eventually, town
 from workflows.connection import connect
@@ -54,7 +54,7 @@ SET session_replication_role = origin;
 
 
 async def restore_older_backup(databases: Databases, dsn: str) -> None:
-    name = dsn.rpartition("/")[2]
+    name = name_in(dsn)
     connection = await asyncpg.connect(databases.postgres.admin_dsn(name))
     try:
         await connection.execute(BEFORE_THE_END)

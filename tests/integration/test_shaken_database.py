@@ -17,7 +17,7 @@ import pytest
 import inventory_api.seed
 from deploy.local.ports import free_port
 from tests.integration.backstage import Backstage
-from tests.integration.databases import Databases
+from tests.integration.databases import Databases, name_in
 from tests.integration.ledger import broken_promises
 from tests.integration.serving import Served, bearer, serve_inventory, serve_orders
 from tests.integration.shoppers import eventually
@@ -56,22 +56,31 @@ def orders(dsns: dict[str, str]) -> Iterator[Served]:
 
 
 @asynccontextmanager
-async def shaking(databases: Databases, dsn: str) -> AsyncIterator[asyncio.Event]:
-    """Kill every session of the database, again and again; the event is set after enough kills."""
+async def shaking(
+    databases: Databases, dsn: str, answered: asyncio.Event
+) -> AsyncIterator[asyncio.Event]:
+    """Kill every session of the database, again and again; the event is set after enough kills.
+
+    Each time only after something was `answered`: a machine may need longer for a new session
+    than any pause between two kills lasts.
+    """
     admin = await asyncpg.connect(databases.postgres.admin_dsn())
-    name = dsn.rpartition("/")[2]
+    name = name_in(dsn)
     killed = 0
     enough = asyncio.Event()
 
     async def shake() -> None:
         nonlocal killed
         while True:
+            await answered.wait()
+            answered.clear()
             killed += await admin.fetchval(TERMINATE, name)
             if killed >= KILLS:
                 enough.set()
             await asyncio.sleep(EVERY_S)
 
     task = asyncio.create_task(shake())
+    task.add_done_callback(lambda _: enough.set())  # if it fails, nobody waits for more
     try:
         yield enough
     finally:
@@ -82,42 +91,46 @@ async def shaking(databases: Databases, dsn: str) -> AsyncIterator[asyncio.Event
     assert killed >= KILLS, "nothing was shaken"
 
 
-async def insist(
-    session: aiohttp.ClientSession, seen: "Counter[int]", method: str, url: str, **request: Any
-) -> Any:
-    """Send until there is a definite answer; only 503 is worth repeating."""
-    while True:
-        async with session.request(method, url, **request) as answer:
-            seen[answer.status] += 1
-            body = await answer.json(content_type=None)
-        if answer.status != 503:
-            return body
-        assert body["type"].startswith("/problems/")
+class Insisting:
+    """Sends until there is a definite answer; only 503 is worth repeating."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+        self.seen: Counter[int] = Counter()
+        self.answered = asyncio.Event()
+
+    async def send(self, method: str, url: str, **request: Any) -> Any:
+        while True:
+            async with self._session.request(method, url, **request) as answer:
+                self.seen[answer.status] += 1
+                body = await answer.json(content_type=None)
+            if answer.status != 503:
+                self.answered.set()
+                return body
+            assert body["type"].startswith("/problems/")
 
 
 async def test_a_warehouse_whose_sessions_die_loses_and_doubles_nothing(
     databases: Databases, dsns: dict[str, str], inventory: Served
 ) -> None:
-    seen: Counter[int] = Counter()
     orders: list[str] = []
     line = {"sku": "MUG-BLUE", "quantity": 1}
 
-    async def buyer(session: aiohttp.ClientSession, enough: asyncio.Event) -> None:
+    async def buyer(client: Insisting, enough: asyncio.Event) -> None:
         for number in itertools.count():
             if number >= CALLS and enough.is_set():
                 return
             orders.append(order := str(uuid4()))
             url = f"{inventory.url}/v1/reservations/{order}"
-            await insist(session, seen, "PUT", url, json={"lines": [line]})
-            await insist(session, seen, "POST", f"{url}/commit")
+            await client.send("PUT", url, json={"lines": [line]})
+            await client.send("POST", f"{url}/commit")
 
-    async with (
-        aiohttp.ClientSession(headers=bearer("service")) as session,
-        shaking(databases, dsns["inventory"]) as enough,
-    ):
-        await asyncio.gather(*(buyer(session, enough) for _ in range(CALLERS)))
-    assert set(seen) <= {200, 503}, seen
-    assert seen[200] == 2 * len(orders)
+    async with aiohttp.ClientSession(headers=bearer("service")) as session:
+        client = Insisting(session)
+        async with shaking(databases, dsns["inventory"], client.answered) as enough:
+            await asyncio.gather(*(buyer(client, enough) for _ in range(CALLERS)))
+    assert set(client.seen) <= {200, 503}, client.seen
+    assert client.seen[200] == 2 * len(orders)
     reader = await asyncpg.connect(dsns["inventory"])
     states = await reader.fetch("SELECT state, count(*) FROM reservations GROUP BY 1")
     assert [tuple(row) for row in states] == [("committed", len(orders))]
@@ -128,26 +141,24 @@ async def test_a_warehouse_whose_sessions_die_loses_and_doubles_nothing(
 async def test_an_order_service_whose_sessions_die_keeps_what_it_acknowledged(
     databases: Databases, dsns: dict[str, str], orders: Served
 ) -> None:
-    seen: Counter[int] = Counter()
     acknowledged: dict[str, str] = {}
     body = {"lines": [{"sku": "MUG-BLUE", "quantity": 1}, {"sku": "TEE-BASIC", "quantity": 2}]}
 
-    async def shopper(session: aiohttp.ClientSession, enough: asyncio.Event, name: int) -> None:
+    async def shopper(client: Insisting, enough: asyncio.Event, name: int) -> None:
         for number in itertools.count():
             if number >= CALLS and enough.is_set():
                 return
             key = f"{name}-{number}"
             who = bearer(subject=f"shopper {name}") | {"Idempotency-Key": key}
             url = f"{orders.url}/v1/orders"
-            answer = await insist(session, seen, "POST", url, json=body, headers=who)
+            answer = await client.send("POST", url, json=body, headers=who)
             acknowledged[key] = answer["order_id"]
 
-    async with (
-        aiohttp.ClientSession() as session,
-        shaking(databases, dsns["orders"]) as enough,
-    ):
-        await asyncio.gather(*(shopper(session, enough, name) for name in range(CALLERS)))
-    assert set(seen) <= {202, 503}, seen
+    async with aiohttp.ClientSession() as session:
+        client = Insisting(session)
+        async with shaking(databases, dsns["orders"], client.answered) as enough:
+            await asyncio.gather(*(shopper(client, enough, name) for name in range(CALLERS)))
+    assert set(client.seen) <= {202, 503}, client.seen
     reader = await asyncpg.connect(dsns["orders"])
     rows = await reader.fetch("""
         SELECT idempotency_key, order_id::text,

@@ -11,7 +11,7 @@ import pytest
 from tests.integration import addons
 from tests.integration.backstage import Backstage
 from tests.integration.crowded_cluster import cluster, metric, passes, says, tell, written
-from tests.integration.databases import Databases
+from tests.integration.databases import Databases, name_in
 
 CHECK = "subscriber:notifications"
 BEHIND = 'subscriber_behind_seconds{subscriber="notifications"}'
@@ -73,7 +73,7 @@ async def test_lag_is_measured_on_what_is_committed_and_its_cause_is_named(
     orders: "asyncpg.Connection[Any]", dsn: str, crowded: Databases, tmp_path: Path
 ) -> None:
     """The one who is in the way is another role's: most of its session is hidden from ours."""
-    name = dsn.rpartition("/")[2]
+    name = name_in(dsn)
     person = await asyncpg.connect(
         crowded.postgres.admin_dsn(name), server_settings={"application_name": "report tool"}
     )
