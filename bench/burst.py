@@ -2,7 +2,7 @@
 
 import time
 
-from bench.load import quantile
+from bench.load import ABOUT_AN_ORDER, quantile
 from bench.results import Row
 from bench.rig import Plan, Rig
 
@@ -27,7 +27,7 @@ async def burst(rig: Rig, plan: Plan) -> list[Row]:
     after = await rig.by_status()
     sent = len(answers.latencies_s)
     stored = sum(after.values()) - before
-    durable = sum(answers.statuses[status] for status in (201, 202, 409))
+    durable = sum(answers.statuses[status] for status in ABOUT_AN_ORDER)
     still_open = sum(count for status, count in after.items() if status in _OPEN)
     right = await rig.stock_is_right()
     return plan.report(

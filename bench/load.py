@@ -23,6 +23,8 @@ SKUS = ("MUG-BLUE", "MUG-SAND", "TEE-BASIC", "TOTE-CANVAS", "NOTEBOOK-A5", "SOCK
 CUSTOMERS = 20
 CLIENT_PATIENCE_S = 30.0
 NO_ANSWER = 0
+TAKEN = (201, 202)
+ABOUT_AN_ORDER = (*TAKEN, 409)
 _RETRY_AFTER_S = 1.0
 
 
@@ -30,6 +32,8 @@ _RETRY_AFTER_S = 1.0
 class Answers:
     """What came back: latency in seconds and status of each order, and how late it was sent.
 
+    An order that was refused or failed is as slow as one that is waited for in vain: however
+    quickly a service says no, it is not fast. Nor does it count towards the rate.
     `sent` also counts what was sent to warm up, or answered too late to be counted.
     """
 
@@ -42,12 +46,13 @@ class Answers:
 
     @property
     def rate(self) -> float:
-        """Orders answered per second."""
-        return len(self.latencies_s) / self.lasted_s
+        """Orders taken per second; one that is sold out costs less than one that ships."""
+        return sum(self.statuses[status] for status in TAKEN) / self.lasted_s
 
     def add(self, latency_s: float, status: int, lag_s: float) -> None:
         """Count one order."""
-        self.latencies_s.append(latency_s)
+        in_vain = status not in ABOUT_AN_ORDER
+        self.latencies_s.append(max(latency_s, CLIENT_PATIENCE_S) if in_vain else latency_s)
         self.statuses[status] += 1
         self.lags_s.append(lag_s)
 

@@ -1,6 +1,6 @@
 """The benchmark's own sums: a wrong quantile would make every verdict worthless."""
 
-from bench.load import Answers, quantile
+from bench.load import CLIENT_PATIENCE_S, Answers, quantile
 from bench.results import at_least, at_most, shown
 from bench.rig import Effort
 
@@ -23,6 +23,14 @@ def test_the_rate_counts_what_was_answered_in_time_and_not_what_was_sent() -> No
     for _ in range(6):
         answers.add(0.1, 201, 0.0)
     assert answers.rate == 3.0
+
+
+def test_orders_that_are_refused_quickly_are_neither_fast_nor_many() -> None:
+    answers = Answers(lasted_s=1.0)
+    for status in (201, 202, 409, 503, 422, 0):
+        answers.add(0.01, status, 0.0)
+    assert answers.rate == 2.0
+    assert sorted(answers.latencies_s) == [0.01] * 3 + [CLIENT_PATIENCE_S] * 3
 
 
 def test_answers_are_described_with_the_most_frequent_status_first() -> None:
