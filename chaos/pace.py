@@ -86,12 +86,19 @@ def pace_of(
 
 
 def _first_answer(facts: Facts, order_id: UUID) -> tuple[float, float] | None:
-    """Return the seconds from the intended sending to the first good answer, and when it came."""
+    """Return the seconds from the intended sending to the first good answer, and when it came.
+
+    Good is one about the order: a quick refusal is not a fast answer. Who never got one is as slow
+    as the last try, or a system that fails at once would look fast; None: it was never sent.
+    """
+    last = None
     for entry in facts.story.get(str(order_id), ()):
-        answered = entry.operation == "place" and entry.kind in ("ok", "fail")
-        if answered and entry.since_intended is not None:
-            return entry.since_intended, entry.at
-    return None
+        if entry.operation != "place" or entry.since_intended is None:
+            continue
+        last = entry.since_intended, entry.at
+        if entry.kind == "ok" or entry.status == 409:
+            break
+    return last
 
 
 def _disturbed(begin: float, end: float, disturbances: Sequence[Disturbance]) -> bool:
