@@ -11,13 +11,16 @@ from inventory_api.settings import InventorySettings
 from inventory_api.state import State
 from inventory_api.stock import Stock
 from service_kit import application, database_health, pool
+from service_kit.background import Background
 from service_kit.fault_points import Injector, no_injector
 from service_kit.health import Health
+from service_kit.long_transactions import LongTransactions
 from service_kit.migrations import latest
 from service_kit.tokens import Gate
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 TABLES = ("stock", "reservations", "movements")
+OLDEST_TRANSACTION = "postgres:oldest_transaction"
 
 
 def create_app(settings: InventorySettings, injector: Injector = no_injector) -> FastAPI:
@@ -32,7 +35,8 @@ def create_app(settings: InventorySettings, injector: Injector = no_injector) ->
             lock_timeout_s=settings.lock_timeout_s,
             statement_timeout_s=settings.statement_timeout_s,
         )
-        async with injector(connections) as faults:
+        long_transactions = LongTransactions(connections)
+        async with injector(connections) as faults, Background(long_transactions.keep_reading()):
             app.state.service = State(
                 pool=connections,
                 stock=Stock(
@@ -43,7 +47,7 @@ def create_app(settings: InventorySettings, injector: Injector = no_injector) ->
                 ),
                 gate=Gate(settings.token_key.get_secret_value(), settings.token_audience),
                 faults=faults,
-                health=_health(connections),
+                health=_health(connections, long_transactions),
             )
             yield
         connections.terminate()
@@ -53,6 +57,12 @@ def create_app(settings: InventorySettings, injector: Injector = no_injector) ->
     return app
 
 
-def _health(connections: pool.Pool) -> Health:
-    probes = database_health.probes(connections, TABLES, latest(MIGRATIONS))
-    return Health("inventory_api", application.own_version(), probes, needed=frozenset(probes))
+def _health(connections: pool.Pool, long_transactions: LongTransactions) -> Health:
+    database = database_health.probes(connections, TABLES, latest(MIGRATIONS))
+    return Health(
+        "inventory_api",
+        application.own_version(),
+        {**database, OLDEST_TRANSACTION: long_transactions.probe},
+        needed=frozenset(database),
+        optional=frozenset({OLDEST_TRANSACTION}),
+    )

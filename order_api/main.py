@@ -28,6 +28,7 @@ from service_kit import application, database_health, pool
 from service_kit.background import Background
 from service_kit.fault_points import Injector, no_injector
 from service_kit.health import Finding, Health, Probe
+from service_kit.long_transactions import LongTransactions
 from service_kit.migrations import latest
 from service_kit.readiness import readiness_of
 from service_kit.tokens import Gate
@@ -76,7 +77,10 @@ async def _start(
     catalogue = Catalogue(store)
     show_window(response_times)
     operations = Operations(connections, response_times)
-    await stack.enter_async_context(Background(operations.keep_reading()))
+    long_transactions = LongTransactions(connections)
+    await stack.enter_async_context(
+        Background(operations.keep_reading(), long_transactions.keep_reading())
+    )
     limit = RateLimit(settings.rate_limit_per_minute)
     acceptance = Acceptance(settings, store, catalogue, limit)
     return State(
@@ -88,13 +92,14 @@ async def _start(
         response_times=response_times,
         operations=operations,
         faults=faults,
-        health=_health(settings, connections, store, engine, session),
+        health=_health(settings, connections, long_transactions, store, engine, session),
     )
 
 
 def _health(
     settings: OrderSettings,
     connections: pool.Pool,
+    long_transactions: LongTransactions,
     store: Store,
     engine: Engine,
     session: aiohttp.ClientSession,
@@ -110,8 +115,9 @@ def _health(
         )
 
     database = database_health.probes(connections, TABLES, latest(MIGRATIONS))
-    probes: dict[str, Probe] = {
-        **database,
+    # Without any of these, orders are still accepted durably and settled later.
+    others: dict[str, Probe] = {
+        "postgres:oldest_transaction": long_transactions.probe,
         "temporal:frontend": engine.answers,
         "inventory_api:readiness": readiness_of(session, settings.inventory_url),
         "relay:backlog": backlog,
@@ -119,8 +125,7 @@ def _health(
     return Health(
         "order_api",
         application.own_version(),
-        probes,
+        {**database, **others},
         needed=frozenset(database),
-        # Without either of these, orders are still accepted durably and settled later.
-        optional=frozenset({"temporal:frontend", "inventory_api:readiness", "relay:backlog"}),
+        optional=frozenset(others),
     )

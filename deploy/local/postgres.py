@@ -34,6 +34,9 @@ _NOT_FROM_THE_TERMINAL = (
     "sslmode=disable&sslnegotiation=postgres&target_session_attrs=any&gsslib=gssapi"
 )
 
+# For people and tools that work as a service's role: the services' own sessions have less. Who has
+# forgotten an open transaction holds up subscribers and the cleaning of rows.
+_IDLE_LIMIT = "idle_in_transaction_session_timeout = '60s'"
 _ROLES = "SELECT rolname FROM pg_roles"
 _DATABASES = "SELECT datname FROM pg_database"
 
@@ -195,6 +198,7 @@ class EmbeddedPostgres:
                     # DDL takes no parameters; fixed names and hex passwords need no quoting
                     password = self._passwords[name]
                     await connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{password}'")
+                await connection.execute(f"ALTER ROLE {name} SET {_IDLE_LIMIT}")
                 if name not in present:
                     await connection.execute(f"CREATE DATABASE {name} OWNER {name}")
             for name in (*DATABASES, "postgres", "template1"):

@@ -192,7 +192,63 @@ def test_neither_scrapes_nor_refusals_thin_out_the_share_of_errors(
     run(promtool, "test", "rules", str(file))
 
 
+def growing(series: str, first: int) -> dict[str, str]:
+    """Return a series that begins at `first` and gains a second in each."""
+    return {"series": series, "values": f"{first}+1x60"}
+
+
+@pytest.mark.parametrize(
+    ("alert", "labels", "input_series", "summary"),
+    [
+        (
+            "AddOnBehind",
+            {"subscriber": "notifications"},
+            # as bad as the replica says that knows best; another one waits for its turn
+            [
+                growing('subscriber_behind_seconds{subscriber="notifications",instance="a"}', 290),
+                growing('subscriber_behind_seconds{subscriber="notifications",instance="b"}', 900),
+            ],
+            "The add-on notifications is 335 s behind",
+        ),
+        (
+            "TransactionLeftOpen",
+            {"service": "order_api"},
+            [growing('postgres_oldest_transaction_seconds{service="order_api"}', 590)],
+            "A transaction in the database of order_api is 635 s old",
+        ),
+    ],
+)
+def test_an_age_over_its_limit_is_told_once_it_has_lasted(
+    promtool: str,
+    tmp_path: Path,
+    alert: str,
+    labels: dict[str, str],
+    input_series: list[dict[str, str]],
+    summary: str,
+) -> None:
+    told = {
+        "exp_labels": {"severity": "ticket", **labels},
+        "exp_annotations": {"summary": summary, "runbook": "docs/runbook.md"},
+    }
+    checks = [
+        {"eval_time": "35s", "alertname": alert, "exp_alerts": []},
+        {"eval_time": "45s", "alertname": alert, "exp_alerts": [told]},
+    ]
+    test = {"interval": "1s", "input_series": input_series, "alert_rule_test": checks}
+    file = tmp_path / "ages.json"
+    file.write_text(
+        json.dumps(
+            {
+                "rule_files": [str(PROMETHEUS / "rules.yml")],
+                "evaluation_interval": "1s",
+                "tests": [test],
+            }
+        )
+    )
+    run(promtool, "test", "rules", str(file))
+
+
 def test_the_configuration_is_valid_and_scrapes_often_enough(promtool: str) -> None:
     said = run(promtool, "check", "config", str(PROMETHEUS / "prometheus.yml"))
-    assert "8 rules found" in said
+    assert "9 rules found" in said
     assert "scrape_interval: 1s" in (PROMETHEUS / "prometheus.yml").read_text()
