@@ -37,11 +37,21 @@ from workflows.contracts import (
     WORKFLOW,
     OrderInput,
     OrderOutcome,
+    order_of,
     workflow_id,
 )
 
 _STATUS = SearchAttributeKey.for_keyword("OrderStatus")
 _SKUS = SearchAttributeKey.for_keyword_list("OrderSkus")
+
+# One page of Temporal's lists, and how long reading any number of them may take.
+PAGE = 1000
+LIST_WITHIN_S = 30.0
+NOT_ENDED = f"WorkflowType = '{WORKFLOW}' AND ExecutionStatus IN ('Running', 'Paused')"
+ENDED_BADLY = (
+    f"WorkflowType = '{WORKFLOW}'"
+    " AND ExecutionStatus IN ('Terminated', 'Failed', 'TimedOut', 'Canceled')"
+)
 
 # What Temporal away, slow, or in doubt looks like. The order itself is safe in the database.
 AWAY: tuple[type[Exception], ...] = (
@@ -103,6 +113,26 @@ class Engine:
                 return outcome
         except WORKFLOW_TROUBLE:
             return None
+
+    async def ended_badly(self) -> dict[str, UUID]:
+        """Return the newest workflows that ended without settling their order: run id to order.
+
+        Up to a page of them, from Temporal's list. Raises one of AWAY.
+        """
+        async with asyncio.timeout(LIST_WITHIN_S):
+            found = self._client.list_workflows(ENDED_BADLY, page_size=PAGE, limit=PAGE)
+            runs = [(each.run_id, order_of(each.id)) async for each in found]
+        return {run_id: order_id for run_id, order_id in runs if order_id is not None}
+
+    async def running(self) -> frozenset[UUID]:
+        """Return the orders whose workflow runs or is paused, by Temporal's list.
+
+        The list may be a second behind. Raises one of AWAY.
+        """
+        async with asyncio.timeout(LIST_WITHIN_S):
+            found = self._client.list_workflows(NOT_ENDED, page_size=PAGE)
+            orders = [order_of(each.id) async for each in found]
+        return frozenset(order_id for order_id in orders if order_id is not None)
 
     async def answers(self) -> Finding:
         """Probe: does Temporal answer?"""

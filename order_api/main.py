@@ -12,6 +12,7 @@ from order_api.catalogue import Catalogue
 from order_api.engine import Engine
 from order_api.live import LiveFeed
 from order_api.metrics import show_window
+from order_api.missing_workflows import MissingWorkflows
 from order_api.operations import Operations
 from order_api.order_requests import OrderRequests
 from order_api.placing import Placing
@@ -73,7 +74,8 @@ async def _start(
     engine = Engine(await connect(lazy=True))
     relay = Relay(store, engine)
     live = LiveFeed(dsn, store)
-    await stack.enter_async_context(Background(relay.run(), live.run()))
+    missing = MissingWorkflows(store, engine, relay)
+    await stack.enter_async_context(Background(relay.run(), missing.run(), live.run()))
     catalogue = Catalogue(store)
     show_window(response_times)
     operations = Operations(connections, response_times)

@@ -21,7 +21,7 @@ LEASE_S = 15.0
 LOOK_S = 0.5
 # After a failed start: soon, since the engine's return is what the order waits for.
 AGAIN_S = 2.0
-# After a good one: in case the engine loses its data, which replay and idempotency survive.
+# After a good one: a last resort, MissingWorkflows finds sooner what has lost its workflow.
 CHECK_AGAIN_S = 120.0
 
 _log = logs.get(__name__)

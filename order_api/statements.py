@@ -106,6 +106,16 @@ RELAY_LATER = """
 UPDATE orders SET relay_at = now() + make_interval(secs => $2)
 WHERE order_id = ANY ($1) AND status IN ('received', 'reserved') RETURNING order_id
 """
+RELAY_NOW = """
+UPDATE orders SET relay_at = now()
+WHERE order_id = ANY ($1) AND status IN ('received', 'reserved') AND relay_at > now()
+RETURNING order_id
+"""
+# Further ahead than a lease is only what the relay has seen to be at work.
+AT_WORK = """
+SELECT coalesce(array_agg(order_id), '{}') FROM orders
+WHERE status IN ('received', 'reserved') AND relay_at > now() + interval '20 seconds'
+"""
 BACKLOG = """
 SELECT count(*) AS due,
        coalesce(extract(epoch FROM now() - min(relay_at)), 0)::float8 AS oldest_s

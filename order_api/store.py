@@ -211,6 +211,21 @@ class Store:
             rows = await connection.fetch(statements.RELAY_LATER, list(orders), seconds)
         return {row["order_id"] for row in rows}
 
+    async def relay_now(self, orders: Sequence[UUID]) -> int:
+        """Have those of these orders that are open looked after at once; return how many."""
+        async with within(self._pool, DEADLINE_S) as connection:
+            rows = await connection.fetch(statements.RELAY_NOW, list(orders))
+        return len(rows)
+
+    async def orders_at_work(self) -> frozenset[UUID]:
+        """Return the open orders whose workflow the relay has found at work some time ago.
+
+        All others it visits by itself within seconds.
+        """
+        async with within(self._pool, DEADLINE_S) as connection:
+            found = await connection.fetchval(statements.AT_WORK)
+        return frozenset(found)
+
     async def backlog(self) -> tuple[int, float]:
         """Return how many orders are due for the relay, and the age in seconds of the oldest."""
         async with within(self._pool, DEADLINE_S) as connection:

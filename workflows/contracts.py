@@ -32,3 +32,12 @@ class OrderOutcome(Message):
 def workflow_id(order_id: UUID) -> str:
     """Return the one workflow id that an order can have."""
     return f"order-{order_id}"
+
+
+def order_of(workflow: str) -> UUID | None:
+    """Return the order that a workflow id belongs to, None if it is nobody's."""
+    prefix, _, order_id = workflow.partition("-")
+    try:
+        return UUID(order_id) if prefix == "order" else None
+    except ValueError:
+        return None

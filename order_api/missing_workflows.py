@@ -1,0 +1,74 @@
+"""Find open orders whose workflow is gone: terminated, failed, timed out, cancelled or deleted.
+
+Nobody tells the order service when an operator ends a workflow by hand, and to ask for each open
+order by itself costs too much while thousands wait for the warehouse. So Temporal's lists are
+asked, a thousand workflows at a time, and the relay is sent to the orders that stand out.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+from order_api.engine import AWAY, Engine
+from order_api.relay import Relay
+from order_api.store import Store
+from service_kit import logs
+from service_kit.pool import TROUBLE
+
+POLL_INTERVAL_S = 10.0
+# However long Temporal's lists have grown, reading them takes up no more than this part of it.
+REST_FACTOR = 20.0
+
+_log = logs.get(__name__)
+
+
+class MissingWorkflows:
+    """Sends the relay to orders without a workflow until cancelled; replicas may each run one."""
+
+    def __init__(self, store: Store, engine: Engine, relay: Relay) -> None:
+        self._store = store
+        self._engine = engine
+        self._relay = relay
+        self._known_runs: frozenset[str] = frozenset()
+        self._unseen: frozenset[UUID] = frozenset()
+
+    async def run(self) -> None:
+        """Look for both kinds side by side: the short list must not wait for the long one."""
+        await asyncio.gather(_repeat(self.find_ended), _repeat(self.find_vanished))
+
+    async def find_ended(self) -> None:
+        """Send the relay to the orders of workflows that have ended badly since the last look.
+
+        No clock is compared: what is new is told by run ids.
+        """
+        ended = await self._engine.ended_badly()
+        await self._send([order for run, order in ended.items() if run not in self._known_runs])
+        self._known_runs = frozenset(ended)
+
+    async def find_vanished(self) -> None:
+        """Send the relay to open orders that two looks in a row have not found in Temporal.
+
+        One look proves nothing: the lists lag behind the truth by a second or so.
+        """
+        expected = await self._store.orders_at_work()
+        running = await self._engine.running() if expected else frozenset()
+        unseen = expected - running
+        await self._send(list(unseen & self._unseen))
+        self._unseen = unseen
+
+    async def _send(self, orders: list[UUID]) -> None:
+        sent = await self._store.relay_now(orders) if orders else 0
+        if sent:
+            _log.warning("orders have lost their workflow", orders=sent)
+            self._relay.nudge()
+
+
+async def _repeat(look: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        began = time.monotonic()
+        try:
+            await look()
+        except (*AWAY, *TROUBLE) as error:
+            _log.info("cannot look for missing workflows", reason=type(error).__name__)
+        await asyncio.sleep(max(POLL_INTERVAL_S, REST_FACTOR * (time.monotonic() - began)))
