@@ -148,7 +148,8 @@ class OperationsSummary(Answer):
     """How the order service is doing as a whole.
 
     `by_status` counts the orders placed in the last `since_s` seconds; the two rates are orders a
-    second over the last `rate_s` seconds; all else is as of `at`.
+    second over the last `rate_s` seconds; all else is as of `at`. `ahead_of_clock` counts open
+    orders that are dated later than now: the database's clock was put back.
     """
 
     at: Time
@@ -162,6 +163,7 @@ class OperationsSummary(Answer):
     unfinished: int
     waiting: int
     oldest_unfinished_s: float
+    ahead_of_clock: int = 0
     relay_backlog: int
     relay_oldest_s: float
 

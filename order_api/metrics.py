@@ -30,6 +30,7 @@ _BY_STATUS = Gauge("orders_recent", "Orders placed in the last five minutes.", [
 _UNFINISHED = Gauge("orders_unfinished", "Orders without an end yet.")
 _WAITING = Gauge("orders_waiting", "Unfinished orders that wait for the warehouse.")
 _OLDEST = Gauge("orders_oldest_unfinished_seconds", "Age of the oldest unfinished order.")
+_AHEAD = Gauge("orders_ahead_of_clock", "Open orders dated later than the database's clock shows.")
 _BACKLOG = Gauge("orders_relay_backlog", "Orders due for the relay.")
 
 
@@ -50,4 +51,5 @@ def show_summary(summary: OperationsSummary) -> None:
     _UNFINISHED.set(summary.unfinished)
     _WAITING.set(summary.waiting)
     _OLDEST.set(summary.oldest_unfinished_s)
+    _AHEAD.set(summary.ahead_of_clock)
     _BACKLOG.set(summary.relay_backlog)

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from order_api.contracts import OperationsSummary
 from order_api.metrics import show_summary
 from order_api.response_time import ResponseTimes
+from order_api.store import FURTHEST_S
 from service_kit.pool import TROUBLE, Pool, within
 
 SINCE_S = 300.0
@@ -17,12 +19,32 @@ DEADLINE_S = 0.8
 GAUGES_EVERY_S = 5.0
 
 
+class OldestOpen:
+    """Tells how old the oldest open order is at least, without a clock that can be put back.
+
+    Orders are told apart by the number of their first event. As long as one is open that was
+    there when we began to watch, the oldest is at least as old as our watch.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._since = clock()
+        self.number = 0  # the newest event at that moment
+
+    def age(self, newest: int, *, still_open: bool) -> float:
+        """Return seconds, given whether an order up to `number` is open; if not, begin anew."""
+        if not still_open:
+            self._since, self.number = self._clock(), newest
+        return self._clock() - self._since
+
+
 class Operations:
     """Reads the figures at most once a second, however many ask."""
 
     def __init__(self, pool: Pool, response_times: ResponseTimes) -> None:
         self._pool = pool
         self._response_times = response_times
+        self._oldest_open = OldestOpen()
         self._reading = asyncio.Lock()
         self._read_at = -SHARED_FOR_S
         self._last: OperationsSummary | None = None
@@ -46,8 +68,11 @@ class Operations:
     async def _read(self) -> OperationsSummary:
         async with within(self._pool, DEADLINE_S) as connection:
             recent = await connection.fetch(RECENT, SINCE_S, RATE_S)
-            unsettled = await connection.fetchrow(UNSETTLED)
+            unsettled = await connection.fetchrow(UNSETTLED, FURTHEST_S)
+            numbers = await connection.fetchrow(NUMBERS, self._oldest_open.number)
         assert unsettled is not None  # an aggregate without GROUP BY always has one row
+        assert numbers is not None
+        at_least_s = self._oldest_open.age(numbers["newest"], still_open=numbers["still_open"])
         return OperationsSummary(
             at=datetime.now(UTC),
             response_time=self._response_times.read(),
@@ -59,7 +84,8 @@ class Operations:
             settled_per_s=sum(row["settled"] for row in recent) / RATE_S,
             unfinished=unsettled["unfinished"],
             waiting=unsettled["waiting"],
-            oldest_unfinished_s=unsettled["oldest_s"],
+            oldest_unfinished_s=max(unsettled["oldest_s"], at_least_s),
+            ahead_of_clock=unsettled["ahead"],
             relay_backlog=unsettled["due"],
             relay_oldest_s=unsettled["due_s"],
         )
@@ -71,14 +97,23 @@ SELECT status, count(*) AS orders,
        count(*) FILTER (WHERE created_at > now() - make_interval(secs => $2)) AS accepted,
        count(*) FILTER (WHERE updated_at > now() - make_interval(secs => $2)
                         AND order_rank(status) >= order_rank('shipped')) AS settled
-FROM orders WHERE created_at > now() - make_interval(secs => $1) GROUP BY status
+FROM orders WHERE created_at > now() - make_interval(secs => $1) AND created_at <= now()
+GROUP BY status
 """
 UNSETTLED = """
 SELECT count(*) AS unfinished,
        count(*) FILTER (WHERE waiting_for IS NOT NULL) AS waiting,
-       coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS oldest_s,
-       count(*) FILTER (WHERE relay_at <= now()) AS due,
-       coalesce(extract(epoch FROM now() - min(relay_at) FILTER (WHERE relay_at <= now())), 0)
-           ::float8 AS due_s
+       count(*) FILTER (WHERE created_at > now() + interval '1 second') AS ahead,
+       greatest(extract(epoch FROM now() - min(created_at)), 0)::float8 AS oldest_s,
+       count(*) FILTER (WHERE relay_at <= now() OR relay_at > now() + make_interval(secs => $1))
+           AS due,
+       greatest(extract(epoch FROM now() - min(relay_at)), 0)::float8 AS due_s
 FROM orders WHERE status IN ('received', 'reserved')
+"""
+# By index, order for order: a join might choose to read all events there are.
+NUMBERS = """
+SELECT (SELECT coalesce(max(seq), 0) FROM order_events) AS newest, EXISTS (
+    SELECT FROM orders o WHERE o.status IN ('received', 'reserved') AND $1 >= (
+        SELECT e.seq FROM order_events e WHERE e.order_id = o.order_id AND e.key = 'received')
+) AS still_open
 """

@@ -1,5 +1,7 @@
 """How many new orders one customer may place per minute, counted in this process."""
 
+import time
+
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import FixedWindowRateLimiter
@@ -12,10 +14,16 @@ class RateLimit:
 
     def __init__(self, per_minute: int) -> None:
         self._item = RateLimitItemPerMinute(per_minute)
-        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+        self._counts = MemoryStorage()
+        self._limiter = FixedWindowRateLimiter(self._counts)
+        self._latest = time.time()
 
     async def count(self, customer: str) -> bool:
         """Count one order of `customer`; False if it is one too many."""
+        now = time.time()
+        if now < self._latest:  # a clock put back by an hour would make this minute last an hour
+            await self._counts.reset()
+        self._latest = now
         return await self._limiter.hit(self._item, customer)
 
     async def take_back(self, customer: str) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 
 from activities.contracts import Happening, Progress
+from order_api.database_clock import DatabaseClock
 from order_api.engine import AWAY, Engine
 from order_api.store import Store
 from order_api.stored_order import Laggard
@@ -34,6 +35,7 @@ class Relay:
         self._store = store
         self._engine = engine
         self._nudged = asyncio.Event()
+        self._clock = DatabaseClock()
 
     def nudge(self) -> None:
         """Say that an order was accepted which only the relay will start."""
@@ -44,6 +46,7 @@ class Relay:
         while True:
             self._nudged.clear()
             try:
+                await self._heed_clock()
                 due = await self._store.claim_laggards(AT_ONCE, LEASE_S)
                 if due:
                     await self._drive_all(due)
@@ -56,6 +59,12 @@ class Relay:
                     await self._nudged.wait()
             except TimeoutError:
                 pass
+
+    async def _heed_clock(self) -> None:
+        at, back_s = await self._store.heed_clock(self._clock.not_before())
+        self._clock.shows(at)
+        if back_s > 0:
+            _log.warning("the database's clock was put back", seconds=back_s)
 
     async def _drive_all(self, due: list[Laggard]) -> None:
         started = await asyncio.gather(*(self._drive(order) for order in due))

@@ -90,6 +90,22 @@ UPDATE orders SET cancel_requested_at = coalesce(cancel_requested_at, now()),
        relay_at = least(relay_at, now() + interval '3 seconds')
 WHERE order_id = $1 AND order_rank(status) < order_rank('shipped') RETURNING order_id
 """
+# Due times and leases are moments of the database's clock, and an administrator, or a failover to
+# another machine, may put that back. $1 is the earliest that it can be now if nobody has (NULL: it
+# has not been read yet). What is further ahead than $2 nobody has set with a clock that was right.
+HEED_CLOCK = """
+WITH clock AS (
+    SELECT now() AS at, greatest($1::timestamptz - now(), interval '0') AS back,
+           make_interval(secs => $2) AS furthest
+), moved AS (
+    UPDATE orders SET relay_at = CASE WHEN relay_at > at + furthest THEN at
+                                      ELSE greatest(at, relay_at - back) END
+    FROM clock
+    WHERE status IN ('received', 'reserved')
+      AND relay_at > at + CASE WHEN back > interval '0' THEN interval '0' ELSE furthest END
+)
+SELECT at, extract(epoch FROM back)::float8 AS back_s FROM clock
+"""
 CLAIM = """
 UPDATE orders o SET relay_at = now() + make_interval(secs => $2)
 FROM (
@@ -118,6 +134,8 @@ WHERE status IN ('received', 'reserved') AND relay_at > now() + interval '20 sec
 """
 BACKLOG = """
 SELECT count(*) AS due,
-       coalesce(extract(epoch FROM now() - min(relay_at)), 0)::float8 AS oldest_s
-FROM orders WHERE status IN ('received', 'reserved') AND relay_at <= now()
+       greatest(extract(epoch FROM now() - min(relay_at)), 0)::float8 AS oldest_s
+FROM orders
+WHERE status IN ('received', 'reserved')
+  AND (relay_at <= now() OR relay_at > now() + make_interval(secs => $1))
 """

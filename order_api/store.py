@@ -26,6 +26,8 @@ from service_kit.group_commit import GroupCommit
 from service_kit.pool import Connection, Pool, is_outage, within
 
 DEADLINE_S = 1.0
+# No due time is set further ahead than this: one that lies there is of a clock since put back.
+FURTHEST_S = 180.0
 
 
 class Store:
@@ -199,6 +201,16 @@ class Store:
 
     # --- for the relay -------------------------------------------------------------------
 
+    async def heed_clock(self, not_before: datetime | None) -> tuple[datetime, float]:
+        """Make up for a database clock that was put back; return what it shows, and by how much.
+
+        `not_before` is the earliest that it can show if nobody has put it back.
+        """
+        async with within(self._pool, DEADLINE_S) as connection:
+            row = await connection.fetchrow(statements.HEED_CLOCK, not_before, FURTHEST_S)
+        assert row is not None  # the clock always shows something
+        return row["at"], row["back_s"]
+
     async def claim_laggards(self, limit: int, lease_s: float) -> list[Laggard]:
         """Take up to `limit` unsettled orders that are due, for `lease_s` seconds."""
         async with within(self._pool, DEADLINE_S) as connection:
@@ -229,6 +241,6 @@ class Store:
     async def backlog(self) -> tuple[int, float]:
         """Return how many orders are due for the relay, and the age in seconds of the oldest."""
         async with within(self._pool, DEADLINE_S) as connection:
-            row = await connection.fetchrow(statements.BACKLOG)
+            row = await connection.fetchrow(statements.BACKLOG, FURTHEST_S)
         assert row is not None  # an aggregate without GROUP BY always has one row
         return row["due"], row["oldest_s"]

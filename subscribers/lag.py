@@ -22,12 +22,22 @@ class Lag:
 
     def __init__(self, name: str) -> None:
         self._looked_at = time.monotonic()
+        self._next_seq: int | None = None
+        self._met_at = self._looked_at
         self._behind_s: float | None = 0.0  # before the first look nothing is known to be read
         BEHIND.labels(name).set_function(self.seconds)
 
-    def saw(self, behind_s: float | None) -> None:
-        """Note the age of the oldest event that waits at this moment; None when none does."""
+    def saw(self, behind_s: float | None, seq: int | None) -> None:
+        """Note the age and number of the oldest event that waits at this moment; None for none.
+
+        It waits at least since we first met it: by its date alone it would be of no age for an
+        hour after the database's clock was put back by one.
+        """
         self._looked_at = time.monotonic()
+        if seq != self._next_seq:
+            self._next_seq, self._met_at = seq, self._looked_at
+        if behind_s is not None:
+            behind_s = max(behind_s, self._looked_at - self._met_at)
         self._behind_s = behind_s
 
     def seconds(self) -> float:

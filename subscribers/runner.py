@@ -96,7 +96,7 @@ class Runner:
             if found[0]["foreign_events"]:
                 await self._adopt(connection)
                 return BATCH
-            self._lag.saw(found[0]["behind_s"])
+            self._lag.saw(found[0]["behind_s"], found[0]["next_seq"])
             rows = [row for row in found if row["seq"] is not None]
             together = 1 if self._one_by_one else BATCH
             self._one_by_one = True  # unless all goes well
@@ -105,7 +105,7 @@ class Runner:
                     return BATCH  # another replica was here; look again at once
             self._one_by_one = False
         if rows and len(rows) < BATCH:
-            self._lag.saw(found[0]["held_s"])
+            self._lag.saw(found[0]["held_s"], found[0]["held_seq"])
         return len(rows)
 
     async def _adopt(self, connection: Connection) -> None:

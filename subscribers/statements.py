@@ -30,17 +30,19 @@ in_the_way AS (
 # given new places first (migration 0004).
 _LAG = """
 LEFT JOIN LATERAL (
-    SELECT seq, extract(epoch FROM now() - at)::float8 AS behind_s FROM order_events
+    SELECT seq, greatest(extract(epoch FROM now() - at), 0)::float8 AS behind_s
+    FROM order_events
     WHERE (tx, seq) > (c.tx, c.seq) ORDER BY tx, seq LIMIT 1
 ) next ON true
 LEFT JOIN LATERAL (
-    SELECT extract(epoch FROM now() - at)::float8 AS held_s FROM order_events
+    SELECT seq AS held_seq, greatest(extract(epoch FROM now() - at), 0)::float8 AS held_s
+    FROM order_events
     WHERE (tx, seq) > (c.tx, c.seq) AND tx >= horizon.tx ORDER BY tx, seq LIMIT 1
 ) held ON true
 """
 NEXT = f"""
 WITH {_HORIZON}
-SELECT foreign_events, next.behind_s, held.held_s, event.*
+SELECT foreign_events, next.behind_s, next.seq AS next_seq, held.held_s, held.held_seq, event.*
 FROM subscriber_cursors c CROSS JOIN horizon
 CROSS JOIN events_of_another_cluster() AS foreign_events
 {_LAG}

@@ -248,7 +248,48 @@ def test_an_age_over_its_limit_is_told_once_it_has_lasted(
     run(promtool, "test", "rules", str(file))
 
 
+def test_many_open_orders_and_orders_ahead_of_the_clock_are_told(
+    promtool: str, tmp_path: Path
+) -> None:
+    """By count: after the clock was put back by an hour, ages say nothing for an hour."""
+
+    def told(alert: str, at: str, summary: str) -> dict[str, Any]:
+        annotations = {"summary": summary, "runbook": "docs/runbook.md"}
+        expected = {"exp_labels": {"severity": "ticket"}, "exp_annotations": annotations}
+        return {"eval_time": at, "alertname": alert, "exp_alerts": [expected]}
+
+    def quiet(alert: str, at: str) -> dict[str, Any]:
+        return {"eval_time": at, "alertname": alert, "exp_alerts": []}
+
+    ahead = "3 open orders are dated ahead of the database's clock"
+    file = tmp_path / "counts.json"
+    file.write_text(
+        json.dumps(
+            {
+                "rule_files": [str(PROMETHEUS / "rules.yml")],
+                "evaluation_interval": "1s",
+                "tests": [
+                    {
+                        "interval": "10s",
+                        "input_series": [
+                            series('orders_unfinished{instance="a"}', [500.0] * 9 + [501.0] * 20),
+                            series('orders_ahead_of_clock{instance="a"}', [0.0] * 9 + [3.0] * 20),
+                        ],
+                        "alert_rule_test": [
+                            quiet("OrdersPilingUp", "140s"),
+                            told("OrdersPilingUp", "160s", "501 orders are unfinished"),
+                            quiet("ClockWasPutBack", "80s"),
+                            told("ClockWasPutBack", "100s", ahead),
+                        ],
+                    }
+                ],
+            }
+        )
+    )
+    run(promtool, "test", "rules", str(file))
+
+
 def test_the_configuration_is_valid_and_scrapes_often_enough(promtool: str) -> None:
     said = run(promtool, "check", "config", str(PROMETHEUS / "prometheus.yml"))
-    assert "9 rules found" in said
+    assert "11 rules found" in said
     assert "scrape_interval: 1s" in (PROMETHEUS / "prometheus.yml").read_text()
