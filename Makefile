@@ -12,7 +12,7 @@ help: ## list the commands
 		do printf '%-16s %s\n' "$$name" "$$what"; done
 
 up: environment ## start everything and stay until Ctrl-C
-	@exec $(BIN)/valerix up
+	@exec $(BIN)/valerix up $(UP)
 
 stop: environment ## stop the stack that runs in another terminal
 	@exec $(BIN)/valerix stop

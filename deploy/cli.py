@@ -12,6 +12,7 @@ import typer
 
 from deploy.local.environment import forget_what_is_for_others
 from deploy.local.refusal import StartRefused
+from deploy.local.temporal_file import PUT_ASIDE
 
 app = typer.Typer(
     name="valerix",
@@ -27,11 +28,15 @@ app.add_typer(gremlin, name="gremlin", no_args_is_help=True)
 @app.command()
 def up(
     quiet: Annotated[bool, typer.Option("--quiet", help="Say only what goes wrong.")] = False,
+    put_aside: Annotated[
+        bool,
+        typer.Option(PUT_ASIDE, help="If it is damaged: start with a new one, keep the old one."),
+    ] = False,
 ) -> None:
     """Start everything and stay until Ctrl-C."""
     from deploy.foreground import run
 
-    raise typer.Exit(run(quiet=quiet))
+    raise typer.Exit(run(quiet=quiet, put_aside=put_aside))
 
 
 @app.command()

@@ -10,7 +10,10 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
+import typer
 from rich.table import Table
 from rich.text import Text
 
@@ -20,7 +23,8 @@ from deploy.local.probes import http_get
 from deploy.local.services import ORDER, UI
 from deploy.local.settings import StackSettings
 from deploy.local.stack import POSTGRES, TEMPORAL, Stack
-from deploy.terminal import coloured, err, out, whole_line
+from deploy.local.temporal_file import DamagedTemporalFile
+from deploy.terminal import coloured, complain, err, out, whole_line
 
 _SHOPPER = "alice"
 _WHAT = {
@@ -34,12 +38,25 @@ _WHAT = {
 }
 
 
-def run(*, quiet: bool) -> int:
-    """Runs until Ctrl-C, SIGTERM or a closed terminal; returns the exit code."""
+def run(*, quiet: bool, put_aside: bool = False) -> int:
+    """Runs until Ctrl-C, SIGTERM or a closed terminal; returns the exit code.
+
+    ``put_aside`` lets it start with a new file for Temporal where the old one is damaged; a person
+    at a terminal is asked.
+    """
     if "MAKELEVEL" in os.environ:
         # Nobody expects a stack to go on when the `make up` that showed it was killed.
         end_with_parent(signal.SIGTERM)
-    return asyncio.run(_run(StackSettings.from_environment(), quiet=quiet))
+    settings = StackSettings.from_environment()
+    fresh_file = replace(settings, put_damaged_temporal_file_aside=True)
+    try:
+        return asyncio.run(_run(fresh_file if put_aside else settings, quiet=quiet))
+    except DamagedTemporalFile as refusal:
+        if put_aside or not sys.stdin.isatty():
+            raise
+        complain(refusal)
+    typer.confirm("Put the damaged file aside and start with a new one?", abort=True)
+    return asyncio.run(_run(fresh_file, quiet=quiet))
 
 
 async def _run(settings: StackSettings, *, quiet: bool) -> int:
@@ -79,6 +96,8 @@ async def _run(settings: StackSettings, *, quiet: bool) -> int:
         if not quiet:
             out.print("Stopped before it was up; nothing is left running.")
         return 130
+    if stack.put_aside is not None:
+        _say_what_was_put_aside(stack.put_aside)
     try:
         if not quiet:
             await _show(stack, time.monotonic() - began)
@@ -92,6 +111,13 @@ async def _run(settings: StackSettings, *, quiet: bool) -> int:
     if not quiet:
         out.print("Everything is stopped; the data stays for the next start.")
     return 0
+
+
+def _say_what_was_put_aside(file: Path) -> None:
+    err.print(Text("Temporal's damaged file was put aside.", style="yellow"), soft_wrap=True)
+    err.print(Text(f"kept: {file}"), soft_wrap=True)
+    err.print(Text("next: open orders are taken up again by themselves, within a minute."))
+    err.print(Text(f"      When nobody wants the file any more: rm '{file}'*"), soft_wrap=True)
 
 
 def _when_the_terminal_is_gone(loop: asyncio.AbstractEventLoop, tell: Callable[[], None]) -> None:

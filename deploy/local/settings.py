@@ -59,6 +59,7 @@ class StackSettings:
     fault_injection: bool = True
     extra_env: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     only: frozenset[str] | None = None
+    put_damaged_temporal_file_aside: bool = False
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:

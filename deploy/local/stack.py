@@ -13,20 +13,23 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Self
 
-from deploy.local import preflight
+from deploy.local import preflight, temporal_file
 from deploy.local.child import ChildSpec, kill_group
 from deploy.local.home import Home, HomeLock
 from deploy.local.leftovers import end_leftovers, identity
 from deploy.local.ports import LOOPBACK
 from deploy.local.postgres import EmbeddedPostgres
 from deploy.local.privileges import LINUX
+from deploy.local.refusal import StartRefused
 from deploy.local.schema import bring_up_to_date
 from deploy.local.services import INVENTORY, ORDER, SUBSCRIBERS, UI, WORKER, Services, is_installed
 from deploy.local.settings import StackSettings
 from deploy.local.supervisor import SupervisedProcess
 from deploy.local.temporal import EmbeddedTemporal, find_temporal
+from deploy.local.temporal_file import QUICK_CHECK_S, DamagedTemporalFile
 
 POSTGRES = "postgres"
 TEMPORAL = "temporal"
@@ -77,6 +80,7 @@ class Stack:
         self._lock = HomeLock(self.home)
         self._watch: asyncio.subprocess.Process | None = None
         self._published = False
+        self.put_aside: Path | None = None  # where a damaged file of Temporal is now
 
     async def __aenter__(self) -> Self:
         await self.up()
@@ -225,9 +229,24 @@ class Stack:
     async def _start_temporal(self, done: asyncio.Event) -> None:
         self._progress(TEMPORAL, "starting")
         self.temporal.prepare()
-        await self._run(self.temporal.spec())
+        await self._heed_damage(QUICK_CHECK_S)
+        try:
+            await self._run(self.temporal.spec())
+        except StartRefused:
+            await self._heed_damage(None)  # perhaps that is why: now it is worth a longer look
+            raise
         self._progress(TEMPORAL, "ready")
         done.set()
+
+    async def _heed_damage(self, within_s: float | None) -> None:
+        file = self.temporal.database
+        damage = await asyncio.to_thread(temporal_file.damage, file, within_s)
+        if damage is None:
+            return
+        if not self.settings.put_damaged_temporal_file_aside or self.put_aside is not None:
+            raise DamagedTemporalFile(file, damage)
+        self.put_aside = temporal_file.put_aside(file)
+        self.log.warning("put aside %s: %s", self.put_aside, damage)
 
     async def _start_service(self, name: str, needs: asyncio.Event) -> None:
         await needs.wait()

@@ -41,9 +41,9 @@ class CommandLine:
                 process.terminate()
             await asyncio.wait_for(process.communicate(), 60)
 
-    async def up(self) -> asyncio.subprocess.Process:
+    async def up(self, *options: str) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
-            *(*VALERIX, "up"),
+            *(*VALERIX, "up", *options),
             env=self.env,
             stdout=asyncio.subprocess.PIPE,
             stdin=asyncio.subprocess.DEVNULL,
