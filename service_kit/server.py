@@ -15,6 +15,9 @@ from service_kit.request_context import request_id
 
 HEAD_WITHIN_S = 10.0
 MAX_HEAD_BYTES = 64 * 1024
+# Longer than clients keep an idle connection (ours 15 s, a JVM 30 s, most proxies 60 s): whoever
+# closes first must be the client, or its next request may meet a server that has just closed.
+KEEP_ALIVE_S = 75
 GRACE_S = 5
 
 
@@ -220,7 +223,7 @@ def config(
         server_header=False,
         proxy_headers=False,  # nothing here depends on the client's address
         date_header=False,
-        timeout_keep_alive=30,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
         backlog=4096,
         lifespan="on",

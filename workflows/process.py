@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import aiohttp
 from fastapi import FastAPI
 
 from activities.inventory import InventoryActivities, Patience
@@ -12,6 +11,7 @@ from service_kit import application
 from service_kit.background import Background
 from service_kit.fault_points import FaultPoints
 from service_kit.health import Health, Probe
+from service_kit.http_client import open_session
 from service_kit.readiness import readiness_of
 from workflows.policies import DEADLINES
 from workflows.settings import WorkerSettings
@@ -38,8 +38,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
-        async with aiohttp.ClientSession(connector=connector) as session:
+        async with open_session() as session:
             inventory = InventoryActivities(
                 session,
                 settings.inventory_url,
