@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +23,7 @@ from order_api.contracts import order_id_for
 _TERMINAL = {"shipped", "rejected", "cancelled", "failed"}
 # Longer than an order may take to settle after the last fault has healed.
 _FOLLOW_S = 120.0
+_LOOK_AGAIN_S = 1.0
 
 
 def place_and_follow(items: list[str], key: str | None, customer: str) -> int:
@@ -156,8 +158,12 @@ def _follow(client: httpx.Client, order_id: str) -> str:
         try:
             headers = {"Accept": "text/event-stream", "Last-Event-ID": str(seen)}
             with client.stream("GET", f"{path}/events", headers=headers) as stream:
-                stream.raise_for_status()
-                for event in read_events(stream):
+                too_many = stream.status_code == httpx.codes.TOO_MANY_REQUESTS
+                if too_many:  # views are open; this one only looks how the order stands
+                    time.sleep(_LOOK_AGAIN_S)
+                else:
+                    stream.raise_for_status()
+                for event in () if too_many else read_events(stream):
                     if event["seq"] > seen:
                         seen = event["seq"]
                         _show(event)

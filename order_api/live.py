@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import asyncpg
@@ -15,12 +16,23 @@ from order_api.wakeups import CHANNEL
 from service_kit import logs
 from service_kit.pool import TROUBLE
 
-# A wake-up can be lost; a stream looks for itself this often, and says it is alive this often.
+# A wake-up can be lost: this often somebody looks for all streams together, and each says that it
+# is alive.
 LOOK_S = 1.0
 HEARTBEAT_S = 10.0
 RECONNECT_S = 0.5
+# Connections of the pool that streams may use at a time. Orders are made durable on the others.
+READERS = 3
 
 _log = logs.get(__name__)
+
+
+@dataclass(eq=False, slots=True)
+class _Follower:
+    """One stream: the number of the last event it has, and whether it is to look for more."""
+
+    after: int
+    news: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class LiveFeed:
@@ -29,7 +41,8 @@ class LiveFeed:
     def __init__(self, dsn: str, store: Store) -> None:
         self._dsn = dsn
         self._store = store
-        self._followers: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
+        self._followers: defaultdict[UUID, set[_Follower]] = defaultdict(set)
+        self._reading = asyncio.Semaphore(READERS)
 
     async def run(self) -> None:
         """Listen until cancelled, connecting again whenever the connection is lost."""
@@ -55,49 +68,70 @@ class LiveFeed:
             return
         for text in str(payload).split(","):
             with contextlib.suppress(ValueError):
-                for event in self._followers.get(UUID(text), ()):
-                    event.set()
+                self._wake(UUID(text))
+
+    def _wake(self, order_id: UUID) -> None:
+        for follower in self._followers.get(order_id, ()):
+            follower.news.set()
+
+    async def keep_looking(self) -> None:
+        """Wake, until cancelled, whoever was not told: one look for all, or it would be thousands.
+
+        A look while the database is in trouble finds nothing; the next one does.
+        """
+        while True:
+            await asyncio.sleep(LOOK_S)
+            seen = {
+                order_id: min(follower.after for follower in followers)
+                for order_id, followers in self._followers.items()
+            }
+            with contextlib.suppress(*TROUBLE):
+                for order_id in await self._store.with_news(seen) if seen else ():
+                    self._wake(order_id)
 
     async def follow(self, order_id: UUID, after: int, *, settled: bool) -> AsyncIterator[bytes]:
         """Yield the order's events after number `after` as SSE until its last one.
 
         `settled`: what there is now is all there will be.
         """
-        news = asyncio.Event()
-        self._followers[order_id].add(news)
-        silent_s = 0.0
+        follower = _Follower(after)
+        self._followers[order_id].add(follower)
         try:
             yield b"retry: 1000\n\n"
             while True:
-                news.clear()
-                events = await self._read(order_id, after)
+                events = await self._read(order_id, follower)
                 for event in events:
-                    after = event.seq
+                    follower.after = event.seq
                     yield _sse(event)
                     if event.type in TERMINAL:
                         return
                 if settled and events:  # perhaps in a way that this release has no word for
                     return
-                silent_s = 0.0 if events else silent_s
-                try:
-                    async with asyncio.timeout(LOOK_S):
-                        await news.wait()
-                except TimeoutError:
-                    silent_s += LOOK_S
-                    if silent_s >= HEARTBEAT_S:
-                        silent_s = 0.0
-                        yield b": still here\n\n"
+                while not await _comes(follower.news):
+                    yield b": still here\n\n"
         finally:
             followers = self._followers[order_id]
-            followers.discard(news)
+            followers.discard(follower)
             if not followers:
                 del self._followers[order_id]
 
-    async def _read(self, order_id: UUID, after: int) -> list[TimelineEvent]:
+    async def _read(self, order_id: UUID, follower: _Follower) -> list[TimelineEvent]:
         try:
-            return await self._store.events(order_id, after)
+            async with self._reading:
+                follower.news.clear()  # whatever it was told until now, it sees now
+                return await self._store.events(order_id, follower.after)
         except TROUBLE:
             return []  # looked for again in a second; the reader keeps its connection
+
+
+async def _comes(news: asyncio.Event) -> bool:
+    """Wait for news until it is time for a sign of life."""
+    try:
+        async with asyncio.timeout(HEARTBEAT_S):
+            await news.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 def _sse(event: TimelineEvent) -> bytes:

@@ -13,6 +13,7 @@ from order_api.engine import Engine
 from order_api.live import LiveFeed
 from order_api.metrics import show_window
 from order_api.missing_workflows import MissingWorkflows
+from order_api.open_streams import OpenStreams
 from order_api.operations import Operations
 from order_api.order_requests import OrderRequests
 from order_api.placing import Placing
@@ -29,6 +30,7 @@ from service_kit import application, database_health, pool
 from service_kit.background import Background
 from service_kit.fault_points import Injector, no_injector
 from service_kit.health import Finding, Health, Probe
+from service_kit.http_client import open_session
 from service_kit.long_transactions import LongTransactions
 from service_kit.migrations import latest
 from service_kit.readiness import readiness_of
@@ -69,13 +71,14 @@ async def _start(
     stack.callback(connections.terminate)
     faults = await stack.enter_async_context(injector(connections))
     wakeups = await stack.enter_async_context(Wakeups(connections))
-    session = await stack.enter_async_context(aiohttp.ClientSession())
+    session = await stack.enter_async_context(open_session())
     store = Store(connections, wakeups, faults)
     engine = Engine(await connect(lazy=True))
     relay = Relay(store, engine)
     live = LiveFeed(dsn, store)
     missing = MissingWorkflows(store, engine, relay)
-    await stack.enter_async_context(Background(relay.run(), missing.run(), live.run()))
+    await stack.enter_async_context(Background(relay.run(), missing.run()))
+    await stack.enter_async_context(Background(live.run(), live.keep_looking()))
     catalogue = Catalogue(store)
     show_window(response_times)
     operations = Operations(connections, response_times)
@@ -90,6 +93,7 @@ async def _start(
         catalogue=catalogue,
         placing=Placing(settings, store, acceptance, engine, relay, faults),
         live=live,
+        streams=OpenStreams(settings.streams, settings.streams_per_customer),
         gate=Gate(settings.token_key.get_secret_value(), settings.token_audience),
         response_times=response_times,
         operations=operations,

@@ -31,6 +31,7 @@ _UNFINISHED = Gauge("orders_unfinished", "Orders without an end yet.")
 _WAITING = Gauge("orders_waiting", "Unfinished orders that wait for the warehouse.")
 _OLDEST = Gauge("orders_oldest_unfinished_seconds", "Age of the oldest unfinished order.")
 _AHEAD = Gauge("orders_ahead_of_clock", "Open orders dated later than the database's clock shows.")
+OPEN_STREAMS = Gauge("order_event_streams", "Timelines of orders that are followed live.")
 _BACKLOG = Gauge("orders_relay_backlog", "Orders due for the relay.")
 
 

@@ -6,7 +6,6 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from fastapi.responses import StreamingResponse
 
 from activities.contracts import OrderStatus
 from order_api import cursors
@@ -20,6 +19,7 @@ from order_api.contracts import (
     Timeline,
     message_for,
 )
+from order_api.open_streams import EventStream
 from order_api.order_requests import tried
 from order_api.search import search_for
 from order_api.state import State, state_of
@@ -129,7 +129,7 @@ async def get_order(request: Request, order_id: str, caller: Who) -> Order:
     responses={
         200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
         204: {"description": "Nothing will follow the Last-Event-ID"},
-        **problems(401, 404, 503),
+        **problems(401, 404, 429, 503),
     },
 )
 async def order_events(
@@ -150,11 +150,8 @@ async def order_events(
                 ended = seen > 0 and not await state.store.events(order.order_id, seen)
             if ended:  # a browser would come back for ever; 204 is what stops it
                 return Response(status_code=204)
-        return StreamingResponse(
-            state.live.follow(order.order_id, seen, settled=order.settled),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        )
+        events = state.live.follow(order.order_id, seen, settled=order.settled)
+        return EventStream(state.streams, caller, events)
     with database_limits():
         timeline = Timeline(items=await state.store.events(order.order_id))
     return Response(timeline.model_dump_json(), media_type="application/json")

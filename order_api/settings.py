@@ -30,6 +30,9 @@ class OrderSettings(ServiceSettings):
     # If a request that was to start the workflow has not by then, the relay does.
     relay_after_s: float = Field(5.0, gt=0, le=20)
     rate_limit_per_minute: int = Field(60_000, ge=1)
+    # Timelines followed live at a time: each is a socket and some 50 KiB.
+    streams: int = Field(2_000, ge=1)
+    streams_per_customer: int = Field(50, ge=1)
 
     @model_validator(mode="after")
     def _limits_nest(self) -> Self:

@@ -7,6 +7,7 @@ from starlette.requests import Request
 
 from order_api.catalogue import Catalogue
 from order_api.live import LiveFeed
+from order_api.open_streams import OpenStreams
 from order_api.operations import Operations
 from order_api.placing import Placing
 from order_api.response_time import ResponseTimes
@@ -24,6 +25,7 @@ class State:
     catalogue: Catalogue
     placing: Placing
     live: LiveFeed
+    streams: OpenStreams
     gate: Gate
     response_times: ResponseTimes
     operations: Operations

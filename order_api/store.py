@@ -1,7 +1,7 @@
 """The orders database: accept, read, record progress, ask for cancellation, hand out what lags."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -150,6 +150,12 @@ class Store:
             )
             for row in rows
         ]
+
+    async def with_news(self, seen: Mapping[UUID, int]) -> list[UUID]:
+        """Return those of the orders that have events after the number seen."""
+        async with within(self._pool, DEADLINE_S) as connection:
+            rows = await connection.fetch(statements.ORDERS_WITH_NEWS, [*seen], [*seen.values()])
+        return [row["order_id"] for row in rows]
 
     # --- what the saga and the shopper change --------------------------------------------
 

@@ -22,6 +22,7 @@ from order_api.contracts import (
     TimelineEvent,
     order_id_for,
 )
+from service_kit.http_client import open_session
 from ui.identity import UI, Identity, Tokens
 
 QUICK_S = 2.0
@@ -65,7 +66,7 @@ class Http:
 
     async def open(self) -> None:
         """Open the pool; to be called inside the event loop that will use it."""
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        self._session = open_session()
 
     async def close(self) -> None:
         """Close the pool."""
@@ -175,7 +176,10 @@ class OrderApi:
         return _read(Order, await self._http.ask("POST", url, who, within_s=PATIENT_S))
 
     async def follow(self, order_id: UUID, after: int) -> AsyncIterator[TimelineEvent | None]:
-        """Yield the order's events as they are written, None as a sign of life, until its last."""
+        """Yield the order's events as they are written, None as a sign of life, until its last.
+
+        Refusal if too many are followed.
+        """
         url = f"{self.url}/v1/orders/{order_id}/events"
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
         silence = aiohttp.ClientTimeout(total=None, sock_connect=QUICK_S, sock_read=SILENCE_S)
@@ -186,6 +190,8 @@ class OrderApi:
                 timeout=silence,
                 allow_redirects=False,
             ) as answer:
+                if answer.status == 429:
+                    raise _refusal(answer.status, answer.headers, await answer.read())
                 if answer.status != 200:
                     raise NoAnswer(f"status {answer.status}")
                 async for line in answer.content:

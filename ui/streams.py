@@ -61,6 +61,7 @@ class Streams:
     async def _follow(self, live: LiveOrder) -> None:
         while not live.ended:
             after = live.events[-1].seq if live.events else 0
+            pause_s = RECONNECT_S
             try:
                 async for event in self._orders.follow(live.order.order_id, after):
                     if event is not None:
@@ -72,10 +73,12 @@ class Streams:
                     live.changed.emit()
             except NoAnswer as trouble:
                 _log.info("timeline interrupted", reason=str(trouble))
+            except Refusal as full:
+                pause_s = full.retry_after_s or RECONNECT_S
             if not live.ended:
                 live.connected = False
                 live.changed.emit()
-                await asyncio.sleep(RECONNECT_S)
+                await asyncio.sleep(pause_s)
 
     async def _look_again(self, live: LiveOrder) -> None:
         # the event says what happened; the order's row, what the shopper is told about it
