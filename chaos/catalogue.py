@@ -222,10 +222,10 @@ EVERYTHING = Scenario(
     "All kinds of fault in one run, as far as minutes reach.",
     attacks=(
         Attack(GREMLIN.model_copy(update={"share": 0.03}), "late"),
-        *_warehouse(lost=0.02, killed=0.004),
-        _zombie(0.03),
+        *_warehouse(lost=0.022, killed=0.005),
+        _zombie(0.045),
         *_network(0.02),
-        *_own_deaths(0.0013),
+        *_own_deaths(0.0016),
     ),
     # The services die by the fault points above, at worse moments than any clock would find.
     events=_ONE_OF_EACH,

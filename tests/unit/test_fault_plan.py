@@ -61,7 +61,8 @@ def test_verification_plans_every_kind_often_enough() -> None:
     assert len(kinds) + len(VERIFY.scenario.events) >= 12
     for attack in VERIFY.scenario.attacks:
         floor = floors.process if attack.kills else floors.request
-        assert planned[attack.rule.name] >= 1.4 * floor, attack.rule.name
+        # On a busy machine half of the victims' attempts find the warehouse killed or cut off.
+        assert planned[attack.rule.name] >= 2 * floor, attack.rule.name
     turns = Counter(moment.event.name for moment in plan.moments)
     assert all(turns[event.name] >= 3 for event in VERIFY.scenario.events)
 
