@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-import asyncpg
+from service_kit.connecting import connect
 
 # Pieces per SKU; the order service's seed sells the same SKUs.
 FIRST_DELIVERY: Mapping[str, int] = {
@@ -30,7 +30,7 @@ INSERT INTO movements (sku, operation, quantity) SELECT sku, 'initial', on_hand 
 
 async def seed(dsn: str, delivery: Mapping[str, int] = FIRST_DELIVERY) -> None:
     """Put `delivery` (pieces per SKU) on the shelves at `dsn`, except for SKUs already there."""
-    connection = await asyncpg.connect(dsn)
+    connection = await connect(dsn, 10.0)
     try:
         await connection.execute(_INSERT, list(delivery), list(delivery.values()))
     finally:

@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
-import asyncpg
-
 from activities.contracts import TERMINAL
 from order_api.contracts import TimelineEvent
 from order_api.store import Store
 from order_api.wakeups import CHANNEL
 from service_kit import logs
+from service_kit.connecting import listen
 from service_kit.pool import TROUBLE
 
 # A wake-up can be lost: this often somebody looks for all streams together, and each says that it
@@ -48,20 +47,10 @@ class LiveFeed:
         """Listen until cancelled, connecting again whenever the connection is lost."""
         while True:
             try:
-                await self._listen()
+                await listen(self._dsn, CHANNEL, self._on_notify)
             except TROUBLE as error:
                 _log.warning("cannot listen for order events", reason=type(error).__name__)
                 await asyncio.sleep(RECONNECT_S)
-
-    async def _listen(self) -> None:
-        connection = await asyncpg.connect(self._dsn, timeout=2.0)
-        lost = asyncio.Event()
-        connection.add_termination_listener(lambda _: lost.set())
-        try:
-            await connection.add_listener(CHANNEL, self._on_notify)
-            await lost.wait()
-        finally:
-            connection.terminate()
 
     def _on_notify(self, _: object, __: int, ___: str, payload: object) -> None:
         if not self._followers:  # nobody watches, as most of the time

@@ -1,6 +1,6 @@
 """The demonstration shop's catalogue. Safe to run again: what is there stays as it is."""
 
-import asyncpg
+from service_kit.connecting import connect
 
 _EUR = "EUR"
 
@@ -26,7 +26,7 @@ VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (sku) DO NOTHING
 
 async def seed(dsn: str) -> None:
     """Put the demonstration products into the orders database at `dsn`."""
-    connection = await asyncpg.connect(dsn)
+    connection = await connect(dsn, 10.0)
     try:
         await connection.executemany(
             _INSERT,

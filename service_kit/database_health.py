@@ -1,12 +1,17 @@
-"""Probes of a service's own database: can it be reached, is the schema right, are tables there?"""
+"""Probes of a service's own database: reached, writable, of the right schema, with its tables?"""
 
 from collections.abc import Sequence
 
+import asyncpg
+
 from service_kit.health import PROBE_LIMIT_S, Finding, Probe
 from service_kit.migrations import applied_version
-from service_kit.pool import Pool, size_of, within
+from service_kit.pool import Pool, Unreachable, size_of, within
 
 _MISSING = "SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NULL"
+_TAKES_WRITES = """
+SELECT NOT pg_is_in_recovery() AND current_setting('default_transaction_read_only') = 'off'
+"""
 
 
 def probes(pool: Pool, tables: Sequence[str], version: int) -> dict[str, Probe]:
@@ -29,6 +34,17 @@ def probes(pool: Pool, tables: Sequence[str], version: int) -> dict[str, Probe]:
             return Finding("warn", f"at version {found}, knows {version}", found, "version")
         return Finding(value=found, unit="version")
 
+    async def takes_writes() -> Finding:
+        # a session on a standby ends as it is given back, so that the next look is elsewhere
+        try:
+            async with within(pool, PROBE_LIMIT_S) as connection:
+                writable = await connection.fetchval(_TAKES_WRITES)
+        except Unreachable as error:
+            if not isinstance(error.__cause__, asyncpg.TargetServerAttributeNotMatched):
+                raise
+            writable = False
+        return Finding() if writable else Finding("fail", "no server that takes writes, only reads")
+
     async def pool_has_room() -> Finding:
         size = size_of(pool)
         full = size["in_use"] >= size["max"]
@@ -42,5 +58,6 @@ def probes(pool: Pool, tables: Sequence[str], version: int) -> dict[str, Probe]:
     return {
         "postgres:tables": tables_exist,
         "postgres:schema": schema_fits,
+        "postgres:writable": takes_writes,
         "postgres:pool": pool_has_room,
     }

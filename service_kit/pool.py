@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
 
 from service_kit import metrics, tracing
+from service_kit.connecting import Primary, is_read_only
 
 if TYPE_CHECKING:  # generic for the type checker only
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -66,6 +67,9 @@ def is_outage(error: Exception) -> bool:
     return isinstance(error, _OUTAGE)
 
 
+# After these a session is of no more use: frozen, cut off, or on a server that takes no writes.
+_ENDS_SESSION = (asyncio.CancelledError, OSError, asyncpg.ReadOnlySQLTransactionError)
+
 # A connection costs some 20 ms of CPU (SCRAM). When a starved machine has to make a pool full of
 # them, that takes longer than any request may.
 CONNECT_S = 5.0
@@ -85,15 +89,16 @@ async def create(
     """Return a pool of up to `size` connections that need not be able to connect yet.
 
     `lock_timeout_s` and `statement_timeout_s` are enforced by the server on every statement,
-    so a caller that has stopped waiting has not left work behind.
+    so a caller that has stopped waiting has not left work behind. `dsn` may name several servers.
     """
     pool: Pool = asyncpg.create_pool(
         dsn,
+        connect=cast("Any", Primary(dsn).connect),
         min_size=min_size,
         max_size=size,
         max_inactive_connection_lifetime=60.0,
         timeout=CONNECT_S,
-        reset=_nothing_to_reset,
+        reset=_end_if_read_only,
         connection_class=tracing.TracedConnection if tracing.is_on() else asyncpg.Connection,
         server_settings={
             "application_name": name,
@@ -109,8 +114,13 @@ async def create(
     return pool
 
 
-async def _nothing_to_reset(_: Any) -> None:
-    """Skip the round trip that asyncpg makes on release; our code leaves no session state."""
+async def _end_if_read_only(connection: Any) -> None:
+    """End a session that has become one on a standby: the next is opened where writes are taken.
+
+    Asks nothing, and there is nothing to reset: our code leaves no session state.
+    """
+    if is_read_only(connection):
+        connection.terminate()
 
 
 @asynccontextmanager
@@ -130,7 +140,7 @@ async def within(pool: Pool, seconds: float) -> AsyncIterator[Connection]:
         try:
             yield connection
         except BaseException as error:
-            if isinstance(error, asyncio.CancelledError | OSError):
+            if isinstance(error, _ENDS_SESSION):
                 connection.terminate()
             raise
         finally:

@@ -6,13 +6,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 
-import asyncpg
 from fastapi import FastAPI
 
 from order_api.schema import MIGRATIONS
 from order_api.wakeups import CHANNEL
 from service_kit import application, database_health, logs, pool
 from service_kit.background import Background
+from service_kit.connecting import listen
 from service_kit.health import Health
 from service_kit.migrations import latest
 from service_kit.pool import TROUBLE
@@ -93,14 +93,7 @@ async def _listen(dsn: str, threads: Sequence[OwnThread]) -> None:
 
     while True:
         try:
-            connection = await asyncpg.connect(dsn, timeout=2.0)
-            lost = asyncio.Event()
-            connection.add_termination_listener(lambda _, lost=lost: lost.set())
-            try:
-                await connection.add_listener(CHANNEL, wake_all)
-                await lost.wait()
-            finally:
-                connection.terminate()
+            await listen(dsn, CHANNEL, wake_all)
         except TROUBLE:
             await asyncio.sleep(RECONNECT_S)
 
