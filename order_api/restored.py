@@ -1,8 +1,7 @@
 """Order events that a logical restore brought from another cluster (migration 0004)."""
 
-import asyncpg
-
 from service_kit import logs
+from service_kit.connecting import connect
 
 ADOPT = "SELECT adopt_restored_events()"
 
@@ -15,7 +14,7 @@ async def adopt_restored_events(dsn: str) -> None:
     Subscribers do the same as soon as they see such events. Done before orders come in, it is
     done before anybody has to wait for it.
     """
-    connection = await asyncpg.connect(dsn)
+    connection = await connect(dsn, 10.0)
     try:
         say_adopted(await connection.fetchval(ADOPT))
     finally:

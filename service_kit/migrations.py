@@ -1,10 +1,24 @@
-"""Numbered SQL files, applied in order, once each, by whoever comes first."""
+"""Numbered SQL files, applied in order, once each, by whoever comes first.
 
-import hashlib
-from dataclasses import dataclass
+A migration must not lock out orders. Whoever queues for a table's exclusive lock makes everybody
+behind it wait, too; so each file waits a tenth of a second at most, gives way, and comes again.
+A file whose first line is `-- concurrently` builds indexes on big tables beside the traffic.
+"""
+
+import asyncio
+import re
+import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import asyncpg
+
+from service_kit.connecting import RawConnection, connect
+from service_kit.migration_files import Migration, MigrationError, read
+
+if TYPE_CHECKING:
+    from service_kit.pool import Connection
 
 # One key for all: two services never share a database, and within one the runs must queue.
 _LOCK_KEY = 7_235_109
@@ -17,37 +31,26 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
     applied_at timestamptz NOT NULL DEFAULT now()
 )
 """
+_APPLIED = "INSERT INTO schema_migrations (version, name, digest) VALUES ($1, $2, $3)"
+_IS_INVALID = "SELECT NOT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)"
+_INDEX = re.compile(r"CREATE (?:UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (\w+) ON ")
+
+# Below the limit at which a request gives up waiting for a lock (0.2 s in inventory).
+LOCK_TIMEOUT_S = 0.1
+PAUSE_S = 1.0
+NEWS_AFTER_S = 5.0
+# Long enough for a backup or a report to end; then a person has to look.
+PATIENCE_S = 600.0
+_CONNECT_S = 10.0
+_BUSY = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+
+Say = Callable[[str], None]
 
 
-class MigrationError(RuntimeError):
-    """The database is not at a version that these files can bring forward."""
-
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """One file: `0001_name.sql`."""
-
-    version: int
-    name: str
-    sql: str
-
-    @property
-    def digest(self) -> str:
-        """Return the fingerprint that proves an applied file was not edited since."""
-        return hashlib.sha256(self.sql.encode()).hexdigest()
-
-
-def read(folder: Path) -> list[Migration]:
-    """Return the folder's migrations in order; MigrationError when a number is missing or twice."""
-    found = []
-    for file in sorted(folder.glob("*.sql")):
-        number, _, name = file.stem.partition("_")
-        if not (number.isascii() and number.isdigit() and name):
-            raise MigrationError(f"{file.name} is not named like 0001_name.sql")
-        found.append(Migration(int(number), name, file.read_text()))
-    if [migration.version for migration in found] != list(range(1, len(found) + 1)):
-        raise MigrationError(f"{folder.name} is not numbered 1, 2, 3, … without gaps")
-    return found
+def to_stderr(line: str) -> None:
+    """Tell whoever watches the migration how it goes."""
+    sys.stderr.write(f"migrate: {line}\n")
+    sys.stderr.flush()
 
 
 def latest(folder: Path) -> int:
@@ -55,32 +58,118 @@ def latest(folder: Path) -> int:
     return len(read(folder))
 
 
-async def migrate(dsn: str, folder: Path) -> int:
+async def migrate(
+    dsn: str, folder: Path, *, patience_s: float = PATIENCE_S, say: Say = to_stderr
+) -> int:
     """Bring the database at `dsn` to the newest version in `folder` and return that version.
 
-    All of it is one transaction: a failing file leaves the database as it was. MigrationError
-    if the database is ahead of these files, or if an applied file was edited afterwards.
+    Each file is one transaction: what fails leaves nothing of itself behind, and what came before
+    it stays. MigrationError if the database is ahead of these files, if an applied file was edited
+    afterwards, or if a table stayed in use for `patience_s` seconds.
     """
     migrations = read(folder)
-    connection = await asyncpg.connect(dsn)
+    connection = await connect(
+        dsn,
+        _CONNECT_S,
+        server_settings={
+            "application_name": "migrate",
+            "lock_timeout": f"{round(LOCK_TIMEOUT_S * 1000)}ms",
+            # limits of the role are meant for requests; an index may take its time
+            "statement_timeout": "0",
+            "idle_in_transaction_session_timeout": "0",
+        },
+    )
     try:
-        async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK_KEY)
-            await connection.execute(_LEDGER)
-            rows = await connection.fetch("SELECT version, digest FROM schema_migrations")
-            applied = {row["version"]: row["digest"] for row in rows}
-            _refuse_unknown(applied, migrations)
-            for migration in migrations[len(applied) :]:
-                await connection.execute(migration.sql)
-                await connection.execute(
-                    "INSERT INTO schema_migrations (version, name, digest) VALUES ($1, $2, $3)",
-                    migration.version,
-                    migration.name,
-                    migration.digest,
-                )
+        await _wait_for_turn(connection, say)
+        await connection.execute(_LEDGER)
+        rows = await connection.fetch("SELECT version, digest FROM schema_migrations")
+        applied = {row["version"]: row["digest"] for row in rows}
+        _refuse_unknown(applied, migrations)
+        for migration in migrations[len(applied) :]:
+            step = _beside_traffic if migration.concurrently else _at_once
+            await _patiently(connection, migration, step, patience_s, say)
     finally:
         await connection.close()
     return len(migrations)
+
+
+async def _wait_for_turn(connection: RawConnection, say: Say) -> None:
+    """Have the one lock of all runs, until the connection ends.
+
+    Asked for again and again, and not waited for: an index that is built concurrently waits for
+    every statement that is older, so a run waiting inside one would wait in a circle with it.
+    """
+    waiting = False
+    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK_KEY):
+        if not waiting:
+            say("another run is at work on this database; waiting for it to end")
+        waiting = True
+        await asyncio.sleep(PAUSE_S / 10)
+
+
+async def _patiently(
+    connection: RawConnection,
+    migration: Migration,
+    step: Callable[[RawConnection, Migration, Say], Awaitable[None]],
+    patience_s: float,
+    say: Say,
+) -> None:
+    """Apply a file; give way to whoever uses its tables, and come again until patience is over."""
+    clock = asyncio.get_running_loop().time
+    gives_up_at = clock() + patience_s
+    while True:
+        try:
+            await step(connection, migration, say)
+        except _BUSY:
+            if clock() >= gives_up_at:
+                raise MigrationError(
+                    f"Migration {migration.version} ({migration.name}) did not get its table for "
+                    f"{patience_s:.0f} s: somebody reads or writes it in one long transaction. "
+                    f"The database is whole, at version {migration.version - 1}. Find the "
+                    "transaction in pg_stat_activity (oldest xact_start), end it, migrate again."
+                ) from None
+            say(
+                f"{migration.version} ({migration.name}): a table is in use; gave way, "
+                f"will try again for {max(gives_up_at - clock(), 0):.0f} s"
+            )
+            await asyncio.sleep(PAUSE_S)
+        else:
+            return
+
+
+async def _at_once(connection: RawConnection, migration: Migration, _: Say) -> None:
+    """Apply a file and note it down, in one transaction."""
+    async with connection.transaction():
+        await connection.execute(migration.sql)
+        await _note(connection, migration)
+
+
+async def _beside_traffic(connection: RawConnection, migration: Migration, say: Say) -> None:
+    """Build or drop indexes without locking anybody out, and note it down when all are done.
+
+    What an interrupted run has built is kept, what it has left unfinished is dropped first. These
+    statements lock nobody out while they wait, so they may wait for as long as it takes.
+    """
+    name = f"{migration.version} ({migration.name})"
+    news = asyncio.get_running_loop().call_later(
+        NEWS_AFTER_S, say, f"{name}: indexes are built beside the traffic; this may take minutes"
+    )
+    await connection.execute("SET lock_timeout = 0")
+    try:
+        for statement in migration.statements:
+            built = _INDEX.match(statement)
+            if built and await connection.fetchval(_IS_INVALID, built[1]):
+                await connection.execute(f"DROP INDEX CONCURRENTLY {built[1]}")
+            await connection.execute(statement)
+        await _note(connection, migration)
+    finally:
+        news.cancel()
+        if not connection.is_closed():
+            await connection.execute("RESET lock_timeout")
+
+
+async def _note(connection: RawConnection, migration: Migration) -> None:
+    await connection.execute(_APPLIED, migration.version, migration.name, migration.digest)
 
 
 def _refuse_unknown(applied: dict[int, str], migrations: list[Migration]) -> None:
@@ -102,7 +191,7 @@ def _refuse_unknown(applied: dict[int, str], migrations: list[Migration]) -> Non
             )
 
 
-async def applied_version(connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> int:
+async def applied_version(connection: "Connection") -> int:
     """Return the version of the database behind `connection`; 0 when it was never migrated."""
     if await connection.fetchval("SELECT to_regclass('schema_migrations')") is None:
         return 0

@@ -19,7 +19,8 @@ async def bring_up_to_date(dsn: Callable[[str], str]) -> None:
 
 
 async def _one(dsn: str, owner: str) -> None:
-    from service_kit.migrations import MigrationError, migrate
+    from service_kit.migration_files import MigrationError
+    from service_kit.migrations import migrate
 
     try:
         await migrate(dsn, PROJECT / owner / "migrations")

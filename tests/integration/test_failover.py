@@ -87,8 +87,8 @@ async def readiness(served: Served) -> dict[str, Any]:
     return {"ready": answer.status_code == 200, "writable": body["checks"]["postgres:writable"][0]}
 
 
-async def is_ready(served: Served) -> bool:
-    return bool((await readiness(served))["ready"])
+async def are_ready(*all_served: Served) -> bool:
+    return all([(await readiness(served))["ready"] for served in all_served])
 
 
 async def says_why(served: Served) -> bool:
@@ -108,15 +108,14 @@ async def test_sessions_that_become_read_only_end_and_readiness_says_so(
         await eventually(lambda: is_held(inventory))
         await eventually(lambda: is_ordered(orders))
         await _told_to_read_only(server, True)
-        for served in (orders, inventory):
-            await eventually(lambda served=served: says_why(served))
+        await eventually(lambda: says_why(orders))
+        await eventually(lambda: says_why(inventory))
         assert not await is_held(inventory)
         assert not await is_ordered(orders)
         await _told_to_read_only(server, False)
         await eventually(lambda: is_held(inventory))
         await eventually(lambda: is_ordered(orders))
-        for served in (orders, inventory):
-            await eventually(lambda served=served: is_ready(served))
+        await eventually(lambda: are_ready(orders, inventory))
 
 
 async def test_after_a_promotion_both_services_and_the_worker_find_the_new_primary(
@@ -137,14 +136,14 @@ async def test_after_a_promotion_both_services_and_the_worker_find_the_new_prima
         await asyncio.to_thread(backstage.run, replicas.fail_over())
         await eventually(lambda: is_held(inventory))
         await eventually(lambda: is_ordered(orders))
-        for served in (inventory, orders, add_ons):
-            await eventually(lambda served=served: is_ready(served))
+        await eventually(lambda: are_ready(inventory, orders, add_ons))
         reader.read.clear()
         await eventually(lambda: is_ordered(orders))
         await eventually(reader.has_read_something)
 
         async def worker_writes() -> bool:
-            return (await readiness(worker))["writable"]["status"] == "pass"
+            status: str = (await readiness(worker))["writable"]["status"]
+            return status == "pass"
 
         await eventually(worker_writes)
     with pytest.raises(asyncpg.TargetServerAttributeNotMatched):
@@ -161,7 +160,7 @@ async def test_a_server_that_swallows_packets_does_not_hide_the_next(databases: 
             dsn, name="test", size=2, lock_timeout_s=1, statement_timeout_s=1
         )
         assert await connections.fetchval("SELECT 1") == 1
-        connection = await connections.acquire()
+        connection: Any = await connections.acquire()
         wire = connection._con._transport.get_extra_info("socket")
         assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         connections.terminate()

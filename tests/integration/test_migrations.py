@@ -8,7 +8,8 @@ import asyncpg
 import pytest
 
 from service_kit import database_health, pool
-from service_kit.migrations import MigrationError, migrate
+from service_kit.migration_files import MigrationError
+from service_kit.migrations import migrate
 from tests.integration.databases import Databases
 
 
@@ -41,7 +42,9 @@ async def test_a_file_that_fails_leaves_the_database_as_it_was(dsn: str, folder:
     (folder / "0003_third.sql").write_text("CREATE TABLE third (id int); SELECT 1 / 0;")
     with pytest.raises(asyncpg.DivisionByZeroError):
         await migrate(dsn, folder)
-    assert await tables(dsn) == set()
+    assert await tables(dsn) == {"first", "second", "schema_migrations"}
+    (folder / "0003_third.sql").write_text("CREATE TABLE third (id int)")
+    assert await migrate(dsn, folder) == 3
 
 
 async def test_a_new_file_is_added_to_the_old_ones(dsn: str, folder: Path) -> None:
