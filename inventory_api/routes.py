@@ -210,9 +210,9 @@ async def stock_level(
     responses=problems(400, 401, 403, 404, 413, 415, 422, 503),
 )
 async def restock(
-    request: Request, sku: SkuPath, caller: Annotated[Caller, Depends(staff)]
+    request: Request, response: Response, sku: SkuPath, caller: Annotated[Caller, Depends(staff)]
 ) -> StockLevel:
-    """Add pieces to a SKU, once per Idempotency-Key."""
+    """Add pieces to a SKU, once per Idempotency-Key; a copy gets the level of the first time."""
     _refuse_nul(sku)
     key = read_idempotency_key(request)
     body = await read(request, RestockRequest)
@@ -221,7 +221,9 @@ async def restock(
     if outcome == "unknown":
         raise refusals.no_such_sku()
     if outcome == "other quantity":
-        raise unprocessable("This Idempotency-Key was used for another quantity.")
+        raise unprocessable("This Idempotency-Key was used for another SKU or quantity.")
+    if outcome == "restocked":
+        response.headers["Idempotent-Replayed"] = "true"
     EFFECTS.labels("restock", str(outcome == "restocked").lower()).inc()
     return level
 

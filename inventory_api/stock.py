@@ -176,7 +176,7 @@ class Stock:
         """Add `quantity` pieces once per `key`.
 
         Returns what happened ('now restocked', 'restocked', 'other quantity', 'unknown') and the
-        level after it.
+        level after it; of a copy, the level after the first one.
         """
         async with within(self._pool, self._deadline_s) as connection:
             row = await connection.fetchrow(RESTOCK, sku, key, quantity)

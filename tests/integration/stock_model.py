@@ -42,11 +42,11 @@ class Order:
 
 @dataclass(slots=True)
 class Model:
-    """Pieces on hand and reserved by SKU, orders by id, restocks by SKU and key."""
+    """Pieces on hand and reserved by SKU, orders by id, restocks by key."""
 
     shelves: dict[str, list[int]] = field(default_factory=dict)
     orders: dict[UUID, Order] = field(default_factory=dict)
-    restocks: dict[tuple[str, str], int] = field(default_factory=dict)
+    restocks: dict[str, tuple[str, int, tuple[int, ...]]] = field(default_factory=dict)
 
     def do(self, operation: Operation) -> Outcome:
         """Apply the operation and return what the warehouse has to answer."""
@@ -97,12 +97,13 @@ class Model:
 
     def _restock(self, asked: Restock) -> Outcome:
         shelf = self.shelves[asked.sku]
-        earlier = self.restocks.get((asked.sku, asked.key))
-        if earlier is None:
-            self.restocks[asked.sku, asked.key] = asked.quantity
+        if asked.key not in self.restocks:
             shelf[0] += asked.quantity
+            self.restocks[asked.key] = (asked.sku, asked.quantity, tuple(shelf))
             return ("now restocked", *shelf)
-        return ("restocked" if earlier == asked.quantity else "other quantity", *shelf)
+        sku, quantity, level = self.restocks[asked.key]
+        same = (sku, quantity) == (asked.sku, asked.quantity)
+        return ("restocked" if same else "other quantity", *level)
 
 
 def one_after_the_other(

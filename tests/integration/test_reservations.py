@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -251,8 +252,67 @@ async def test_a_delivery_is_counted_once_per_key(warehouse: Client, dsn: str) -
     assert [answer[:2] for answer in answers] == [(200, level)] * 20
     assert (await restock(a, 3, "truck-1"))[0] == 422
     assert (await restock(a, 4, "truck-2"))[1]["on_hand"] == 9
-    assert (await restock(b, 4, "truck-1"))[1]["on_hand"] == 5
-    assert (await restock(new_sku(), 4, "truck-1"))[0] == 404
+    assert (await restock(b, 4, "truck-1"))[0] == 422
+    assert await warehouse.level(b) == (1, 0, 1)
+    assert (await restock(new_sku(), 4, "truck-3"))[0] == 404
+
+
+async def test_a_key_for_two_shelves_at_once_fills_one_of_them(warehouse: Client, dsn: str) -> None:
+    skus = await delivered(dsn, *[0] * 10)
+    answers = await asyncio.gather(
+        *(
+            warehouse.ask(
+                "POST", f"/stock/{sku}/restock", {"quantity": 1}, "staff", Idempotency_Key="van"
+            )
+            for sku in skus
+        )
+    )
+    assert sorted(answer[0] for answer in answers) == [200] + [422] * 9
+    assert sum([(await warehouse.level(sku))[0] for sku in skus]) == 1
+
+
+async def test_whatever_is_sent_again_later_gets_the_same_answer(
+    warehouse: Client, dsn: str
+) -> None:
+    [a] = await delivered(dsn, 10)
+    kept, shipped, given_back, refused = (str(uuid4()) for _ in range(4))
+    unknown = str(uuid4())
+
+    async def restock() -> tuple[int, dict[str, Any], Any]:
+        return await warehouse.ask(
+            "POST", f"/stock/{a}/restock", {"quantity": 5}, "staff", Idempotency_Key="parcel-9"
+        )
+
+    await warehouse.reserve(given_back, {a: 1})
+    await warehouse.reserve(shipped, {a: 2})
+    calls = (
+        restock,
+        partial(warehouse.reserve, kept, {a: 3}),
+        partial(warehouse.reserve, shipped, {a: 2}),
+        partial(warehouse.reserve, refused, {a: 999}),
+        partial(warehouse.commit, shipped),
+        partial(warehouse.commit, refused),
+        partial(warehouse.release, given_back),
+        partial(warehouse.release, refused),
+        partial(warehouse.release, shipped),
+        partial(warehouse.release, unknown),
+        partial(warehouse.reserve, unknown, {a: 1}),
+    )
+
+    async def answers() -> list[tuple[int, dict[str, Any]]]:
+        told = [(await call())[:2] for call in calls]
+        return [
+            (status, {k: v for k, v in body.items() if k != "request_id"}) for status, body in told
+        ]
+
+    first = await answers()
+    await warehouse.reserve(other := str(uuid4()), {a: 1})
+    await warehouse.commit(other)
+    await warehouse.ask(
+        "POST", f"/stock/{a}/restock", {"quantity": 9999}, "staff", Idempotency_Key="ship"
+    )
+    assert await answers() == first
+    assert (await restock())[2]["Idempotent-Replayed"] == "true"
 
 
 async def test_who_may_do_what(warehouse: Client, dsn: str) -> None:

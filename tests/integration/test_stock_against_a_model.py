@@ -133,7 +133,8 @@ class Warehouse(RuleBasedStateMachine):
 
     def _operation(self, kind: str, position: int, detail: Any) -> Operation:
         if kind == "restock":
-            return Restock(self.skus[position], *detail)
+            key, quantity = detail
+            return Restock(self.skus[position], f"{key} {self.skus[0]}", quantity)
         order_id: UUID = self.orders[position]
         if kind == "reserve":
             lines = (Line(sku=self.skus[at], quantity=n) for at, n in detail.items())

@@ -18,6 +18,8 @@ movements.operation text NOT NULL
 movements.quantity bigint NOT NULL
 movements.restock_key text
 movements.at timestamp with time zone NOT NULL DEFAULT now()
+movements.on_hand_after bigint
+movements.reserved_after bigint
 reservations.order_id uuid NOT NULL
 reservations.state text NOT NULL
 reservations.request_digest bytea
@@ -166,22 +168,28 @@ CREATE OR REPLACE FUNCTION public.restock(wanted_sku text, key text, pieces bigi
 AS $function$
 DECLARE
     level   stock%ROWTYPE;
-    earlier bigint;
+    earlier movements%ROWTYPE;
 BEGIN
+    -- One key at a time: two SKUs are two rows, and no unique index would see them meet.
+    PERFORM pg_advisory_xact_lock(hashtextextended(key, 0));
     SELECT * INTO level FROM stock s WHERE s.sku = wanted_sku FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RETURN QUERY SELECT 'unknown', 0::bigint, 0::bigint;
         RETURN;
     END IF;
-    SELECT m.quantity INTO earlier FROM movements m
-    WHERE m.sku = wanted_sku AND m.restock_key = key;
+    -- Its own SKU first: before this file, a key was good for one restock of each.
+    SELECT * INTO earlier FROM movements m WHERE m.restock_key = key
+    ORDER BY m.sku = wanted_sku DESC LIMIT 1;
     IF FOUND THEN
-        RETURN QUERY SELECT CASE WHEN earlier = pieces THEN 'restocked' ELSE 'other quantity' END,
-                            level.on_hand, level.reserved;
+        RETURN QUERY SELECT
+            CASE WHEN earlier.sku = wanted_sku AND earlier.quantity = pieces
+                 THEN 'restocked' ELSE 'other quantity' END,
+            coalesce(earlier.on_hand_after, level.on_hand),
+            coalesce(earlier.reserved_after, level.reserved);
         RETURN;
     END IF;
-    INSERT INTO movements (sku, operation, quantity, restock_key)
-    VALUES (wanted_sku, 'restock', pieces, key);
+    INSERT INTO movements (sku, operation, quantity, restock_key, on_hand_after, reserved_after)
+    VALUES (wanted_sku, 'restock', pieces, key, level.on_hand + pieces, level.reserved);
     UPDATE stock s SET on_hand = s.on_hand + pieces, updated_at = now() WHERE s.sku = wanted_sku;
     RETURN QUERY SELECT 'now restocked', level.on_hand + pieces, level.reserved;
 END
