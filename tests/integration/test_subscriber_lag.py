@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from subscribers.statements import NEXT
 from tests.integration import addons
 from tests.integration.backstage import Backstage
 from tests.integration.crowded_cluster import cluster, metric, passes, says, tell, written
@@ -67,6 +68,15 @@ async def test_a_prepared_transaction_of_another_database_holds_no_add_on_up(
     finally:
         await stranger.execute("ROLLBACK PREPARED 'far'")
         await stranger.close()
+
+
+async def test_prepared_transactions_are_looked_at_twice(
+    orders: "asyncpg.Connection[Any]",
+) -> None:
+    """One look may put two of them into one; the planner must not make one of two."""
+    query = NEXT.replace("$1", "'any'").replace("$2", "1")
+    plan = [row[0] for row in await orders.fetch(f"EXPLAIN {query}")]
+    assert len([line for line in plan if "Function Scan on pg_prepared_xact" in line]) == 2
 
 
 async def test_lag_is_measured_on_what_is_committed_and_its_cause_is_named(
