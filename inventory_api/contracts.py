@@ -129,6 +129,7 @@ class StockLevel(Answer):
 
 
 class StockLevels(Answer):
-    """Every SKU of the warehouse."""
+    """Some levels, by SKU; `next_cursor` asks for the following ones, None at the end."""
 
     items: list[StockLevel]
+    next_cursor: str | None = None

@@ -26,6 +26,7 @@ from inventory_api.stock import OtherLines, Verdict
 from service_kit.fault_points import Call
 from service_kit.idempotency_key import read as read_idempotency_key
 from service_kit.openapi import body_of, problems
+from service_kit.paging import PageSize, SearchText, SkuCursor, Skus, contains
 from service_kit.pool import UNAVAILABLE
 from service_kit.problems import Problem, unavailable, unprocessable
 from service_kit.strict_json import read
@@ -180,11 +181,24 @@ async def reservation(
     return found
 
 
-@router.get("/stock", response_model=StockLevels, responses=problems(401, 403, 503))
-async def stock_levels(request: Request, caller: Annotated[Caller, Depends(member)]) -> StockLevels:
-    """Return the level of every SKU."""
+@router.get("/stock", response_model=StockLevels, responses=problems(401, 403, 422, 503))
+async def stock_levels(
+    request: Request,
+    caller: Annotated[Caller, Depends(member)],
+    limit: PageSize = 100,
+    cursor: SkuCursor = None,
+    search: SearchText = None,
+    sku: Skus = None,
+) -> StockLevels:
+    """Return levels by SKU, page by page.
+
+    `search` is a part of a SKU; `sku`, once or more often, asks for these alone.
+    """
+    like = contains(search) if search else None
     with database_limits():
-        return StockLevels(items=await state_of(request).stock.levels())
+        found = await state_of(request).stock.levels(limit + 1, cursor, sku, like)
+    page, more = found[:limit], len(found) > limit
+    return StockLevels(items=page, next_cursor=page[-1].sku if more else None)
 
 
 SkuPath = Annotated[str, Path(max_length=64)]

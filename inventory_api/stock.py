@@ -183,10 +183,15 @@ class Stock:
         assert row is not None  # the function always answers with one row
         return row["outcome"], _level(sku, row["on_hand"], row["reserved"])
 
-    async def levels(self) -> list[StockLevel]:
-        """Return every SKU's level, by SKU."""
+    async def levels(
+        self, limit: int, after: str | None, skus: Sequence[str] | None, like: str | None
+    ) -> list[StockLevel]:
+        """Return up to `limit` levels, by SKU, from the one that follows SKU `after`.
+
+        Of these `skus` only, unless None; `like` is a LIKE pattern for the SKU.
+        """
         async with within(self._pool, self._deadline_s) as connection:
-            rows = await connection.fetch(LEVELS)
+            rows = await connection.fetch(LEVELS, after, skus, like, limit)
         return [_level(row["sku"], row["on_hand"], row["reserved"]) for row in rows]
 
     async def level(self, sku: str) -> StockLevel | None:
@@ -251,7 +256,12 @@ WITH wanted AS (
 SELECT DISTINCT order_id FROM wanted WHERE sku NOT IN (SELECT sku FROM free)
 """
 RESTOCK = "SELECT outcome, on_hand, reserved FROM restock($1, $2, $3)"
-LEVELS = "SELECT sku, on_hand, reserved FROM stock ORDER BY sku"
+LEVELS = """
+SELECT sku, on_hand, reserved FROM stock
+WHERE ($1::text IS NULL OR sku > $1) AND ($2::text[] IS NULL OR sku = ANY ($2))
+  AND ($3::text IS NULL OR sku ILIKE $3)
+ORDER BY sku LIMIT $4
+"""
 LEVEL = "SELECT on_hand, reserved FROM stock WHERE sku = $1"
 MOVEMENTS = """
 SELECT movement_id, order_id, sku, operation, quantity, restock_key, at FROM movements

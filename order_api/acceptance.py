@@ -90,6 +90,9 @@ class Acceptance:
     ) -> NewOrder:
         lines, total, currency = await self._catalogue.price(wanted.lines)
         if wanted.expected_total_minor not in (None, total):
+            # the shopper may have seen a newer price than we remember
+            lines, total, currency = await self._catalogue.price(wanted.lines, at_once=True)
+        if wanted.expected_total_minor not in (None, total):
             raise conflict(
                 "price-changed",
                 "The price has changed",

@@ -63,9 +63,10 @@ class Product(Answer):
 
 
 class Products(Answer):
-    """The catalogue."""
+    """Some products, by SKU; `next_cursor` asks for the following ones, None at the end."""
 
     items: list[Product]
+    next_cursor: str | None = None
 
 
 class OrderLine(Answer):

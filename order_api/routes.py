@@ -26,6 +26,7 @@ from order_api.state import State, state_of
 from order_api.stored_order import StoredOrder
 from service_kit.idempotency_key import read as read_idempotency_key
 from service_kit.openapi import body_of, problems
+from service_kit.paging import PageSize, SearchText, SkuCursor, Skus, contains
 from service_kit.pool import UNAVAILABLE
 from service_kit.problems import Problem, unavailable
 from service_kit.strict_json import read
@@ -53,11 +54,24 @@ def database_limits() -> Iterator[None]:
         raise unavailable("database-busy", "Our database did not answer in time.") from None
 
 
-@router.get("/products", response_model=Products, responses=problems(401, 503))
-async def products(request: Request, caller: Who) -> Products:
-    """Return the catalogue."""
+@router.get("/products", response_model=Products, responses=problems(401, 422, 503))
+async def products(
+    request: Request,
+    caller: Who,
+    limit: PageSize = 100,
+    cursor: SkuCursor = None,
+    search: SearchText = None,
+    sku: Skus = None,
+) -> Products:
+    """Return what is on sale, by SKU, page by page.
+
+    `search` is a part of a SKU or of a name; `sku`, once or more often, asks for these alone.
+    """
+    like = contains(search) if search else None
     with database_limits():
-        return Products(items=await state_of(request).catalogue.products())
+        found = await state_of(request).store.products(limit + 1, cursor, sku, like)
+    page, more = found[:limit], len(found) > limit
+    return Products(items=page, next_cursor=page[-1].sku if more else None)
 
 
 @router.post(

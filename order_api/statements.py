@@ -52,7 +52,13 @@ PAGE_OF_ALL = f"{_ORDER} WHERE $1 = '' {_PAGE}"
 
 PRODUCTS = """
 SELECT sku, name, description, unit_price_minor, currency, image_url
-FROM products WHERE listed ORDER BY sku
+FROM products
+WHERE listed AND ($1::text IS NULL OR sku > $1) AND ($2::text[] IS NULL OR sku = ANY ($2))
+  AND ($3::text IS NULL OR sku ILIKE $3 OR name ILIKE $3)
+ORDER BY sku LIMIT $4
+"""
+PRICES = """
+SELECT sku, unit_price_minor, currency FROM products WHERE listed AND sku = ANY ($1::text[])
 """
 EVENTS = """
 SELECT seq, at, type, detail FROM order_events WHERE order_id = $1 AND seq > $2 ORDER BY seq

@@ -107,11 +107,22 @@ class Store:
 
     # --- reading -------------------------------------------------------------------------
 
-    async def products(self) -> list[Product]:
-        """Return what is on sale, by SKU."""
+    async def products(
+        self, limit: int, after: str | None, skus: Sequence[str] | None, like: str | None
+    ) -> list[Product]:
+        """Return up to `limit` products on sale, by SKU, from the one that follows SKU `after`.
+
+        Of these `skus` only, unless None; `like` is a LIKE pattern for SKU or name.
+        """
         async with within(self._pool, DEADLINE_S) as connection:
-            rows = await connection.fetch(statements.PRODUCTS)
+            rows = await connection.fetch(statements.PRODUCTS, after, skus, like, limit)
         return [Product.model_validate(dict(row)) for row in rows]
+
+    async def prices(self, skus: Sequence[str]) -> dict[str, tuple[int, str]]:
+        """Return unit price (minor units) and currency of those of these SKUs that are on sale."""
+        async with within(self._pool, DEADLINE_S) as connection:
+            rows = await connection.fetch(statements.PRICES, skus)
+        return {row["sku"]: (row["unit_price_minor"], row["currency"]) for row in rows}
 
     async def order(self, order_id: UUID) -> StoredOrder | None:
         """Return an order, or None."""
