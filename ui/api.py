@@ -1,15 +1,11 @@
 """Typed calls to order_api and inventory_api, each on behalf of somebody and with an end."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Collection, Mapping
+from typing import Any
 from uuid import UUID
 
 import aiohttp
-from opentelemetry import propagate
-from pydantic import BaseModel, ValidationError
 
 from inventory_api.contracts import Ledger, StockLevel, StockLevels
 from order_api.contracts import (
@@ -22,100 +18,14 @@ from order_api.contracts import (
     TimelineEvent,
     order_id_for,
 )
-from service_kit.http_client import open_session
-from ui.identity import UI, Identity, Tokens
+from ui.http import QUICK_S, Http, NoAnswer, read, refusal
+from ui.identity import UI, Identity
 
-QUICK_S = 2.0
 # Beyond the answer budget (2 s and 0.2 s) of the longest call there is.
 PATIENT_S = 6.0
 # The stream says something at least every 10 s.
 SILENCE_S = 25.0
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-class NoAnswer(Exception):
-    """The service did not answer, or not in time: what became of the call is unknown."""
-
-
-@dataclass(eq=False)  # not frozen: Python notes on an exception where it came from
-class Refusal(Exception):
-    """A problem document: the service understood and said no."""
-
-    status: int
-    slug: str
-    title: str
-    detail: str
-    advice: str
-    members: Mapping[str, Any]
-    retry_after_s: float | None = None
-
-    @property
-    def order_id(self) -> str | None:
-        """The order that the problem is about."""
-        found = self.members.get("order_id")
-        return str(found) if found else None
-
-
-class Http:
-    """One connection pool and one way of asking."""
-
-    def __init__(self, tokens: Tokens) -> None:
-        self._tokens = tokens
-        self._session: aiohttp.ClientSession | None = None
-
-    async def open(self) -> None:
-        """Open the pool; to be called inside the event loop that will use it."""
-        self._session = open_session()
-
-    async def close(self) -> None:
-        """Close the pool."""
-        if self._session is not None:
-            await self._session.close()
-
-    @property
-    def session(self) -> aiohttp.ClientSession:
-        """The open pool."""
-        assert self._session is not None, "used before the application has started"
-        return self._session
-
-    def headers(self, who: Identity, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Return identity, trace context and whatever else."""
-        headers = {**self._tokens.header(who), **(extra or {})}
-        propagate.inject(headers)
-        return headers
-
-    async def ask(
-        self,
-        method: str,
-        url: str,
-        who: Identity,
-        *,
-        body: Any = None,
-        params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        within_s: float = QUICK_S,
-    ) -> bytes:
-        """Return the answer's body; raise Refusal for a problem, NoAnswer for anything worse."""
-        known = {name: str(value) for name, value in (params or {}).items() if value is not None}
-        try:
-            async with (
-                asyncio.timeout(within_s),
-                self.session.request(
-                    method,
-                    url,
-                    json=body,
-                    params=known,
-                    headers=self.headers(who, headers),
-                    allow_redirects=False,
-                ) as answer,
-            ):
-                content = await answer.read()
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise NoAnswer(type(error).__name__) from None
-        if answer.status >= 400:
-            raise _refusal(answer.status, answer.headers, content)
-        return content
+AT_ONCE = 100
 
 
 class OrderApi:
@@ -125,22 +35,49 @@ class OrderApi:
         self._http = http
         self.url = base_url.rstrip("/")
 
-    async def products(self) -> list[Product]:
-        """Return the catalogue."""
-        found = await self._http.ask("GET", f"{self.url}/v1/products", UI)
-        return _read(Products, found).items
+    async def products(
+        self, *, search: str | None = None, cursor: str | None = None, limit: int = 20
+    ) -> Products:
+        """Return a page of what is on sale, by SKU."""
+        params = {"search": search, "cursor": cursor, "limit": limit}
+        return read(
+            Products, await self._http.ask("GET", f"{self.url}/v1/products", UI, params=params)
+        )
 
-    async def place(self, who: Identity, key: str, lines: Mapping[str, int]) -> Order:
-        """Place an order; safe to repeat with the same `key` and `lines`."""
+    async def products_of(self, skus: Collection[str]) -> dict[str, Product]:
+        """Return those of these products that are on sale, by SKU."""
+        found: dict[str, Product] = {}
+        for some in _few(skus):
+            params = {"sku": some, "limit": AT_ONCE}
+            page = await self._http.ask("GET", f"{self.url}/v1/products", UI, params=params)
+            found |= {product.sku: product for product in read(Products, page).items}
+        return found
+
+    async def place(
+        self,
+        who: Identity,
+        key: str,
+        lines: Mapping[str, int],
+        expected_total_minor: int | None = None,
+    ) -> Order:
+        """Place an order; safe to repeat with the same `key` and `lines`.
+
+        It is refused as `price-changed` if it does not cost `expected_total_minor`, unless None.
+        """
+        body: dict[str, Any] = {
+            "lines": [{"sku": sku, "quantity": n} for sku, n in sorted(lines.items())]
+        }
+        if expected_total_minor is not None:
+            body["expected_total_minor"] = expected_total_minor
         content = await self._http.ask(
             "POST",
             f"{self.url}/v1/orders",
             who,
-            body={"lines": [{"sku": sku, "quantity": n} for sku, n in sorted(lines.items())]},
+            body=body,
             headers={"Idempotency-Key": key},
             within_s=PATIENT_S,
         )
-        order = _read(Order, content)
+        order = read(Order, content)
         if order.order_id != order_id_for(who.subject, key):
             raise NoAnswer("an answer about another order")
         return order
@@ -164,16 +101,16 @@ class OrderApi:
             "scope": "all" if everyone else None,
         }
         url = f"{self.url}/v1/orders"
-        return _read(OrderPage, await self._http.ask("GET", url, who, params=params))
+        return read(OrderPage, await self._http.ask("GET", url, who, params=params))
 
     async def order(self, who: Identity, order_id: UUID) -> Order:
         """Return one order."""
-        return _read(Order, await self._http.ask("GET", f"{self.url}/v1/orders/{order_id}", who))
+        return read(Order, await self._http.ask("GET", f"{self.url}/v1/orders/{order_id}", who))
 
     async def cancel(self, who: Identity, order_id: UUID) -> Order:
         """Ask to cancel it; a Refusal says that it was too late."""
         url = f"{self.url}/v1/orders/{order_id}/cancel"
-        return _read(Order, await self._http.ask("POST", url, who, within_s=PATIENT_S))
+        return read(Order, await self._http.ask("POST", url, who, within_s=PATIENT_S))
 
     async def follow(self, order_id: UUID, after: int) -> AsyncIterator[TimelineEvent | None]:
         """Yield the order's events as they are written, None as a sign of life, until its last.
@@ -191,12 +128,12 @@ class OrderApi:
                 allow_redirects=False,
             ) as answer:
                 if answer.status == 429:
-                    raise _refusal(answer.status, answer.headers, await answer.read())
+                    raise refusal(answer.status, answer.headers, await answer.read())
                 if answer.status != 200:
                     raise NoAnswer(f"status {answer.status}")
                 async for line in answer.content:
                     if line.startswith(b"data: "):
-                        yield _read(TimelineEvent, line[6:])
+                        yield read(TimelineEvent, line[6:])
                     elif line.startswith((b":", b"retry")):
                         yield None
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
@@ -204,13 +141,13 @@ class OrderApi:
 
     async def summary(self) -> OperationsSummary:
         """Return how the service as a whole is doing."""
-        return _read(
+        return read(
             OperationsSummary, await self._http.ask("GET", f"{self.url}/v1/ops/summary", UI)
         )
 
     async def response_time(self) -> ResponseTime:
         """Return how fast and how well orders are answered; needs nothing but the process."""
-        return _read(
+        return read(
             ResponseTime, await self._http.ask("GET", f"{self.url}/v1/ops/response-time", UI)
         )
 
@@ -222,11 +159,26 @@ class InventoryApi:
         self._http = http
         self.url = base_url.rstrip("/")
 
-    async def stock(self) -> list[StockLevel]:
-        """Return the level of every SKU."""
-        return _read(
-            StockLevels, await self._http.ask("GET", f"{self.url}/v1/stock", UI, within_s=1.0)
-        ).items
+    async def stock(
+        self, *, search: str | None = None, cursor: str | None = None, limit: int = 20
+    ) -> StockLevels:
+        """Return a page of levels, by SKU."""
+        params = {"search": search, "cursor": cursor, "limit": limit}
+        return read(
+            StockLevels, await self._http.ask("GET", f"{self.url}/v1/stock", UI, params=params)
+        )
+
+    async def stock_of(self, skus: Collection[str]) -> dict[str, StockLevel]:
+        """Return the levels of those of these SKUs that the warehouse keeps."""
+        url = f"{self.url}/v1/stock"
+        pages = await asyncio.gather(
+            *(
+                self._http.ask("GET", url, UI, params={"sku": some, "limit": AT_ONCE}, within_s=1.0)
+                for some in _few(skus)
+            )
+        )
+        levels = [level for page in pages for level in read(StockLevels, page).items]
+        return {level.sku: level for level in levels}
 
     async def movements(
         self,
@@ -240,7 +192,7 @@ class InventoryApi:
         """Return a page of the ledger, newest first."""
         params = {"sku": sku, "operation": operation, "cursor": cursor, "limit": limit}
         url = f"{self.url}/v1/movements"
-        return _read(Ledger, await self._http.ask("GET", url, who, params=params))
+        return read(Ledger, await self._http.ask("GET", url, who, params=params))
 
     async def restock(self, who: Identity, sku: str, quantity: int, key: str) -> StockLevel:
         """Add pieces, once per key."""
@@ -251,30 +203,10 @@ class InventoryApi:
             body={"quantity": quantity},
             headers={"Idempotency-Key": key},
         )
-        return _read(StockLevel, content)
+        return read(StockLevel, content)
 
 
-def _read(model: type[Model], content: bytes) -> Model:
-    try:
-        return model.model_validate_json(content)
-    except ValidationError:
-        raise NoAnswer(f"not a {model.__name__}") from None
-
-
-def _refusal(status: int, headers: Mapping[str, str], content: bytes) -> Refusal:
-    try:
-        members = json.loads(content)
-    except ValueError:
-        members = {}
-    if not isinstance(members, dict):
-        members = {}
-    wait = headers.get("Retry-After", "")
-    return Refusal(
-        status=status,
-        slug=str(members.get("type", "")).rpartition("/")[2],
-        title=str(members.get("title", "The service could not do that")),
-        detail=str(members.get("detail", f"It answered with status {status}.")),
-        advice=str(members.get("advice", "Try again in a moment.")),
-        members=members,
-        retry_after_s=float(wait) if wait.isascii() and wait.isdigit() else None,
-    )
+def _few(skus: Collection[str]) -> list[list[str]]:
+    """Return the SKUs in parts that fit into a request's address."""
+    ordered = sorted(skus)
+    return [ordered[n : n + AT_ONCE] for n in range(0, len(ordered), AT_ONCE)]

@@ -8,10 +8,11 @@ from service_kit import application
 from service_kit.health import Health
 from service_kit.readiness import readiness_of
 from service_kit.tokens import Gate
-from ui.api import Http, InventoryApi, OrderApi
+from ui.api import InventoryApi, OrderApi
 from ui.checkout import Checkouts
 from ui.faults import FaultApi
 from ui.feed import OperationsFeed, StockFeed
+from ui.http import Http
 from ui.identity import Tokens
 from ui.load_burst import LoadBurst
 from ui.settings import UiSettings

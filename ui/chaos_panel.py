@@ -8,10 +8,10 @@ from nicegui import ui
 
 from order_api.contracts import order_id_for
 from ui import wording
-from ui.api import NoAnswer, Refusal
 from ui.cart import Cart, key_of
 from ui.faults import Faults, Hit, Preset
 from ui.frame import Visit, block, button, html, text
+from ui.http import NoAnswer, Refusal
 from ui.operations_view import SERVICE_NAMES
 
 SHARES = {0.2: "a fifth of orders", 0.5: "half of orders", 1.0: "every order"}

@@ -10,8 +10,10 @@ from nicegui import background_tasks
 from order_api.answers import is_definite, stored_nothing
 from order_api.contracts import order_id_for
 from service_kit import logs, tracing
-from ui.api import NoAnswer, OrderApi, Refusal
+from ui import wording
+from ui.api import OrderApi
 from ui.cart import Cart, Sending
+from ui.http import NoAnswer, Refusal
 from ui.identity import Identity
 
 KEEP_TRYING_S = 30.0
@@ -23,15 +25,17 @@ _log = logs.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a checkout went.
+    """How a checkout went: final, except for `unknown`, which may be tried again.
 
-    `placed`, `refused` and `untouched` (nothing is stored) are final, `unknown` may be tried again.
+    `untouched` and `price` say that nothing is stored; `total` is the price to agree to, in minor
+    units and its currency.
     """
 
-    kind: Literal["placed", "refused", "untouched", "unknown"]
+    kind: Literal["placed", "refused", "untouched", "price", "unknown"]
     title: str
     message: str
     order_id: str | None = None
+    total: tuple[int, str] | None = None
 
 
 class Checkouts:
@@ -41,12 +45,13 @@ class Checkouts:
         self._orders = orders
         self._running: dict[tuple[str, str], asyncio.Task[Outcome]] = {}
 
-    def begin(self, who: Identity, cart: Cart) -> "asyncio.Task[Outcome]":
+    def begin(self, who: Identity, cart: Cart, total_minor: int | None) -> "asyncio.Task[Outcome]":
         """Send the cart, or join the sending that is under way.
 
-        It goes on when the page that asked is gone; the next one asks again and gets its outcome.
+        `total_minor` is what the shopper was shown that it costs, None for nothing. The sending
+        goes on when the page that asked is gone; the next one asks again and gets its outcome.
         """
-        sending = cart.send(None)
+        sending = cart.send(total_minor)
         place = (who.subject, sending.key)
         running = self._running.get(place)
         if running is None:
@@ -68,13 +73,15 @@ class Checkouts:
             pause_s = PAUSE_S
             try:
                 with tracing.journey("checkout", cart=sending.key):
-                    order = await self._orders.place(who, sending.key, sending.lines)
+                    order = await self._orders.place(
+                        who, sending.key, sending.lines, sending.total_minor
+                    )
             except NoAnswer as trouble:
                 _log.warning("no answer to a checkout", key=sending.key, reason=str(trouble))
                 in_doubt = True
             except Refusal as refusal:
                 if is_definite(refusal.status, refusal.members, order_id):
-                    return _refused(refusal, cart)
+                    return _refused(refusal, cart, sending.total_minor)
                 nothing = stored_nothing(refusal.status, refusal.members)
                 in_doubt = in_doubt or not nothing
                 if not in_doubt and refusal.status < 500 and refusal.status != 429:
@@ -103,7 +110,19 @@ def _untouched(cart: Cart, title: str, message: str) -> Outcome:
     return Outcome("untouched", title, message)
 
 
-def _refused(refusal: Refusal, cart: Cart) -> Outcome:
+def _price_changed(refusal: Refusal, cart: Cart, was: int | None) -> Outcome:
+    cart.untouched()
+    now, currency = int(refusal.members["total_minor"]), str(refusal.members["currency"])
+    before = "" if was is None else f"It was {wording.money(was, currency)}. "
+    return Outcome(
+        "price",
+        f"The price is {wording.money(now, currency)} now",
+        f"{before}Nothing was ordered. Buy it at the new price, or change your cart.",
+        total=(now, currency),
+    )
+
+
+def _refused(refusal: Refusal, cart: Cart, was: int | None) -> Outcome:
     if refusal.slug == REUSED:
         # sent before with other contents, and the answer never came through
         cart.refused()
@@ -113,6 +132,8 @@ def _refused(refusal: Refusal, cart: Cart) -> Outcome:
             "Its answer had not reached you. See that order first, then buy this one if you like.",
             refusal.order_id,
         )
+    if refusal.slug == "price-changed" and "total_minor" in refusal.members:
+        return _price_changed(refusal, cart, was)
     if refusal.status == 422:
         return _untouched(cart, refusal.title, refusal.detail)
     cart.refused()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ui.api import Http, NoAnswer, Refusal
+from ui.http import Http, NoAnswer, Refusal
 from ui.identity import Identity
 
 KEPT_FIRED = 8

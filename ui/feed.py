@@ -4,18 +4,19 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import aiohttp
-from nicegui import Event
+from nicegui import Event, ui
 
 from inventory_api.contracts import StockLevel
 from order_api.contracts import OperationsSummary, Order, ResponseTime
-from ui.api import Http, InventoryApi, NoAnswer, OrderApi, Refusal
+from ui.api import InventoryApi, OrderApi
 from ui.faults import FaultApi, Faults
 from ui.figures import Figures, figures_of
+from ui.http import Http, NoAnswer, Refusal
 from ui.identity import UI
 
 Found = TypeVar("Found")
@@ -72,16 +73,30 @@ class Operations:
     history: tuple[Sample, ...] = ()
 
 
+class Watch:
+    """What one open page shows of the shelves: no more than that is asked for."""
+
+    def __init__(self) -> None:
+        self.skus: frozenset[str] = frozenset()
+        self.orders = False
+
+
 class StockFeed:
     """Stock levels and open orders while somebody looks at them."""
 
     def __init__(self, inventory: InventoryApi, orders: OrderApi) -> None:
         self._inventory = inventory
         self._orders = orders
+        self._watches: set[Watch] = set()
         self.shelf = Shelf()
         self.changed: Event[[]] = Event()
-        # set by pages that show the orders waiting
-        self.watches_orders: Event[[]] = Event()
+
+    def watch(self) -> Watch:
+        """Return a watch for as long as the page that is being built is open."""
+        found = Watch()
+        self._watches.add(found)
+        ui.context.client.on_delete(lambda: self._watches.discard(found))
+        return found
 
     async def run(self) -> None:
         """Look once a second for ever."""
@@ -92,12 +107,15 @@ class StockFeed:
             await asyncio.sleep(TICK_S)
 
     async def look(self) -> None:
-        """Ask the warehouse, and who waits for it."""
+        """Ask the warehouse for what is shown somewhere, and who waits for it."""
         levels: dict[str, StockLevel] | None = None
         waiting: list[Order] = self.shelf.waiting
+        shown = frozenset[str]().union(*(watch.skus for watch in self._watches))
         with contextlib.suppress(NoAnswer, Refusal):
-            levels = {level.sku: level for level in await self._inventory.stock()}
-        if self.watches_orders.callbacks:
+            if not shown:
+                await self._inventory.stock(limit=1)  # only to see that it answers
+            levels = await self._inventory.stock_of(shown)
+        if any(watch.orders for watch in self._watches):
             with contextlib.suppress(NoAnswer, Refusal):
                 pages = [
                     await self._orders.orders(UI, status=status, limit=20, everyone=True)
@@ -105,6 +123,16 @@ class StockFeed:
                 ]
                 waiting = [order for page in pages for order in page.items]
         self.shelf = Shelf(levels, waiting, time.time())
+
+    async def show(self, watch: Watch, skus: Collection[str]) -> None:
+        """Have `watch` show these SKUs; returns when their levels are known, if they can be."""
+        watch.skus = frozenset(skus)
+        levels = self.shelf.levels
+        new = watch.skus if levels is None else watch.skus - levels.keys()
+        if new:
+            with contextlib.suppress(NoAnswer, Refusal):
+                found = await self._inventory.stock_of(new)
+                self.shelf = replace(self.shelf, levels={**(self.shelf.levels or {}), **found})
 
 
 class OperationsFeed:

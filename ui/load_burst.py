@@ -8,7 +8,8 @@ from nicegui import background_tasks
 
 from order_api.answers import is_definite
 from order_api.contracts import order_id_for
-from ui.api import NoAnswer, OrderApi, Refusal
+from ui.api import OrderApi
+from ui.http import NoAnswer, Refusal
 from ui.identity import Identity
 
 MAX_RATE = 20

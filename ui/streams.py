@@ -9,7 +9,8 @@ from nicegui import Event, background_tasks, ui
 from activities.contracts import TERMINAL
 from order_api.contracts import Order, TimelineEvent
 from service_kit import logs
-from ui.api import NoAnswer, OrderApi, Refusal
+from ui.api import OrderApi
+from ui.http import NoAnswer, Refusal
 from ui.identity import UI
 
 RECONNECT_S = 1.0

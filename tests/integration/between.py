@@ -1,4 +1,4 @@
-"""A proxy in front of the order service that has its own ideas about some of the orders."""
+"""A proxy in front of a service that has its own ideas about some of the orders."""
 
 import asyncio
 import json
@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 LOSE = "lose the answer"
 _HOP_BY_HOP = {"connection", "content-length", "host", "transfer-encoding", "content-encoding"}
@@ -20,12 +21,13 @@ class Between:
     """`script` says what happens to the next orders sent; after it, all pass.
 
     LOSE passes the order on and cuts the connection; a response is given without passing it on,
-    unless it says `passed_on`.
+    unless it says `passed_on`. `asked` has the address of every request.
     """
 
     port: int = 0
     script: deque[Any] = field(default_factory=deque)
     keys: list[str] = field(default_factory=list)
+    asked: list[URL] = field(default_factory=list)
     _sent: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def note(self, key: str) -> Any:
@@ -76,6 +78,7 @@ async def between(url: str) -> AsyncIterator[Between]:
     async def handle(request: web.Request) -> web.StreamResponse:
         body = await request.read()
         happens = None
+        proxy.asked.append(request.url)
         if request.method == "POST" and request.path == "/v1/orders":
             happens = await proxy.note(request.headers["Idempotency-Key"])
         if isinstance(happens, dict) and not happens.get("passed_on"):

@@ -148,7 +148,8 @@ class Warehouse(RuleBasedStateMachine):
         answers = await asyncio.gather(
             *(insist(stocks[replica], operation) for operation, replica in asked)
         )
-        levels = {level.sku: [level.on_hand, level.reserved] for level in await stocks[0].levels()}
+        found = await stocks[0].levels(len(self.skus), None, self.skus, None)
+        levels = {level.sku: [level.on_hand, level.reserved] for level in found}
         return list(answers), {sku: levels[sku] for sku in self.skus}
 
 

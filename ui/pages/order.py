@@ -9,9 +9,9 @@ from nicegui import ui
 from activities.contracts import TERMINAL
 from order_api.contracts import Order, TimelineEvent
 from ui import wording
-from ui.api import NoAnswer, Refusal
 from ui.backend import Backend
 from ui.frame import Visit, block, button, dialog, empty, frame, html, text
+from ui.http import NoAnswer, Refusal
 from ui.streams import LiveOrder
 
 NOT_HERE = ("search_off", "We do not know this order", "Check the address, or see My orders.")
@@ -26,7 +26,7 @@ def register(backend: Backend) -> None:
         with frame(backend, "Order", "/orders") as visit:
             try:
                 found = await backend.orders.order(visit.staff or visit.shopper, UUID(order_id))
-                products = {each.sku: each for each in await backend.orders.products()}
+                products = await backend.orders.products_of([line.sku for line in found.lines])
             except (ValueError, Refusal):
                 ui.status_code(404)
                 with empty(*NOT_HERE):

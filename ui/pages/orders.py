@@ -1,15 +1,16 @@
 """My orders: all of a shopper's orders, filtered, searched, page by page."""
 
+import contextlib
 from html import escape
 from typing import Any
 
 from nicegui import ui
 
-from order_api.contracts import Order
+from order_api.contracts import Order, OrderPage
 from ui import wording
-from ui.api import NoAnswer, Refusal
 from ui.backend import Backend
 from ui.frame import Visit, block, button, empty, frame, html, text
+from ui.http import NoAnswer, Refusal
 
 PER_PAGE = 15
 _STATUSES = {"": "All orders", **{key: look.words for key, look in wording.ORDER_STATUS.items()}}
@@ -74,7 +75,9 @@ class OrderList:
         self.table.refresh()
 
     async def _load(self) -> None:
-        try:
+        asked = (self.status, self.search, self.cursors[-1])
+        page: OrderPage | None = None
+        with contextlib.suppress(NoAnswer, Refusal):
             page = await self.visit.backend.orders.orders(
                 self.visit.shopper,
                 status=self.status or None,
@@ -82,7 +85,9 @@ class OrderList:
                 cursor=self.cursors[-1],
                 limit=PER_PAGE,
             )
-        except (NoAnswer, Refusal):
+        if asked != (self.status, self.search, self.cursors[-1]):
+            return  # overtaken: the shopper wants to see something else by now
+        if page is None:
             self.orders, self.following = None, None
         else:
             self.orders, self.following = page.items, page.next_cursor

@@ -1,36 +1,30 @@
-"""The shop: products with live availability, the cart, and buying with one click."""
+"""The shop: a page of products with live availability, found by search, beside the cart."""
 
-import asyncio
+from html import escape
+from typing import Any
 
 from nicegui import ui
-from nicegui.element import Element
 
 from inventory_api.contracts import StockLevel
 from order_api.contracts import Product
 from ui import wording
-from ui.api import NoAnswer, Refusal
 from ui.backend import Backend
-from ui.cart import Cart
-from ui.checkout import Outcome
-from ui.frame import Visit, block, button, empty, frame, html, note, text
+from ui.cart_panel import CartPanel
+from ui.frame import Visit, block, button, empty, frame, html, text
+from ui.http import NoAnswer, Refusal
 
 FEW = 60
+PER_PAGE = 24
 
 
 def register(backend: Backend) -> None:
     """Add the page."""
 
     @ui.page("/")
-    async def shop() -> None:
+    async def shop(search: str = "") -> None:
         with frame(backend, "Shop", "/") as visit:
-            try:
-                products = await backend.orders.products()
-            except (NoAnswer, Refusal):
-                products = []
-            if not backend.stock.shelf.at:
-                await backend.stock.look()
-            found = Shop(visit, products)
-            if products:
+            found = Shop(visit, search.replace("\x00", "")[:64].strip())
+            if await found.load():
                 found.build()
             else:
                 found.build_without_products()
@@ -39,54 +33,98 @@ def register(backend: Backend) -> None:
 class Shop:
     """One browser's view of the shop."""
 
-    def __init__(self, visit: Visit, products: list[Product]) -> None:
+    def __init__(self, visit: Visit, search: str) -> None:
         self.visit = visit
-        self.products = {product.sku: product for product in products}
-        self.cart = Cart(visit.browser)
+        self.stock = visit.backend.stock
+        self.watch = self.stock.watch()
+        self.search = search
+        self.cursors: list[str | None] = [None]  # one for each page up to this one
+        self.following: str | None = None
+        self.page: list[Product] = []
+        self.products: dict[str, Product] = {}  # also those in the cart
         self.levels: dict[str, ui.html] = {}
         self.adders: dict[str, ui.button] = {}
-        self.outcome: Outcome | None = None
+        self.panel = CartPanel(visit, self.products, self.reload, self.show_levels)
+
+    async def load(self) -> bool:
+        """Read the page of products and what is in the cart; False if the catalogue is away."""
+        orders = self.visit.backend.orders
+        asked = (self.search, self.cursors[-1])
+        try:
+            found = await orders.products(
+                search=self.search or None, cursor=self.cursors[-1], limit=PER_PAGE
+            )
+            page = {product.sku: product for product in found.items}
+            in_cart = await orders.products_of(self.panel.lines.keys() - page.keys())
+        except (NoAnswer, Refusal):
+            return False
+        if asked != (self.search, self.cursors[-1]):
+            return True  # overtaken: the shopper wants to see something else by now
+        self.page, self.following = found.items, found.next_cursor
+        self.products.clear()
+        self.products.update(in_cart | page)
+        await self.stock.show(self.watch, page)
+        return True
 
     def build(self) -> None:
         """Build products and cart, and keep both up to date."""
-        with block("heading"), block("stack").style("gap: 4px"):
-            text("Good things, shipped once", "h1")
-            text(
-                "Availability is live. Whatever happens on the way, you get exactly one parcel.",
-                "p",
-                "soft",
-            )
+        with block("heading"):
+            with block("stack").style("gap: 4px"):
+                text("Good things, shipped once", "h1")
+                text(
+                    "Availability is live. Whatever happens on the way, you get exactly one "
+                    "parcel.",
+                    "p",
+                    "soft",
+                )
+            box = ui.input("Find a product", value=self.search, on_change=self._look_for)
+            box.props("outlined dense clearable debounce=300").style("min-width: 220px")
         with block("shop"):
-            with block("grid", "ul").props('aria-label="Products"'):
-                for product in self.products.values():
-                    self._product(product)
+            with block("stack").style("gap: 16px"):
+                self.shelf()
             with block("cart card", "section").props('id=cart aria-label="Cart"'):
-                self.panel()
+                self.panel.panel()
         with block("paybar"):
-            self.paybar()
-        self.show_levels()
-        self.visit.backend.stock.changed.subscribe(self.show_levels)
-        self._resume()
+            self.panel.paybar()
+        self.stock.changed.subscribe(self.show_levels)
+        self.panel.resume()
 
     def build_without_products(self) -> None:
         """Say that the catalogue is away; an order that is being sent goes on."""
-        kept = "Your cart is kept." if self.cart.sent is None else "Your order is being sent."
+        sent = self.panel.cart.sent is not None
+        kept = "Your order is being sent." if sent else "Your cart is kept."
         with empty(
             "storefront",
             "The shop window is being cleaned",
             f"Our catalogue does not answer right now. {kept}",
         ):
             button("Look again", ui.navigate.reload, icon="refresh", primary=True)
-        self._resume()
+        self.panel.resume()
 
-    def _resume(self) -> None:
-        """Go on with a checkout that a reload has interrupted: same key, same order."""
-        if self.cart.sent is not None:
-            ui.timer(0, self.buy, once=True)
+    @ui.refreshable_method
+    def shelf(self) -> None:
+        """Show a page of products."""
+        self.levels.clear()
+        self.adders.clear()
+        if not self.page:
+            empty("search_off", "Nothing found", "We sell nothing of that name. Try another word.")
+        else:
+            with block("grid", "ul").props('aria-label="Products"'):
+                for product in self.page:
+                    self._product(product)
+        if self.following is not None or len(self.cursors) > 1:
+            with block("line spread"):
+                back = button("Back", self._back, icon="chevron_left")
+                back.set_enabled(len(self.cursors) > 1)
+                text(f"Page {len(self.cursors)}", "span", "soft")
+                more = button("More", self._more, icon="chevron_right")
+                more.set_enabled(self.following is not None)
+        self.show_levels()
 
     def _product(self, product: Product) -> None:
         with block("product card", "li"):
-            html(f'<img src="{product.image_url}" alt="" loading="lazy" width="400" height="300">')
+            picture = escape(product.image_url)
+            html(f'<img src="{picture}" alt="" loading="lazy" width="400" height="300">')
             with block("body"):
                 with block("what"):
                     text(product.name, "h2")
@@ -95,132 +133,43 @@ class Shop:
                 with block("line spread"):
                     text(wording.money(product.unit_price_minor, product.currency), "span", "price")
                     self.adders[product.sku] = button(
-                        "Add", lambda sku=product.sku: self.put(sku, 1), icon="add", tight=True
+                        "Add",
+                        lambda sku=product.sku: self.panel.put(sku, 1),
+                        icon="add",
+                        tight=True,
                     ).props(f'aria-label="Add {product.name} to the cart"')
+
+    async def reload(self) -> None:
+        """Show the page anew, with today's prices."""
+        if await self.load():
+            self.shelf.refresh()
+            self.panel.refresh()
+        else:
+            ui.notify("Our catalogue does not answer. Try again in a moment.", type="warning")
+
+    async def _look_for(self, event: Any) -> None:
+        self.search = (event.value or "").replace("\x00", "")[:64].strip()
+        self.cursors = [None]
+        await self.reload()
+
+    async def _more(self) -> None:
+        if self.following is not None:
+            self.cursors.append(self.following)
+            await self.reload()
+
+    async def _back(self) -> None:
+        if len(self.cursors) > 1:
+            self.cursors.pop()
+            await self.reload()
 
     def show_levels(self) -> None:
         """Show what is on the shelf now."""
-        levels = self.visit.backend.stock.shelf.levels
+        levels = self.stock.shelf.levels
+        sent = self.panel.cart.sent is not None
         for sku, line in self.levels.items():
             level = None if levels is None else levels.get(sku)
             line.content = level_line(level, known=levels is not None)
-            self.adders[sku].set_enabled(
-                self.cart.sent is None and (level is None or level.available > 0)
-            )
-
-    def put(self, sku: str, more: int) -> None:
-        """Have more or fewer pieces of `sku` in the cart."""
-        self.outcome = None
-        self.cart.put(sku, self.cart.lines.get(sku, 0) + more)
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Show the cart as it is."""
-        self.panel.refresh()
-        self.paybar.refresh()
-        self.show_levels()
-
-    async def buy(self) -> None:
-        """Order what is in the cart; any further click joins the first."""
-        if not (self.cart.lines or self.cart.sent):
-            return
-        client = ui.context.client
-        self.outcome = None
-        checkout = self.visit.backend.checkouts.begin(self.visit.shopper, self.cart)
-        self.refresh()
-        outcome = await asyncio.shield(checkout)
-        if client.is_deleted:
-            return  # whoever reloads is told by the next page
-        if outcome.kind == "placed":
-            ui.navigate.to(f"/orders/{outcome.order_id}")
-            return
-        self.outcome = outcome
-        self.refresh()
-
-    @ui.refreshable_method
-    def panel(self) -> None:
-        """Show the cart."""
-        lines = self.cart.sent or self.cart.lines
-        with block("line spread"):
-            text("Your cart", "h2")
-            if lines:
-                text(wording.count(sum(lines.values()), "piece"), "span", "small soft")
-        if self.outcome is not None:
-            self._show_outcome(self.outcome)
-        if not lines:
-            text("Nothing in it yet. Add something you like.", "p", "soft")
-            return
-        sending = self.cart.sent is not None and self.outcome is None
-        for sku, pieces in lines.items():
-            self._cart_line(sku, pieces, locked=self.cart.sent is not None)
-        with block("total"):
-            text("Total", "span")
-            text(self._total(lines), "span", "number")
-        if sending:
-            with note("busy", "hourglass_top", "Sending your order", "You can close this page."):
-                pass
-        words = "Try again" if self.outcome and self.outcome.kind == "unknown" else "Buy now"
-        pay = button(words, self.buy, icon="bolt", primary=True)
-        pay.mark("buy").set_enabled(not sending)
-        text("One click, one order. Clicking twice changes nothing.", "p", "small soft")
-
-    @ui.refreshable_method
-    def paybar(self) -> None:
-        """Show the way to pay on a phone, where the cart is below the products."""
-        lines = self.cart.sent or self.cart.lines
-        if not lines:
-            text("Your cart is empty", "span", "soft")
-            return
-        html(
-            f"<span>{wording.count(sum(lines.values()), 'piece')}</span> "
-            f"<b class=number>{self._total(lines)}</b>",
-            "a",
-        ).props('href=#cart aria-label="See the cart"')
-        sending = self.cart.sent is not None and self.outcome is None
-        button(
-            "Sending" if sending else "Buy now", self.buy, icon="bolt", primary=True
-        ).set_enabled(not sending)
-
-    def _cart_line(self, sku: str, pieces: int, *, locked: bool) -> None:
-        product = self.products.get(sku)
-        name = product.name if product else sku
-        with block("cart-line"):
-            html(f'<img src="{product.image_url if product else ""}" alt="">')
-            with block("stack").style("gap: 0"):
-                text(name, "strong")
-                if product:
-                    text(
-                        wording.money(product.unit_price_minor, product.currency),
-                        "span",
-                        "small soft number",
-                    )
-            self._stepper(sku, name, pieces, locked=locked)
-
-    def _stepper(self, sku: str, name: str, pieces: int, *, locked: bool) -> Element:
-        with block("stepper").props(f'role=group aria-label="Pieces of {name}"') as stepper:
-            fewer = button("", lambda: self.put(sku, -1), icon="remove" if pieces > 1 else "delete")
-            fewer.props(f'aria-label="One {name} less"').set_enabled(not locked)
-            text(str(pieces), "span", "count number")
-            more = button("", lambda: self.put(sku, 1), icon="add")
-            more.props(f'aria-label="One {name} more"').set_enabled(not locked)
-        return stepper
-
-    def _total(self, lines: dict[str, int]) -> str:
-        known = [(self.products[sku], n) for sku, n in lines.items() if sku in self.products]
-        if not known:
-            return "?"
-        total = sum(product.unit_price_minor * n for product, n in known)
-        return wording.money(total, known[0][0].currency)
-
-    def _show_outcome(self, outcome: Outcome) -> None:
-        tone, picture = {
-            "refused": ("bad", "remove_shopping_cart"),
-            "untouched": ("warn", "info"),
-            "unknown": ("warn", "cloud_off"),
-        }.get(outcome.kind, ("good", "check_circle"))
-        with note(tone, picture, outcome.title, outcome.message):
-            if outcome.order_id is not None:
-                html("See the order", "a").props(f"href=/orders/{outcome.order_id}")
+            self.adders[sku].set_enabled(not sent and (level is None or level.available > 0))
 
 
 def level_line(level: StockLevel | None, *, known: bool) -> str:

@@ -7,14 +7,14 @@ from typing import Any
 
 from nicegui import ui
 
-from inventory_api.contracts import MAX_RESTOCK, LedgerEntry
+from inventory_api.contracts import MAX_RESTOCK, Ledger, LedgerEntry
 from order_api.contracts import Order
 from ui import wording
-from ui.api import NoAnswer, Refusal
 from ui.backend import Backend
 from ui.frame import Visit, block, button, dialog, empty, for_staff_only, frame, html, text
+from ui.http import NoAnswer, Refusal
+from ui.shelf_table import ShelfTable
 
-LOW = 60
 _OPERATIONS = {
     "": "All movements",
     "reserve": "Held for an order",
@@ -32,10 +32,7 @@ def register(backend: Backend) -> None:
     async def warehouse() -> None:
         with frame(backend, "Warehouse", "/warehouse") as visit:
             if for_staff_only(visit):
-                page = WarehousePage(visit)
-                backend.stock.watches_orders.subscribe(lambda: None)
-                await backend.stock.look()
-                await page.build()
+                await WarehousePage(visit).build()
 
 
 class WarehousePage:
@@ -46,12 +43,13 @@ class WarehousePage:
         self.staff = visit.staff
         self.feed = visit.backend.stock
         self.inventory = visit.backend.inventory
+        self.watch = self.feed.watch()
+        self.shelves = ShelfTable(self.inventory, self.feed, self.watch, self._ask_how_many)
         self.operation = ""
         self.sku = ""
         self.cursors: list[str | None] = [None]
         self.following: str | None = None
         self.movements: list[LedgerEntry] | None = []
-        self.cells: dict[str, ui.html] = {}
         self.restock_key = ""
 
     async def build(self) -> None:
@@ -61,37 +59,19 @@ class WarehousePage:
             self.state = html("", "p", "small soft").props("role=status")
         with block("two"):
             with block("card", "section").props("aria-label=Stock"):
-                text("Stock", "h2")
-                self._stock()
+                await self.shelves.build()
             with block("card", "section").props('aria-label="Orders waiting"'):
                 text("Orders waiting", "h2")
                 self.waiting = html("", "div")
+        self._dialog()
+        self.watch.orders = True
+        await self.feed.look()
         await self._load()
-        self.ledger()
+        self._ledger()
         self.show()
         self.feed.changed.subscribe(self.show)
 
-    def _stock(self) -> None:
-        levels = self.feed.shelf.levels or {}
-        if not levels:
-            empty("cloud_off", "The warehouse does not answer", "Levels show when it is back.")
-            return
-        heads = ("Product", "On hand", "Held", "Available")
-        with block("tablebox"), ui.element("table").classes("list"):
-            with ui.element("thead"), ui.element("tr"):
-                for number, head in enumerate(heads):
-                    text(head, "th", "n" if number else "").props("scope=col")
-                text("Restock", "th").props("scope=col")
-            with ui.element("tbody"):
-                for sku in levels:
-                    with ui.element("tr"):
-                        text(sku, "td", "mono")
-                        for place in ("on_hand", "reserved", "available"):
-                            self.cells[f"{sku}.{place}"] = html("", "td", "n")
-                        with ui.element("td"):
-                            button(
-                                "", partial(self._ask_how_many, sku), icon="add", tight=True
-                            ).props(f'aria-label="Restock {sku}"').mark(f"restock-{sku}")
+    def _dialog(self) -> None:
         with dialog("Restock") as self.dialog, ui.card():
             self.dialog_title = text("", "h2")
             self.pieces = ui.number("Pieces", value=100, min=1, max=MAX_RESTOCK, precision=0)
@@ -135,40 +115,36 @@ class WarehousePage:
             self.state.content = f"{wording.icon('cloud_off')} The warehouse does not answer."
         else:
             self.state.content = "Live"
-            for sku, level in shelf.levels.items():
-                if f"{sku}.on_hand" not in self.cells:
-                    continue
-                self.cells[f"{sku}.on_hand"].content = f"{level.on_hand:,}"
-                self.cells[f"{sku}.reserved"].content = f"{level.reserved:,}"
-                low = level.available <= LOW
-                words = f"{level.available:,}"
-                if low:
-                    words = (
-                        f'<span class="level {"warn" if level.available else "bad"}">'
-                        f"{wording.icon('warning')}{words}</span>"
-                    )
-                self.cells[f"{sku}.available"].content = words
+        self.shelves.show()
         self.waiting.content = waiting(shelf.waiting)
 
     async def _load(self) -> None:
+        asked = (self.sku, self.operation, self.cursors[-1])
+        page: Ledger | None = None
+        unfinished = False
         try:
             page = await self.inventory.movements(
                 self.staff,
                 operation=self.operation or None,
-                sku=self.sku or None,
+                sku=self.sku.upper() or None,
                 cursor=self.cursors[-1],
             )
-        except (NoAnswer, Refusal):
-            self.movements, self.following = None, None
+        except (NoAnswer, Refusal) as trouble:
+            # half of a product code is none yet
+            unfinished = isinstance(trouble, Refusal) and trouble.status == 422
+        if asked != (self.sku, self.operation, self.cursors[-1]):
+            return  # overtaken
+        if page is None:
+            self.movements, self.following = [] if unfinished else None, None
         else:
             self.movements, self.following = page.items, page.next_cursor
 
     async def _reload(self) -> None:
         await self._load()
-        self.ledger.refresh()
+        self.entries.refresh()
 
     async def _pick(self, what: str, event: Any) -> None:
-        setattr(self, what, event.value or "")
+        setattr(self, what, (event.value or "").strip()[:64])
         self.cursors = [None]
         await self._reload()
 
@@ -180,33 +156,34 @@ class WarehousePage:
         self.cursors = [None]
         await self._reload()
 
-    @ui.refreshable_method
-    def ledger(self) -> None:
-        """Show a page of the ledger."""
+    def _ledger(self) -> None:
         with block("card", "section").props('aria-label="Movements"'):
             with block("line spread"):
                 text("Movements", "h2")
                 with block("line"):
-                    skus = {"": "All products"} | {sku: sku for sku in self.feed.shelf.levels or {}}
-                    ui.select(skus, value=self.sku, on_change=partial(self._pick, "sku")).props(
-                        'outlined dense options-dense aria-label="Product"'
-                    )
+                    box = ui.input("Product code", on_change=partial(self._pick, "sku"))
+                    box.props("outlined dense clearable debounce=300")
                     ui.select(
                         _OPERATIONS,
                         value=self.operation,
                         on_change=partial(self._pick, "operation"),
                     ).props('outlined dense options-dense aria-label="Kind of movement"')
-            if self.movements is None:
-                empty("cloud_off", "The ledger cannot be read right now", "Nothing is lost.")
-            elif not self.movements:
-                empty("search_off", "No movements", "Nothing of this kind has moved.")
-            else:
-                html(movements(self.movements), "div", "tablebox")
-            with block("line spread"):
-                button("Newest", self._newest, icon="refresh")
-                text(f"Page {len(self.cursors)}", "span", "soft")
-                older = button("Older", self._older, icon="chevron_right")
-                older.set_enabled(self.following is not None)
+            self.entries()
+
+    @ui.refreshable_method
+    def entries(self) -> None:
+        """Show a page of the ledger."""
+        if self.movements is None:
+            empty("cloud_off", "The ledger cannot be read right now", "Nothing is lost.")
+        elif not self.movements:
+            empty("search_off", "No movements", "Nothing of this kind has moved.")
+        else:
+            html(movements(self.movements), "div", "tablebox")
+        with block("line spread"):
+            button("Newest", self._newest, icon="refresh")
+            text(f"Page {len(self.cursors)}", "span", "soft")
+            older = button("Older", self._older, icon="chevron_right")
+            older.set_enabled(self.following is not None)
 
 
 def waiting(orders: list[Order]) -> str:
