@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -61,7 +62,7 @@ async def test_a_session_with_a_long_snapshot_or_change_is_named(
     connections: pool.Pool, crowded: Databases, dsn: str, role: str, statement: str
 ) -> None:
     """Also one of another role, whose times are hidden from ours."""
-    name = dsn.rpartition("/")[2]
+    name = urlsplit(dsn).path[1:]
     person = await asyncpg.connect(
         crowded.postgres.dsn(name, role), server_settings={"application_name": "report tool"}
     )
