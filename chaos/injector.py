@@ -16,6 +16,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from prometheus_client import Counter
+from pydantic import ValidationError
 from starlette.responses import Response
 
 from chaos.faults import FaultRule, decide
@@ -105,7 +106,7 @@ class Injector:
     async def reload(self) -> None:
         """Read the rules from the database."""
         rows = await self._pool.fetch(RULES)
-        self._rules = tuple(FaultRule.model_validate_json(row["rule"]) for row in rows)
+        self._rules = tuple(rule for row in rows if (rule := _readable(row["rule"])))
 
     async def keep_reloading(self) -> None:
         """Follow changes made through other replicas or by hand, for ever."""
@@ -167,6 +168,15 @@ async def _fire(rule: FaultRule, call: Call) -> None:
             raise AnswerInstead(None)
         case "corrupt":
             raise AnswerInstead(corrupted(call))
+
+
+def _readable(text: str) -> FaultRule | None:
+    """Return the rule, None for one of a release that has other faults."""
+    try:
+        return FaultRule.model_validate_json(text)
+    except ValidationError:
+        _log.warning("fault rule not understood, left out", rule=text[:200])
+        return None
 
 
 def corrupted(call: Call) -> Response:

@@ -10,12 +10,13 @@ from inventory_api.routes import router
 from inventory_api.settings import InventorySettings
 from inventory_api.state import State
 from inventory_api.stock import Stock
-from service_kit import application, database_health, pool
+from service_kit import application, database_health, pool, supervised
 from service_kit.background import Background
 from service_kit.fault_points import Injector, no_injector
 from service_kit.health import Health
 from service_kit.long_transactions import LongTransactions
 from service_kit.migrations import latest
+from service_kit.supervised import Supervised
 from service_kit.tokens import Gate
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -36,7 +37,8 @@ def create_app(settings: InventorySettings, injector: Injector = no_injector) ->
             statement_timeout_s=settings.statement_timeout_s,
         )
         long_transactions = LongTransactions(connections)
-        async with injector(connections) as faults, Background(long_transactions.keep_reading()):
+        reading = Supervised("long transactions", long_transactions.keep_reading)
+        async with injector(connections) as faults, Background(reading.run()):
             app.state.service = State(
                 pool=connections,
                 stock=Stock(
@@ -47,7 +49,7 @@ def create_app(settings: InventorySettings, injector: Injector = no_injector) ->
                 ),
                 gate=Gate(settings.token_key.get_secret_value(), settings.token_audience),
                 faults=faults,
-                health=_health(connections, long_transactions),
+                health=_health(connections, long_transactions, reading),
             )
             yield
         connections.terminate()
@@ -57,12 +59,15 @@ def create_app(settings: InventorySettings, injector: Injector = no_injector) ->
     return app
 
 
-def _health(connections: pool.Pool, long_transactions: LongTransactions) -> Health:
+def _health(
+    connections: pool.Pool, long_transactions: LongTransactions, reading: Supervised
+) -> Health:
     database = database_health.probes(connections, TABLES, latest(MIGRATIONS))
+    others = {OLDEST_TRANSACTION: long_transactions.probe, **supervised.probes(reading)}
     return Health(
         "inventory_api",
         application.own_version(),
-        {**database, OLDEST_TRANSACTION: long_transactions.probe},
+        {**database, **others},
         needed=frozenset(database),
-        optional=frozenset({OLDEST_TRANSACTION}),
+        optional=frozenset(others),
     )

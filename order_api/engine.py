@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -53,6 +53,11 @@ ENDED_BADLY = (
     " AND ExecutionStatus IN ('Terminated', 'Failed', 'TimedOut', 'Canceled')"
 )
 
+
+class Incompatible(TemporalError):
+    """An order, or what its workflow says of it, that this release cannot put or take in words."""
+
+
 # What Temporal away, slow, or in doubt looks like. The order itself is safe in the database.
 AWAY: tuple[type[Exception], ...] = (
     TimeoutError,
@@ -93,7 +98,8 @@ class Engine:
         Raises one of AWAY if that is not so, or not known.
         """
         async with asyncio.timeout(wait_s):
-            await self._client.start_workflow(**_arguments(order_id, lines))
+            with _in_words():
+                await self._client.start_workflow(**_arguments(order_id, lines))
 
     async def at_work(self, order_id: UUID, wait_s: float) -> bool:
         """Tell whether the order's workflow is running; False also if nobody can say."""
@@ -105,12 +111,18 @@ class Engine:
         return found.status is WorkflowExecutionStatus.RUNNING
 
     async def final_outcome(self, order_id: UUID, wait_s: float) -> OrderOutcome | None:
-        """Return what the order's workflow ended with, None if it has not, or not well."""
+        """Return what the order's workflow ended with, None if it has not, or not well.
+
+        Raises Incompatible if it cannot be read.
+        """
         handle = self._client.get_workflow_handle(workflow_id(order_id), result_type=OrderOutcome)
         try:
             async with asyncio.timeout(wait_s):
-                outcome: OrderOutcome = await handle.result(follow_runs=False)
+                with _in_words():
+                    outcome: OrderOutcome = await handle.result(follow_runs=False)
                 return outcome
+        except Incompatible:
+            raise
         except WORKFLOW_TROUBLE:
             return None
 
@@ -143,7 +155,8 @@ class Engine:
     async def _ask(
         self, update: str, order_id: UUID, lines: Iterable[OrderLine], wait_s: float
     ) -> OrderOutcome:
-        start = _start(order_id, lines)
+        with _in_words():
+            start = _start(order_id, lines)
         try:
             async with asyncio.timeout(wait_s):
                 handle = await self._client.start_update_with_start_workflow(
@@ -154,11 +167,21 @@ class Engine:
                     result_type=OrderOutcome,
                     start_workflow_operation=start,
                 )
-                outcome: OrderOutcome = await handle.result()
+                with _in_words():
+                    outcome: OrderOutcome = await handle.result()
                 return outcome
         except BaseException:
             _disregard(start)
             raise
+
+
+@contextlib.contextmanager
+def _in_words() -> Iterator[None]:
+    """Say Incompatible for what converting values to and from the engine's payloads raises."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError) as error:
+        raise Incompatible(type(error).__name__) from error
 
 
 def _disregard(start: "WithStartWorkflowOperation[OrderInput, OrderOutcome]") -> None:

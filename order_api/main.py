@@ -26,7 +26,7 @@ from order_api.settings import OrderSettings
 from order_api.state import State
 from order_api.store import Store
 from order_api.wakeups import Wakeups
-from service_kit import application, database_health, pool
+from service_kit import application, database_health, pool, supervised
 from service_kit.background import Background
 from service_kit.fault_points import Injector, no_injector
 from service_kit.health import Finding, Health, Probe
@@ -34,6 +34,7 @@ from service_kit.http_client import open_session
 from service_kit.long_transactions import LongTransactions
 from service_kit.migrations import latest
 from service_kit.readiness import readiness_of
+from service_kit.supervised import Supervised
 from service_kit.tokens import Gate
 from workflows.connection import connect
 
@@ -77,15 +78,19 @@ async def _start(
     relay = Relay(store, engine)
     live = LiveFeed(dsn, store)
     missing = MissingWorkflows(store, engine, relay)
-    await stack.enter_async_context(Background(relay.run(), missing.run()))
-    await stack.enter_async_context(Background(live.run(), live.keep_looking()))
     catalogue = Catalogue(store)
     show_window(response_times)
     operations = Operations(connections, response_times)
     long_transactions = LongTransactions(connections)
-    await stack.enter_async_context(
-        Background(operations.keep_reading(), long_transactions.keep_reading())
+    tasks = (
+        Supervised("relay", relay.run),
+        Supervised("missing workflows", missing.run),
+        Supervised("live", live.run),
+        Supervised("news", live.keep_looking),
+        Supervised("operations", operations.keep_reading),
+        Supervised("long transactions", long_transactions.keep_reading),
     )
+    await stack.enter_async_context(Background(*(task.run() for task in tasks)))
     limit = RateLimit(settings.rate_limit_per_minute)
     acceptance = Acceptance(settings, store, catalogue, limit)
     return State(
@@ -98,17 +103,28 @@ async def _start(
         response_times=response_times,
         operations=operations,
         faults=faults,
-        health=_health(settings, connections, long_transactions, store, engine, session),
+        health=_health(
+            settings,
+            connections,
+            store,
+            engine,
+            session,
+            {
+                "postgres:oldest_transaction": long_transactions.probe,
+                "relay:set_aside": relay.set_aside.none,
+                **supervised.probes(*tasks),
+            },
+        ),
     )
 
 
 def _health(
     settings: OrderSettings,
     connections: pool.Pool,
-    long_transactions: LongTransactions,
     store: Store,
     engine: Engine,
     session: aiohttp.ClientSession,
+    work: dict[str, Probe],
 ) -> Health:
     async def backlog() -> Finding:
         due, oldest_s = await store.backlog()
@@ -123,10 +139,10 @@ def _health(
     database = database_health.probes(connections, TABLES, latest(MIGRATIONS))
     # Without any of these, orders are still accepted durably and settled later.
     others: dict[str, Probe] = {
-        "postgres:oldest_transaction": long_transactions.probe,
         "temporal:frontend": engine.answers,
         "inventory_api:readiness": readiness_of(session, settings.inventory_url),
         "relay:backlog": backlog,
+        **work,
     }
     return Health(
         "order_api",

@@ -35,7 +35,9 @@ class MissingWorkflows:
 
     async def run(self) -> None:
         """Look for both kinds side by side: the short list must not wait for the long one."""
-        await asyncio.gather(_repeat(self.find_ended), _repeat(self.find_vanished))
+        async with asyncio.TaskGroup() as looks:
+            looks.create_task(_repeat(self.find_ended))
+            looks.create_task(_repeat(self.find_vanished))
 
     async def find_ended(self) -> None:
         """Send the relay to the orders of workflows that have ended badly since the last look.
@@ -51,7 +53,7 @@ class MissingWorkflows:
 
         One look proves nothing: the lists lag behind the truth by a second or so.
         """
-        expected = await self._store.orders_at_work()
+        expected = await self._store.orders_at_work() - self._relay.set_aside.orders
         running = await self._engine.running() if expected else frozenset()
         unseen = expected - running
         await self._send(list(unseen & self._unseen))

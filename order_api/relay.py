@@ -6,15 +6,16 @@ harmless. It paces itself: it has a bounded number of orders under way and waits
 """
 
 import asyncio
-import contextlib
+from collections.abc import Awaitable, Callable
 
 from activities.contracts import Happening, Progress
 from order_api.database_clock import DatabaseClock
-from order_api.engine import AWAY, Engine
+from order_api.engine import AWAY, Engine, Incompatible
+from order_api.set_aside import SetAside
 from order_api.store import Store
 from order_api.stored_order import Laggard
 from service_kit import logs
-from service_kit.pool import TROUBLE
+from service_kit.pool import TROUBLE, is_outage
 
 AT_ONCE = 48
 WAIT_S = 1.0
@@ -24,6 +25,8 @@ LOOK_S = 0.5
 AGAIN_S = 2.0
 # After a good one: a last resort, MissingWorkflows finds sooner what has lost its workflow.
 CHECK_AGAIN_S = 120.0
+# After one that failed for a reason of the order's own: it takes another release, or a person.
+SET_ASIDE_S = 60.0
 
 _log = logs.get(__name__)
 
@@ -36,6 +39,7 @@ class Relay:
         self._engine = engine
         self._nudged = asyncio.Event()
         self._clock = DatabaseClock()
+        self.set_aside = SetAside()
 
     def nudge(self) -> None:
         """Say that an order was accepted which only the relay will start."""
@@ -67,23 +71,45 @@ class Relay:
             _log.warning("the database's clock was put back", seconds=back_s)
 
     async def _drive_all(self, due: list[Laggard]) -> None:
-        started = await asyncio.gather(*(self._drive(order) for order in due))
-        going = [order for order, ok in zip(due, started, strict=True) if ok]
-        stuck = [order.order_id for order, ok in zip(due, started, strict=True) if not ok]
-        if stuck:
-            await self._store.relay_later(stuck, AGAIN_S)
+        found = await asyncio.gather(*(self._apart(self._drive, order) for order in due))
+        started = list(zip(due, found, strict=True))
+        going = [order for order, ok in started if ok]
+        stuck = [order.order_id for order, ok in started if ok is False]
+        aside = [order.order_id for order, ok in started if ok is None]
+        for orders, pause_s in ((stuck, AGAIN_S), (aside, SET_ASIDE_S)):
+            if orders:
+                await self._store.relay_later(orders, pause_s)
         if going:
             open_yet = await self._store.relay_later(
                 [order.order_id for order in going], CHECK_AGAIN_S
             )
-            await asyncio.gather(*(self._revive(o) for o in going if o.order_id in open_yet))
-        _log.info("relayed", started=len(going), failed=len(stuck))
+            await asyncio.gather(
+                *(self._apart(self._revive, o) for o in going if o.order_id in open_yet)
+            )
+        _log.info("relayed", started=len(going), failed=len(stuck), set_aside=len(aside))
+
+    async def _apart(
+        self, work: Callable[[Laggard], Awaitable[bool]], order: Laggard
+    ) -> bool | None:
+        """Return what `work` says of `order`, None if it failed for a reason of the order's own."""
+        try:
+            ok = await work(order)
+        except Exception as error:
+            if is_outage(error):
+                return False
+            self.set_aside.add(order.order_id, error)
+            return None
+        if ok:
+            self.set_aside.discard(order.order_id)
+        return ok
 
     async def _drive(self, order: Laggard) -> bool:
         """Return whether the order's workflow is known to be at work or done."""
         ask = self._engine.cancel if order.cancelling else self._engine.settle
         try:
             await ask(order.order_id, order.lines, WAIT_S)
+        except Incompatible:
+            raise
         except AWAY:
             if await self._engine.at_work(order.order_id, WAIT_S):
                 # a wish to cancel is repeated until it is known to have arrived
@@ -91,15 +117,20 @@ class Relay:
             return await self._heal(order)
         return True
 
-    async def _revive(self, order: Laggard) -> None:
+    async def _revive(self, order: Laggard) -> bool:
         """See to it that the workflow of an order that is still open has not in truth ended.
 
         An ended workflow repeats what it said while it ran: that it answered proves nothing.
         """
         if await self._engine.at_work(order.order_id, WAIT_S) or await self._heal(order):
-            return
-        with contextlib.suppress(*AWAY):
+            return True
+        try:
             await self._engine.start(order.order_id, order.lines, WAIT_S)
+        except Incompatible:
+            raise
+        except AWAY:
+            return False
+        return True
 
     async def _heal(self, order: Laggard) -> bool:
         """Write down the end of an order whose row does not know of it (an older backup, say).

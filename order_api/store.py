@@ -17,7 +17,6 @@ from order_api.stored_order import (
     NewOrder,
     StoredOrder,
     fresh,
-    lines_of,
     stored,
 )
 from order_api.wakeups import Wakeups
@@ -232,7 +231,7 @@ class Store:
         """Take up to `limit` unsettled orders that are due, for `lease_s` seconds."""
         async with within(self._pool, DEADLINE_S) as connection:
             rows = await connection.fetch(statements.CLAIM, limit, lease_s)
-        return [Laggard(row["order_id"], lines_of(row["lines"]), row["cancelling"]) for row in rows]
+        return [Laggard(row["order_id"], row["lines"], row["cancelling"]) for row in rows]
 
     async def relay_later(self, orders: Sequence[UUID], seconds: float) -> set[UUID]:
         """Have those of these orders that are unsettled looked after again; return their ids."""

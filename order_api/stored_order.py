@@ -95,11 +95,19 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Laggard:
-    """An unsettled order that nobody has looked after for a while."""
+    """An unsettled order that nobody has looked after for a while.
+
+    Its lines are read when they are asked for: one that cannot be read is nobody else's trouble.
+    """
 
     order_id: UUID
-    lines: tuple[OrderLine, ...]
+    lines_column: str | None
     cancelling: bool
+
+    @property
+    def lines(self) -> tuple[OrderLine, ...]:
+        """What is ordered."""
+        return lines_of(self.lines_column)
 
 
 def lines_of(column: str | None) -> tuple[OrderLine, ...]:

@@ -14,6 +14,7 @@ from typing import Self
 from uuid import UUID
 
 from service_kit.pool import TROUBLE, Pool, within
+from service_kit.supervised import Supervised
 
 CHANNEL = "order_events"
 GATHER_S = 0.1  # between two announcements; the first after a pause is made at once
@@ -27,11 +28,12 @@ class Wakeups:
         self._pool = pool
         self._changed: set[UUID] = set()
         self._something = asyncio.Event()
+        self._announcing = Supervised("wake-ups", self._announce)
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         """Start announcing."""
-        self._task = asyncio.create_task(self._announce())
+        self._task = asyncio.create_task(self._announcing.run())
         return self
 
     async def __aexit__(

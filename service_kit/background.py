@@ -15,7 +15,8 @@ _log = logs.get(__name__)
 class Background:
     """Runs coroutines that should never end by themselves; one that does ends the process.
 
-    A service without its relay or listener looks healthy and is not: better to be restarted.
+    A service without its relay or listener looks healthy and is not: better to be restarted. What
+    may fail and go on, as most work may, is `Supervised`.
     """
 
     def __init__(self, *coroutines: Coroutine[Any, Any, None]) -> None:

@@ -4,18 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import entry_points
 
 from fastapi import FastAPI
 
 from order_api.schema import MIGRATIONS
 from order_api.wakeups import CHANNEL
-from service_kit import application, database_health, logs, pool
+from service_kit import application, database_health, logs, pool, supervised
 from service_kit.background import Background
 from service_kit.connecting import listen
 from service_kit.health import Health
 from service_kit.migrations import latest
 from service_kit.pool import TROUBLE
+from service_kit.supervised import Supervised
 from subscribers.contracts import ENTRY_POINTS, Subscriber
 from subscribers.own_thread import OwnThread
 from subscribers.progress import progress_of
@@ -67,8 +69,9 @@ def create_app(settings: SubscriberSettings, add_ons: Mapping[str, Subscriber]) 
             for thread in threads:
                 thread.start()
                 stack.push_async_callback(thread.stop)
-            app.state.service = State(_health(connections, threads))
-            await stack.enter_async_context(Background(_listen(dsn, threads), _watch(threads)))
+            listening = Supervised("listen", partial(_listen, dsn, threads))
+            app.state.service = State(_health(connections, threads, listening))
+            await stack.enter_async_context(Background(listening.run(), _watch(threads)))
             yield
 
     app = application.create("Valerix subscribers", lifespan, lambda: app.state.service.health)
@@ -98,9 +101,10 @@ async def _listen(dsn: str, threads: Sequence[OwnThread]) -> None:
             await asyncio.sleep(RECONNECT_S)
 
 
-def _health(connections: pool.Pool, threads: Sequence[OwnThread]) -> Health:
+def _health(connections: pool.Pool, threads: Sequence[OwnThread], listening: Supervised) -> Health:
     database = database_health.probes(connections, TABLES, latest(MIGRATIONS))
     add_ons = {f"subscriber:{thread.name}": progress_of(thread, connections) for thread in threads}
+    add_ons |= supervised.probes(listening)
     return Health(
         "subscribers",
         application.own_version(),

@@ -4,9 +4,10 @@ import json
 import secrets
 from typing import Any
 
-from service_kit import application
+from service_kit import application, supervised
 from service_kit.health import Health
 from service_kit.readiness import readiness_of
+from service_kit.supervised import Supervised
 from service_kit.tokens import Gate
 from ui.api import InventoryApi, OrderApi
 from ui.checkout import Checkouts
@@ -49,6 +50,10 @@ class Backend:
         self.operations = OperationsFeed(
             self.http, self.orders, self.faults, self.services, self._own_health
         )
+        self.tasks = (
+            Supervised("stock", self.stock.run),
+            Supervised("operations", self.operations.run),
+        )
         self.health: Health
 
     async def open(self) -> None:
@@ -57,6 +62,7 @@ class Backend:
         probes = {
             "order_api:readiness": readiness_of(self.http.session, self.orders.url),
             "inventory_api:readiness": readiness_of(self.http.session, self.inventory.url),
+            **supervised.probes(*self.tasks),
         }
         self.health = Health("ui", application.own_version(), probes, optional=frozenset(probes))
 

@@ -68,7 +68,7 @@ def create_app(settings: UiSettings) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await backend.open()
         app.state.service = State(backend.health)
-        async with Background(backend.stock.run(), backend.operations.run()):
+        async with Background(*(task.run() for task in backend.tasks)):
             if settings.fault_injection:
                 background_tasks.create(backend.verification.look_up(), name="scenarios")
             yield

@@ -84,7 +84,7 @@ async def visiting(settings: UiSettings) -> AsyncIterator[Visitor]:
             await backend.open()
             async with (
                 core.app.router.lifespan_context(core.app),
-                Background(backend.stock.run(), backend.operations.run()),
+                Background(*(task.run() for task in backend.tasks)),
                 httpx.AsyncClient(
                     transport=httpx.ASGITransport(core.app), base_url="http://test"
                 ) as client,

@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 ORDER = """
 INSERT INTO orders (order_id, customer, idempotency_key, request_digest, total_minor, currency,
                     relay_at, status, reason, waiting_for, on_shortage, payment)
-VALUES ($1, $2, $3, $4, 1490, 'EUR', now() + interval '1 hour', $5, $6, $7, 'wait', 'authorised')
+VALUES ($1, $2, $3, $4, 1490, 'EUR', now() + interval '2 minutes', $5, $6, $7, 'wait', 'authorised')
 """
 LINE = """
 INSERT INTO order_lines (order_id, line_no, sku, quantity, unit_price_minor)
@@ -58,17 +58,30 @@ async def order(
     """Write an order for one blue mug as the release to come would; return its id."""
     order_id = order_id_for(customer, key)
     fingerprint = digest([Line(sku="MUG-BLUE", quantity=1)])
-    await _execute(dsn, ORDER, order_id, customer, key, fingerprint, status, reason, waiting_for)
-    await _execute(dsn, LINE, order_id)
-    await tell(dsn, str(order_id), *told)
+    connection = await asyncpg.connect(dsn)
+    async with connection.transaction():
+        await connection.execute(
+            ORDER, order_id, customer, key, fingerprint, status, reason, waiting_for
+        )
+        await connection.execute(LINE, order_id)
+        await _tell(connection, order_id, told)
+    await connection.close()
     return str(order_id)
 
 
 async def tell(dsn: str, order_id: str, *kinds: str) -> None:
     """Add to an order's timeline, in words and members that only the release to come knows."""
+    connection = await asyncpg.connect(dsn)
+    await _tell(connection, UUID(order_id), kinds)
+    await connection.close()
+
+
+async def _tell(
+    connection: "asyncpg.Connection[asyncpg.Record]", order_id: UUID, kinds: tuple[str, ...]
+) -> None:
     for kind in kinds:
         detail = {"message": f"Told: {kind}.", "attempts": "2 of 5", "step": ["queue"], "place": 3}
-        await _execute(dsn, EVENT, UUID(order_id), kind, json.dumps(detail))
+        await connection.execute(EVENT, order_id, kind, json.dumps(detail))
 
 
 async def take_back(dsn: str, order_id: str) -> None:
