@@ -145,15 +145,20 @@ def _report(
         return 1
     web_ui = f"http://{LOOPBACK}:{stack.state['temporal_ui_port']}"
     whole_line(workflow_page(web_ui, f"order-{order_id}"))
-    status = _follow(client, order_id)
-    out.print(f"order {order_id} is ", coloured(status), sep="")
+    status = follow(client, order_id)
+    known = status in _TERMINAL
+    out.print(f"order {order_id} is ", coloured(status) if known else status, sep="")
     return 0 if status == "shipped" else 1
 
 
-def _follow(client: httpx.Client, order_id: str) -> str:
-    """Prints the timeline as it grows; returns the status that the order ends with."""
+def follow(client: httpx.Client, order_id: str) -> str:
+    """Prints the timeline as it grows; returns the status that the order ends with.
+
+    That it has ended, the service says, if in a way that this release has no word for.
+    """
     path = f"/v1/orders/{order_id}"
     seen = 0
+    over = False
     while True:
         try:
             headers = {"Accept": "text/event-stream", "Last-Event-ID": str(seen)}
@@ -163,6 +168,7 @@ def _follow(client: httpx.Client, order_id: str) -> str:
                     time.sleep(_LOOK_AGAIN_S)
                 else:
                     stream.raise_for_status()
+                over = stream.status_code == httpx.codes.NO_CONTENT
                 for event in () if too_many else read_events(stream):
                     if event["seq"] > seen:
                         seen = event["seq"]
@@ -173,7 +179,7 @@ def _follow(client: httpx.Client, order_id: str) -> str:
             # The stream is only a view: the order goes on without us, so look again.
             err.print(f"  (the live view was cut: {error})", style="dim", markup=False)
         status = str(client.get(path).raise_for_status().json()["status"])
-        if status in _TERMINAL:
+        if over or status in _TERMINAL:
             return status
 
 
@@ -191,7 +197,8 @@ def read_events(stream: httpx.Response) -> Iterator[dict[str, Any]]:
 
 
 def _show(event: dict[str, Any]) -> None:
-    detail = dict(event.get("detail") or {})
+    found = event.get("detail")
+    detail = dict(found) if isinstance(found, dict) else {}
     message = detail.pop("message", "")
     rest = ", ".join(f"{name}: {value}" for name, value in detail.items())
     told = f"{message} ({rest})" if message and rest else message or rest

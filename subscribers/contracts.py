@@ -35,7 +35,7 @@ class Subscriber(Protocol):
         ...
 
     async def handle(self, event: OrderEvent, connection: Connection) -> None:
-        """Take one event.
+        """Take one event. Leave out types that you do not know: later releases add some.
 
         What is written through `connection` commits together with the cursor, so each event has
         its effect exactly once. Effects elsewhere may be repeated after a crash and should use

@@ -21,7 +21,7 @@ _SUBJECTS = {
     "received": "We have your order",
     "waiting": "Your order takes a little longer",
     "shipped": "Your order is on its way",
-    "rejected": "Sold out",
+    "rejected": "We could not take your order",  # the body says why
     "cancelled": "Your order is cancelled",
     "failed": "We could not complete your order",
 }

@@ -28,6 +28,10 @@ SILENCE_S = 25.0
 AT_ONCE = 100
 
 
+class NothingFollows(Exception):
+    """All that happened to the order has been told."""
+
+
 class OrderApi:
     """The order service."""
 
@@ -115,7 +119,8 @@ class OrderApi:
     async def follow(self, order_id: UUID, after: int) -> AsyncIterator[TimelineEvent | None]:
         """Yield the order's events as they are written, None as a sign of life, until its last.
 
-        Refusal if too many are followed.
+        Refusal if too many are followed, NothingFollows if there are none after number `after` and
+        never will be; one that cannot be read is passed over.
         """
         url = f"{self.url}/v1/orders/{order_id}/events"
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
@@ -129,11 +134,13 @@ class OrderApi:
             ) as answer:
                 if answer.status == 429:
                     raise refusal(answer.status, answer.headers, await answer.read())
+                if answer.status == 204:
+                    raise NothingFollows
                 if answer.status != 200:
                     raise NoAnswer(f"status {answer.status}")
                 async for line in answer.content:
                     if line.startswith(b"data: "):
-                        yield read(TimelineEvent, line[6:])
+                        yield _event(line[6:])
                     elif line.startswith((b":", b"retry")):
                         yield None
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
@@ -204,6 +211,13 @@ class InventoryApi:
             headers={"Idempotency-Key": key},
         )
         return read(StockLevel, content)
+
+
+def _event(content: bytes) -> TimelineEvent | None:
+    try:
+        return read(TimelineEvent, content)
+    except NoAnswer:
+        return None
 
 
 def _few(skus: Collection[str]) -> list[list[str]]:

@@ -215,12 +215,14 @@ def status_bars(summary: OperationsSummary | None) -> str:
         return "<li>The order service does not tell.</li>"
     total = max(sum(summary.by_status.values()), 1)
     bars = []
-    for status, look in wording.ORDER_STATUS.items():
+    unknown = sorted(summary.by_status.keys() - wording.ORDER_STATUS.keys())
+    named = {status: wording.by_its_name(status) for status in unknown}
+    for status, look in (wording.ORDER_STATUS | named).items():
         orders = summary.by_status.get(status, 0)
         width = 100 * orders / total
         fill = f'<div class="fill" style="width:{width:.1f}%"></div>' if orders else ""
         bars.append(
-            f"<li><span>{wording.icon(look.icon)} {look.words}</span>"
+            f"<li><span>{wording.icon(look.icon)} {escape(look.words)}</span>"
             f'<div class="track">{fill}</div><b class="number">{orders:,}</b></li>'
         )
     return "".join(bars)

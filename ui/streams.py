@@ -9,7 +9,7 @@ from nicegui import Event, background_tasks, ui
 from activities.contracts import TERMINAL
 from order_api.contracts import Order, TimelineEvent
 from service_kit import logs
-from ui.api import OrderApi
+from ui.api import NothingFollows, OrderApi
 from ui.http import NoAnswer, Refusal
 from ui.identity import UI
 
@@ -25,6 +25,7 @@ class LiveOrder:
         self.order = order
         self.events: list[TimelineEvent] = []
         self.connected = True
+        self.over = False
         self.changed: Event[[]] = Event()
         self.pages = 0
         self.task: asyncio.Task[None] | None = None
@@ -32,7 +33,7 @@ class LiveOrder:
     @property
     def ended(self) -> bool:
         """Nothing more can happen, and all of it has been seen."""
-        return bool(self.events) and self.events[-1].type in TERMINAL
+        return self.over or (bool(self.events) and self.events[-1].type in TERMINAL)
 
 
 class Streams:
@@ -72,6 +73,9 @@ class Streams:
                         continue
                     live.connected = True
                     live.changed.emit()
+            except NothingFollows:  # it ended, perhaps in a way that has no word here
+                live.over = live.connected = True
+                live.changed.emit()
             except NoAnswer as trouble:
                 _log.info("timeline interrupted", reason=str(trouble))
             except Refusal as full:

@@ -31,7 +31,7 @@ EVENTS: dict[str, Look] = {
     "reserved": Look("Goods set aside", "inventory_2", "good"),
     "ready_to_ship": Look("Ready to ship", "check_box", "good"),
     "shipped": Look("Shipped", "local_shipping", "good"),
-    "rejected": Look("Sold out", "remove_shopping_cart", "bad"),
+    "rejected": Look("Order not taken", "remove_shopping_cart", "bad"),
     "cancel_requested": Look("Cancellation asked for", "front_hand", "busy"),
     "cancelled": Look("Cancelled", "cancel", "idle"),
     "failed": Look("Given up", "error", "bad"),
@@ -53,6 +53,23 @@ ALERT: dict[str, Look] = {
 # Why the alert is red; a reason that a later service gives has no words here yet.
 ALERT_REASONS: dict[str, str] = {"slow": "too slow", "failing": "failing"}
 _LOCALE = "en"
+
+
+def order_status(status: str, reason: str | None) -> Look:
+    """Return how an order's status is shown; that of a later release by its own name."""
+    if status == "rejected" and reason != "out-of-stock":
+        return Look("Not taken", "remove_shopping_cart", "bad")
+    return ORDER_STATUS.get(status) or by_its_name(status)
+
+
+def event(kind: str) -> Look:
+    """Return how what has happened to an order is shown."""
+    return EVENTS.get(kind) or by_its_name(kind)
+
+
+def by_its_name(word: str) -> Look:
+    """Return how something is shown that this release has no words for: `on_hold` as "On hold"."""
+    return Look(word.replace("_", " ").replace("-", " ").capitalize(), "more_horiz", "idle")
 
 
 def money(minor: int, currency: str) -> str:

@@ -84,7 +84,7 @@ async def test_notifications_are_written_for_what_a_shopper_wants_to_know(
         "We have your order",
         "Your order is on its way",
         "We have your order",
-        "Sold out",
+        "We could not take your order",
     ]
 
 

@@ -14,6 +14,7 @@ from ui.frame import Visit, block, button, dialog, empty, frame, html, text
 from ui.http import NoAnswer, Refusal
 from ui.streams import LiveOrder
 
+_DONE = {"received": 1, "reserved": 2, "shipped": 3}
 NOT_HERE = ("search_off", "We do not know this order", "Check the address, or see My orders.")
 NO_ANSWER = ("cloud_off", "We cannot look it up right now", "Your order is safe. Look again soon.")
 
@@ -133,7 +134,7 @@ class OrderView:
     def show(self) -> None:
         """Show the order as it stands."""
         order = self.live.order
-        look = wording.ORDER_STATUS[order.status]
+        look = wording.order_status(order.status, order.reason)
         self.badge.content = wording.badge(look)
         self.message.content = (
             f'<div class="note {look.tone}">{wording.icon(look.icon)}'
@@ -155,13 +156,18 @@ def connection(*, ended: bool, connected: bool) -> str:
 
 
 def steps(status: str) -> str:
-    """Return the three steps of an order with how far it has come."""
-    done = {"received": 1, "reserved": 2, "shipped": 3}.get(status, 0)
+    """Return the three steps of an order with how far it has come.
+
+    Of a status that a later release has added, only what is certain: the order was received.
+    """
+    stopped = status in TERMINAL and status != "shipped"
+    done = 0 if stopped else _DONE.get(status, 1)
+    known = stopped or status in _DONE
     names = ("Received", "Set aside for you", "On its way")
     items = []
     for number, name in enumerate(names, 1):
         if done:
-            css = "done" if number <= done else "now" if number == done + 1 else ""
+            css = "done" if number <= done else "now" if number == done + 1 and known else ""
             spoken = {"done": "done", "now": "next", "": "later"}[css]
         else:
             css, spoken = ("done", "done") if number == 1 else ("stop", "will not happen")
@@ -171,11 +177,12 @@ def steps(status: str) -> str:
 
 def entry(event: TimelineEvent) -> str:
     """Return one line of the timeline."""
-    look = wording.EVENTS.get(event.type, wording.Look(event.type, "circle", "idle"))
+    look = wording.event(event.type)
     message = escape(str(event.detail.get("message", "")))
     more = ""
     if attempts := event.detail.get("attempts"):
-        more = f' <span class="badge warn">{wording.icon("replay")}attempt {int(attempts)}</span>'
+        words = escape(f"attempt {attempts}")
+        more = f' <span class="badge warn">{wording.icon("replay")}{words}</span>'
     if step := event.detail.get("step"):
         more += f' <span class="badge">step: {escape(str(step))}</span>'
     at = f"{event.at:%H:%M:%S}.{event.at.microsecond // 1000:03d}"

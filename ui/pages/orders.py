@@ -131,5 +131,5 @@ def _row(order: Order) -> str:
         f'<tr><td><a class=mono href="/orders/{order.order_id}">{wording.short(order.order_id)}</a>'
         f"<td>{wording.when(order.created_at)}<td>{what}"
         f"<td class=n>{wording.money(order.total_minor, order.currency)}"
-        f"<td>{wording.badge(wording.ORDER_STATUS[order.status])}</tr>"
+        f"<td>{wording.badge(wording.order_status(order.status, order.reason))}</tr>"
     )

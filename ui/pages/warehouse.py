@@ -193,7 +193,7 @@ def waiting(orders: list[Order]) -> str:
     rows = "".join(
         f'<tr><td><a class=mono href="/orders/{order.order_id}">{wording.short(order.order_id)}</a>'
         f"<td>{wording.clock(order.created_at)}"
-        f"<td>{wording.badge(wording.ORDER_STATUS[order.status])}</tr>"
+        f"<td>{wording.badge(wording.order_status(order.status, order.reason))}</tr>"
         for order in orders[:20]
     )
     return (
@@ -208,12 +208,13 @@ def movements(entries: list[LedgerEntry]) -> str:
     rows = []
     for entry in entries:
         cause = "Delivery"
+        what = _OPERATIONS.get(entry.operation) or wording.by_its_name(entry.operation).words
         if entry.order_id is not None:
             short = wording.short(entry.order_id)
             cause = f'<a class=mono href="/orders/{entry.order_id}">{short}</a>'
         rows.append(
             f"<tr><td class=n>{entry.movement_id}<td>{wording.clock(entry.at)}"
-            f"<td class=mono>{escape(entry.sku)}<td>{_OPERATIONS[entry.operation]}"
+            f"<td class=mono>{escape(entry.sku)}<td>{escape(what)}"
             f"<td class=n>{entry.quantity:,}<td>{cause}</tr>"
         )
     return (
