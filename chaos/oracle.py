@@ -45,7 +45,8 @@ FROM orders o LEFT JOIN order_lines l USING (order_id) GROUP BY o.order_id
 """
 EVENTS = "SELECT seq, order_id, type, at FROM order_events ORDER BY seq"
 OPEN = """
-SELECT count(*) FROM orders WHERE status IN ('received', 'reserved') AND customer = ANY($1::text[])
+SELECT count(*) FROM orders
+WHERE status NOT IN ('shipped', 'rejected', 'cancelled', 'failed') AND customer = ANY($1::text[])
 """
 STATUSES = "SELECT order_id, status FROM orders"
 NOTIFIED = "SELECT event_seq, count(*) AS n FROM notifications GROUP BY event_seq"
@@ -170,6 +171,8 @@ async def read_facts(
 def _order(row: asyncpg.Record) -> OrderRow:
     lines: dict[str, int] = {}
     for sku, quantity in zip(row["skus"], row["quantities"], strict=True):
+        if sku is None:  # an order without lines, as this release makes none
+            continue
         lines[sku] = lines.get(sku, 0) + quantity
     return OrderRow(
         row["order_id"], row["customer"], row["key"], row["status"], row["reason"], lines,

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator
 
-from activities.contracts import TERMINAL
+from activities.contracts import OPEN, TERMINAL
 from chaos.facts import Facts
 from chaos.history import Entry
 from chaos.verdict import Check, check
@@ -55,10 +55,9 @@ def only_forward(facts: Facts) -> Check:
         for order_id, entries in facts.story.items():
             answers = [entry for entry in entries if entry.kind != "invoke" and entry.state]
             looks += len(answers)
-            for earlier, later in _in_turn(answers):
-                if _rank(later) < _rank(earlier) or (
-                    earlier.state in TERMINAL and later.state != earlier.state
-                ):
+            known = [entry for entry in answers if entry.state in OPEN | TERMINAL]
+            for earlier, later in dict.fromkeys([*_in_turn(answers), *_in_turn(known)]):
+                if _goes_back(earlier, later):
                     yield f"order {order_id} was seen {earlier.state}, then {later.state}"
         for row in facts.orders:
             found = {
@@ -97,8 +96,15 @@ def told_the_truth(facts: Facts) -> Check:
     return check("I10b", "What shoppers are told of an end is the end", len(told), wrong())
 
 
-def _rank(entry: Entry) -> int:
-    return _RANK.get(entry.state or "", 2)
+def _goes_back(earlier: Entry, later: Entry) -> bool:
+    """Tell whether what was seen later cannot follow what was seen earlier.
+
+    Where a status of a later release stands among the others, this one cannot say; only that
+    nothing follows an end.
+    """
+    if earlier.state in TERMINAL:
+        return later.state != earlier.state
+    return later.state in OPEN and _RANK[later.state] < _RANK.get(earlier.state or "", 0)
 
 
 def _in_turn(answers: list[Entry]) -> Iterator[tuple[Entry, Entry]]:
