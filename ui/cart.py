@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inventory_api.contracts import MAX_LINES
+from ui.browser_storage import fresh
 from ui.identity import Browser
 
 MAX_PIECES = 99
@@ -79,20 +80,24 @@ class Cart:
         kept = self._kept()
         return Sending(self.key, dict(kept["sent"]), kept.get("total_minor"), again)
 
-    def ordered(self) -> None:
+    def ordered(self, sent: Sending) -> None:
         """Begin a new, empty cart: there is an order for this one."""
-        self._browser["cart"] = {"number": self.number + 1}
+        self._after(sent, {"number": self.number + 1})
 
-    def refused(self) -> None:
+    def refused(self, sent: Sending) -> None:
         """Keep what is in it under a new key: the old one has an order that nothing comes of."""
-        self._browser["cart"] = {"number": self.number + 1, "lines": self.lines}
+        self._after(sent, {"number": self.number + 1, "lines": self.lines})
 
-    def untouched(self) -> None:
+    def untouched(self, sent: Sending) -> None:
         """Let it be changed again, under the same key: nothing is stored under it."""
-        self._browser["cart"] = {"number": self.number, "lines": self.lines}
+        self._after(sent, {"number": self.number, "lines": self.lines})
+
+    def _after(self, sent: Sending, cart: dict[str, Any]) -> None:
+        if sent.key == self.key:  # else another replica has had the outcome before us
+            self._browser["cart"] = cart
 
     def _kept(self) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self._browser.get("cart", {})
+        found: Mapping[str, Any] = fresh(self._browser).get("cart", {})
         return found
 
     def _keep(self, **changes: Any) -> None:

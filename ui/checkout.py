@@ -81,17 +81,17 @@ class Checkouts:
                 in_doubt = True
             except Refusal as refusal:
                 if is_definite(refusal.status, refusal.members, order_id):
-                    return _refused(refusal, cart, sending.total_minor)
+                    return _refused(refusal, cart, sending)
                 nothing = stored_nothing(refusal.status, refusal.members)
                 in_doubt = in_doubt or not nothing
                 if not in_doubt and refusal.status < 500 and refusal.status != 429:
-                    return _untouched(cart, refusal.title, refusal.detail)
+                    return _untouched(cart, sending, refusal.title, refusal.detail)
                 pause_s = min(refusal.retry_after_s or PAUSE_S, LONGEST_PAUSE_S)
             else:
-                cart.ordered()
+                cart.ordered(sending)
                 return Outcome("placed", "Thank you", order.message, str(order.order_id))
             if time.monotonic() + pause_s > until:
-                return _UNKNOWN if in_doubt else _untouched(cart, *_BUSY)
+                return _UNKNOWN if in_doubt else _untouched(cart, sending, *_BUSY)
             await asyncio.sleep(pause_s)
 
 
@@ -104,15 +104,16 @@ _BUSY = ("Our order desk is busy", "Nothing was ordered. Your cart is kept: try 
 REUSED = "key-reused"
 
 
-def _untouched(cart: Cart, title: str, message: str) -> Outcome:
+def _untouched(cart: Cart, sending: Sending, title: str, message: str) -> Outcome:
     """Nothing is stored under the cart's key, so it stays the key of whatever is bought next."""
-    cart.untouched()
+    cart.untouched(sending)
     return Outcome("untouched", title, message)
 
 
-def _price_changed(refusal: Refusal, cart: Cart, was: int | None) -> Outcome:
-    cart.untouched()
+def _price_changed(refusal: Refusal, cart: Cart, sending: Sending) -> Outcome:
+    cart.untouched(sending)
     now, currency = int(refusal.members["total_minor"]), str(refusal.members["currency"])
+    was = sending.total_minor
     before = "" if was is None else f"It was {wording.money(was, currency)}. "
     return Outcome(
         "price",
@@ -122,10 +123,10 @@ def _price_changed(refusal: Refusal, cart: Cart, was: int | None) -> Outcome:
     )
 
 
-def _refused(refusal: Refusal, cart: Cart, was: int | None) -> Outcome:
+def _refused(refusal: Refusal, cart: Cart, sending: Sending) -> Outcome:
     if refusal.slug == REUSED:
         # sent before with other contents, and the answer never came through
-        cart.refused()
+        cart.refused(sending)
         return Outcome(
             "refused",
             "An earlier cart went through",
@@ -133,9 +134,9 @@ def _refused(refusal: Refusal, cart: Cart, was: int | None) -> Outcome:
             refusal.order_id,
         )
     if refusal.slug == "price-changed" and "total_minor" in refusal.members:
-        return _price_changed(refusal, cart, was)
+        return _price_changed(refusal, cart, sending)
     if refusal.status == 422:
-        return _untouched(cart, refusal.title, refusal.detail)
-    cart.refused()
+        return _untouched(cart, sending, refusal.title, refusal.detail)
+    cart.refused(sending)
     title = "Sold out" if refusal.slug == "out-of-stock" else refusal.title
     return Outcome("refused", title, refusal.detail.removeprefix("Sold out: "), refusal.order_id)

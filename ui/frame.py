@@ -11,6 +11,7 @@ from nicegui.elements.mixins.text_element import TextElement
 
 from ui import wording
 from ui.backend import Backend
+from ui.browser_storage import fresh
 from ui.identity import Browser, Identity, become_staff, shopper, staff, stop_being_staff
 
 LOCAL_STAFF_S = 30 * 24 * 3600.0
@@ -27,8 +28,8 @@ class Visit:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
-        self.browser: Browser = app.storage.user
-        self.shopper: Identity = shopper(self.browser)
+        self.browser: Browser = fresh(app.storage.user)
+        self.shopper: Identity = shopper(self.browser, str(app.storage.browser["id"]))
         self.staff: Identity | None = staff(self.browser)
 
 

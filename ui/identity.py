@@ -4,6 +4,7 @@ The id lives in the browser's own storage on the server, under a signed cookie. 
 here for each call and go to the services only: no page, cookie or log ever has one.
 """
 
+import hashlib
 import secrets
 import time
 from collections import OrderedDict
@@ -53,10 +54,15 @@ class Tokens:
         return {"Authorization": f"Bearer {token}"}
 
 
-def shopper(browser: Browser) -> Identity:
-    """Return the shopper that this browser is, a new one at the first visit."""
+def shopper(browser: Browser, session: str = "") -> Identity:
+    """Return the shopper that this browser is, a new one at the first visit.
+
+    It follows from the browser's `session`, so that two replicas which see a new browser at the
+    same moment take it for one customer: two customers could buy the same cart twice.
+    """
     if "customer" not in browser:
-        browser["customer"] = f"guest-{secrets.token_hex(8)}"
+        known = hashlib.sha256(f"customer {session}".encode()).hexdigest()[:16]
+        browser["customer"] = f"guest-{known if session else secrets.token_hex(8)}"
     return Identity(browser["customer"], "shopper")
 
 

@@ -1,11 +1,13 @@
 """What the pages are made of: carts, figures, charts and words."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from order_api.contracts import ResponseTime
 from ui import charts, wording
+from ui.browser_storage import SharedFile
 from ui.cart import MAX_PIECES, Cart, Sending
 from ui.feed import Operations, Sample, ServiceHealth, _health_of
 from ui.figures import Figures, figures_of
@@ -22,7 +24,7 @@ def test_a_key_is_there_before_the_first_click_and_stays_until_the_answer() -> N
     assert cart.send(980) == Sending(key, {"MUG": 2}, 980, again=False)
     cart.put("MUG", 5)  # too late: what was sent is what will be sent again
     assert Cart(browser).send(1) == Sending(key, {"MUG": 2}, 980, again=True)
-    cart.ordered()
+    cart.ordered(cart.send(None))
     assert cart.lines == {}
     assert cart.sent is None
     assert cart.key != key
@@ -31,10 +33,28 @@ def test_a_key_is_there_before_the_first_click_and_stays_until_the_answer() -> N
 def test_a_refused_cart_keeps_its_contents_under_another_key() -> None:
     cart = Cart({})
     cart.put("MUG", 1)
-    key = cart.send(None).key
-    cart.refused()
+    sent = cart.send(None)
+    key = sent.key
+    cart.refused(sent)
     assert (cart.lines, cart.sent) == ({"MUG": 1}, None)
     assert cart.key != key
+
+
+def test_two_replicas_keep_one_cart_of_a_browser(tmp_path: Path) -> None:
+    here, there = (SharedFile(tmp_path / "storage-user-1.json") for _ in range(2))
+    assert shopper(here, "session-1") == shopper(there, "session-1")  # before either was written
+    one, other = Cart(here), Cart(there)
+    one.put("MUG", 1)
+    other.put("TEE", 2)
+    assert one.lines == other.lines == {"MUG": 1, "TEE": 2}
+    first, second = one.send(10), other.send(10)
+    assert (first.key, first.lines) == (second.key, second.lines)
+    assert second.again
+    one.ordered(first)
+    one.put("SOCKS", 1)
+    other.ordered(second)  # the same answer, seen by both: the next cart is not lost
+    assert one.lines == other.lines == {"SOCKS": 1}
+    assert one.key == other.key != first.key
 
 
 def test_a_cart_has_bounds() -> None:
@@ -178,6 +198,7 @@ def test_browsers_are_shoppers_until_they_are_staff() -> None:
     alice = shopper(browser)
     assert shopper(browser) == alice
     assert shopper({}) != alice
+    assert shopper({}, "a") == shopper({}, "a") != shopper({}, "b")
     assert staff(browser) is None
     become_staff(browser, "", 2**40)
     assert staff(browser) == Identity(alice.subject, "staff")
