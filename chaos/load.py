@@ -1,7 +1,8 @@
 """The shoppers: an open stream of orders from outside, each seen through to its end.
 
 Orders are sent when the plan says, however the system feels (open model), and latencies count
-from that moment, so a slow system cannot hide its slowness by being sent less.
+from that moment, so a slow system cannot hide its slowness by being sent less. Only what the
+machine withholds from this very process makes everybody come later.
 """
 
 import asyncio

@@ -17,7 +17,7 @@ from chaos.facts import Facts, Snapshot
 from chaos.forgetting import forget
 from chaos.ground import Ground, OthersGround
 from chaos.history import History
-from chaos.load import Shoppers, on_time
+from chaos.load import Shoppers
 from chaos.naive_ground import NaiveGround
 from chaos.options import Options, plan_of
 from chaos.oracle import Engine, snapshots, statuses
@@ -94,7 +94,7 @@ class Run:
             watching = asyncio.create_task(self._look(ground))
             try:
                 await self._survive(
-                    self._attack(ground, shoppers, naive, naive_shoppers, events), None
+                    self._attack(ground, shoppers, naive, naive_shoppers, events, stalls), None
                 )
             finally:
                 watching.cancel()
@@ -161,6 +161,7 @@ class Run:
         naive: NaiveGround | None,
         naive_shoppers: Shoppers | None,
         events: Timed,
+        stalls: Stalls,
     ) -> None:
         """Send all orders, part by part, and wait after each until all is at rest."""
         scenario, seed = self._options.scenario, self._options.seed
@@ -174,7 +175,8 @@ class Run:
             self._say(kind if len(parts) == 1 else f"{kind} {place + 1}/{len(parts)}")
             if kind == "attack":
                 await asyncio.gather(*(each.switch_on(rules, toxics) for each in grounds))
-            late = events.behind_s if kind == "attack" and moments else on_time
+            lost_s = stalls.lost_from_now()
+            late = events.behind_s if kind == "attack" and moments else lost_s
             sending = [asyncio.create_task(shoppers.send(orders, 2 * SETTLE_WITHIN_S, late))]
             if naive_shoppers is not None:
                 sending.append(
@@ -182,7 +184,7 @@ class Run:
                 )
             try:
                 if kind == "attack":
-                    await events.run(moments)
+                    await events.run(moments, lost_s)
                     moments = ()  # all of them belong to the first attack
                 await sending[0]
                 healed_at = max(events.healed_at, shoppers.last_sent_at)

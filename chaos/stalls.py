@@ -26,6 +26,8 @@ class Stalls:
 
     def __init__(self, pid: Callable[[], int | None]) -> None:
         self.seen: list[Stall] = []
+        # For how long, in total, this process wanted to go on and could not (s).
+        self.lost_s = 0.0
         self._pid = pid
         self._task: asyncio.Task[None] | None = None
         self._looked = asyncio.Condition()
@@ -41,6 +43,15 @@ class Stalls:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
+    def lost_from_now(self) -> Callable[[], float]:
+        """Return what says for how long this process could not go on since now (s).
+
+        By so much everybody in a run comes later: as many shoppers as ever in less of a processor
+        would only meet each other's retries in this very process.
+        """
+        before = self.lost_s
+        return lambda: self.lost_s - before
+
     async def caught_up(self) -> None:
         """Return once everything that has happened by now is in `seen`."""
         async with self._looked:
@@ -55,6 +66,7 @@ class Stalls:
             now = time.time()
             if now - due > WORTH_NOTING_S:
                 self.seen.append(("client", due, now, now - due))
+                self.lost_s += now - due
             before, waited = waited, _waited_s(self._pid())
             if pid == self._pid() and waited - before > WORTH_NOTING_S:
                 self.seen.append(("server", last, now, min(waited - before, now - last)))

@@ -10,7 +10,7 @@ import math
 import signal
 import time
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Protocol, TextIO
@@ -20,6 +20,7 @@ import asyncpg
 from chaos import limits
 from chaos.altered import turned
 from chaos.freezing import frozen, pids
+from chaos.load import come, on_time
 from chaos.moments import Moment
 from chaos.prediction import RECONNECTED_S, Disturbance
 from chaos.recovery import all_ready_again, ready_again, restart
@@ -72,6 +73,7 @@ class Timed:
         self._file: TextIO | None = None
         self._behind_s = 0.0
         self._next_due = math.inf
+        self._lost_s: Callable[[], float] = on_time
         self.healed_at = 0.0
         self.fired: Counter[str] = Counter()
         self.disturbances: list[Disturbance] = []
@@ -83,16 +85,21 @@ class Timed:
 
         By so much the shoppers come later, or the last events would meet no order.
         """
-        self._behind_s = max(self._behind_s, time.monotonic() - self._next_due)
-        return self._behind_s
+        lost_s = self._lost_s()
+        self._behind_s = max(self._behind_s, time.monotonic() - self._next_due - lost_s)
+        return self._behind_s + lost_s
 
-    async def run(self, moments: Sequence[Moment]) -> None:
-        """Do each at its time, or once the one before has healed; returns when the last has."""
+    async def run(self, moments: Sequence[Moment], lost_s: Callable[[], float] = on_time) -> None:
+        """Do each at its time, or once the one before has healed; returns when the last has.
+
+        By `lost_s`, which only grows, everything is later than planned.
+        """
+        self._lost_s = lost_s
         with self._log.open("w", buffering=1, encoding="utf-8") as self._file:
             start = time.monotonic()
             to_come = [each for each in moments if each.event.name not in self._left_out]
             for moment, following in zip_longest(to_come, to_come[1:]):
-                await asyncio.sleep(max(start + moment.at_s - time.monotonic(), 0.0))
+                await come(start + moment.at_s, lost_s)
                 self.behind_s()
                 self._next_due = math.inf if following is None else start + following.at_s
                 began = time.time()

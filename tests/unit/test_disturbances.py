@@ -15,6 +15,7 @@ from chaos.moments import Moment
 from chaos.options import Options, plan_of
 from chaos.prediction import compare
 from chaos.scenarios import Event
+from chaos.stalls import Stalls
 from chaos.timed import Timed
 from deploy.local.settings import Ports, StackSettings
 from deploy.local.stack import Stack
@@ -120,14 +121,39 @@ async def test_shoppers_come_later_while_an_event_takes_longer_than_planned(
     stack = Stack(StackSettings(home=tmp_path / "home", ports=Ports.free()))
     events = Timed([stack], tmp_path / "events.jsonl", line)
     run = asyncio.create_task(events.run([Moment(0.0, cut, 0), Moment(0.05, cut, 1)]))
+    while events.behind_s() <= 0.0:
+        await asyncio.sleep(0.01)
     start = time.monotonic()
-    coming = asyncio.create_task(come(start + 0.06, events.behind_s))
-    await come(start + 0.3, on_time)
-    assert events.behind_s() > 0.0
+    coming = asyncio.create_task(come(start, events.behind_s))
+    await come(start + 0.2, on_time)
     assert not coming.done()
     line.let_go.set()
     await run
     assert line.cuts == 2
     late_s = events.behind_s()
     assert late_s == events.behind_s()
-    assert await coming == pytest.approx(start + 0.06 + late_s)
+    assert await coming == pytest.approx(start + late_s)
+
+
+async def test_everybody_comes_later_while_the_machine_keeps_the_run_from_going_on(
+    tmp_path: Path,
+) -> None:
+    """Otherwise shoppers of a starved run meet nothing but each other's retries."""
+    line, cut = SlowLine(), Event("line-cut", "row", "cut", "temporal")
+    line.let_go.set()
+    stack = Stack(StackSettings(home=tmp_path / "home", ports=Ports.free()))
+    events = Timed([stack], tmp_path / "events.jsonl", line)
+    async with Stalls(lambda: None) as stalls:
+        lost_s = stalls.lost_from_now()
+        run = asyncio.create_task(events.run([Moment(0.2, cut, 0)], lost_s))
+        start = time.monotonic()
+        coming = asyncio.create_task(come(start + 0.2, events.behind_s))
+        await asyncio.sleep(0)
+        time.sleep(0.3)  # noqa: ASYNC251  so it does stand still
+        await stalls.caught_up()
+        assert lost_s() >= 0.2
+        assert not coming.done()
+        assert not line.cuts
+        await run
+        assert await coming >= start + 0.4
+        assert stalls.lost_from_now()() < 0.2
