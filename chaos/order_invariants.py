@@ -8,7 +8,7 @@ from chaos.facts import Facts
 from chaos.forgetting import AGAIN
 from chaos.history import Entry
 from chaos.oracle import TOLD_SHOPPERS
-from chaos.stalls import stalled_s
+from chaos.stalls import ByTime, stalled_s
 from chaos.told_invariants import (
     acknowledged_is_durable,
     denied_is_absent,
@@ -175,13 +175,15 @@ def answered_in_time(facts: Facts) -> Check:
     """I14: no answer later than budget + 200 ms; every error says what to do."""
     answers = answers_to_judge(facts)
     limit = _limit_s(facts)
+    stalls = ByTime(facts.stalls)
 
     def wrong() -> Iterator[str]:
         for entry in answers:
             seconds = entry.seconds or 0.0
             if seconds <= limit:
                 continue
-            if seconds - stalled_s(facts.stalls, entry.at - seconds, entry.at) > limit:
+            span = (entry.at - seconds, entry.at)
+            if seconds - stalled_s(stalls.between(*span), *span) > limit:
                 what = f"{entry.status} came" if entry.status else "nothing had come"
                 yield f"order {entry.order_id}: {what} after {seconds:.2f} s"
         for entry in facts.history:

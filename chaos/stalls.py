@@ -82,6 +82,25 @@ def _waited_s(pid: int | None) -> float:
     return 0.0
 
 
+class ByTime:
+    """Stalls to be asked for by time: those of a busy hour are too many to look at for each answer.
+
+    Times are unix seconds.
+    """
+
+    def __init__(self, stalls: Sequence[Stall]) -> None:
+        self._of_second: defaultdict[int, list[Stall]] = defaultdict(list)
+        for stall in stalls:
+            for second in range(int(stall[1]), int(stall[2]) + 1):
+                self._of_second[second].append(stall)
+
+    def between(self, begin: float, end: float) -> list[Stall]:
+        """Return all that touch this span, and perhaps some that are near it."""
+        seconds = range(int(begin), int(end) + 1)
+        found = (stall for each in seconds for stall in self._of_second.get(each, ()))
+        return list(dict.fromkeys(found))
+
+
 def stalled_s(stalls: Sequence[Stall], begin: float, end: float) -> float:
     """Return how many seconds between `begin` and `end` are nobody's fault.
 

@@ -121,7 +121,7 @@ async def test_shoppers_come_later_while_an_event_takes_longer_than_planned(
     stack = Stack(StackSettings(home=tmp_path / "home", ports=Ports.free()))
     events = Timed([stack], tmp_path / "events.jsonl", line)
     run = asyncio.create_task(events.run([Moment(0.0, cut, 0), Moment(0.05, cut, 1)]))
-    while events.behind_s() <= 0.0:
+    while events.behind_s() <= 0.0:  # noqa: ASYNC110  time passes, that is no event
         await asyncio.sleep(0.01)
     start = time.monotonic()
     coming = asyncio.create_task(come(start, events.behind_s))

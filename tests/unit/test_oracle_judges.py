@@ -9,6 +9,7 @@ from chaos.facts import Facts, Movement, OrderEvent, Probe, Replay, Snapshot, Wo
 from chaos.forgetting import AGAIN
 from chaos.order_invariants import order_checks
 from chaos.orders import Crowd, plan
+from chaos.stalls import ByTime, Stall, stalled_s
 from chaos.stock_invariants import stock_checks
 from chaos.verdict import all_hold
 from tests.unit.settled_facts import NOW, settled_facts
@@ -281,3 +282,10 @@ def test_a_system_that_cannot_be_asked_keeps_no_promise() -> None:
     unread = Facts.unread(truth.planned, truth.history)
     held = {each.name for each in (*stock_checks(unread), *order_checks(unread)) if each.holds}
     assert held == {"I10", "I14"}, "which are about what clients have seen"
+
+
+@pytest.mark.parametrize(("begin", "end"), [(0.0, 2.0), (2.9, 3.1), (3.5, 8.0), (8.5, 9.0)])
+def test_of_many_stalls_those_that_touch_an_answer_are_found(begin: float, end: float) -> None:
+    stalls: list[Stall] = [("client", 1.0, 1.1, 0.1), ("server", 2.0, 8.5, 3.0)]
+    near = ByTime(stalls).between(begin, end)
+    assert stalled_s(near, begin, end) == stalled_s(stalls, begin, end)
