@@ -15,6 +15,7 @@ FIRST_DELIVERY: Mapping[str, int] = {
     "KETTLE-STEEL": 50_000,
     "SOCKS-WOOL": 100_000,
     "POSTER-CITY": 5_000,
+    "4006381333931": 100_000,
     "LAST-ONE": 50,
 }
 

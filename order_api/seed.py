@@ -15,6 +15,7 @@ PRODUCTS: tuple[tuple[str, str, str, int], ...] = (
     ("KETTLE-STEEL", "Steel kettle", "1 litre, whistles in tune.", 4490),
     ("SOCKS-WOOL", "Wool socks", "Two pairs, one opinion: warm.", 1690),
     ("POSTER-CITY", "City poster", "Screen print, 50 by 70 cm, numbered.", 3400),
+    ("4006381333931", "Fine pen", "Black, 0.4 mm. Sold under its barcode.", 290),
     ("LAST-ONE", "The last ones", "A small edition. When they are gone, they are gone.", 7900),
 )
 

@@ -1,7 +1,11 @@
 """What the operations and warehouse pages read, from the real services."""
 
+import asyncpg
 import httpx
+import pytest
 
+from inventory_api.seed import FIRST_DELIVERY
+from tests.integration.backstage import Backstage
 from tests.integration.serving import Served, bearer
 
 STAFF = bearer("staff", "otto")
@@ -49,6 +53,46 @@ def test_orders_are_found_by_number_and_by_sku(order_app: Served, worker: Served
     assert found("mug", status="rejected") == []
 
 
+ADD = """
+INSERT INTO products (sku, name, description, unit_price_minor, currency, image_url, listed)
+VALUES ($1, $2, '', 100, 'EUR', '', true)
+"""
+
+
+@pytest.mark.parametrize(
+    ("sku", "searches"),
+    [
+        ("4006381333931", ["4006381333931", "400638", "fine PEN", "pen"]),
+        ("1234", ["1234", "123"]),
+        ("CAFE-2024", ["CAFE-2024", "cafe", "cafe-20", "2024", "espresso"]),
+        ("DEAD-BEEF", ["DEAD-BEEF", "dead-beef", "dead", "beef", "Espresso cup"]),
+    ],
+)
+def test_a_sku_that_looks_like_a_number_is_found_and_so_is_a_name(
+    backstage: Backstage, orders_database: str, order_app: Served, sku: str, searches: list[str]
+) -> None:
+    async def add() -> None:
+        connection = await asyncpg.connect(orders_database)
+        if not await connection.fetchval("SELECT true FROM products WHERE sku = $1", sku):
+            await connection.execute(ADD, sku, "Espresso cup")
+        await connection.close()
+
+    def found(search: str, **more: str) -> list[str]:
+        answer = httpx.get(
+            f"{order_app.url}/v1/orders", headers=STAFF, params={"search": search} | more
+        )
+        assert answer.status_code == 200, answer.text
+        return [order["order_id"] for order in answer.json()["items"]]
+
+    backstage.run(add())
+    order_id = place(order_app.url, f"key-{sku}", sku).json()["order_id"]
+    place(order_app.url, f"another-{sku}")
+    for search in searches:
+        assert found(search, scope="all") == [order_id], search
+        assert found(search) == [], "another's"
+    assert order_id in found(order_id[:8], scope="all")
+
+
 def test_the_ledger_comes_in_pages_without_gaps(inventory_app: Served) -> None:
     seen: list[int] = []
     cursor: dict[str, str] = {}
@@ -61,4 +105,4 @@ def test_the_ledger_comes_in_pages_without_gaps(inventory_app: Served) -> None:
             break
         cursor = {"cursor": page["next_cursor"]}
     assert seen == sorted(seen, reverse=True)
-    assert len(seen) == 10  # the first delivery of each SKU
+    assert len(seen) == len(FIRST_DELIVERY)
