@@ -11,6 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
+from inventory_api import movement_lists
 from inventory_api.contracts import (
     LedgerEntry,
     Line,
@@ -205,8 +206,7 @@ class Stock:
     ) -> list[LedgerEntry]:
         """Return up to `limit` movements with a number below `before`, newest first."""
         async with within(self._pool, self._deadline_s) as connection:
-            rows = await connection.fetch(MOVEMENTS, before, sku, operation, limit)
-        return [LedgerEntry.model_validate(dict(row)) for row in rows]
+            return await movement_lists.newest(connection, limit, before, sku, operation)
 
     async def reservation(self, order_id: UUID) -> Reservation | None:
         """Return an order's state and movements, or None if the order is not known here."""
@@ -263,12 +263,6 @@ WHERE ($1::text IS NULL OR sku > $1) AND ($2::text[] IS NULL OR sku = ANY ($2))
 ORDER BY sku LIMIT $4
 """
 LEVEL = "SELECT on_hand, reserved FROM stock WHERE sku = $1"
-MOVEMENTS = """
-SELECT movement_id, order_id, sku, operation, quantity, restock_key, at FROM movements
-WHERE ($1::bigint IS NULL OR movement_id < $1)
-  AND ($2::text IS NULL OR sku = $2) AND ($3::text IS NULL OR operation = $3)
-ORDER BY movement_id DESC LIMIT $4
-"""
 RESERVATION = """
 SELECT state, created_at, updated_at, (
     SELECT coalesce(jsonb_agg(jsonb_build_object(

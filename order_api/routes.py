@@ -108,7 +108,8 @@ async def list_orders(
 ) -> OrderPage:
     """Return orders, newest first: the caller's own, or with `scope=all`, for staff, everyone's.
 
-    `search` is the beginning of an order's number or a part of a SKU.
+    `search` is the beginning of an order's number, or a part of a SKU or of a product's name. A
+    page of a search may be short, even empty, and be followed by another.
     """
     state = state_of(request)
     customer: str | None = caller.subject
@@ -117,13 +118,12 @@ async def list_orders(
         customer = None
     before = cursors.decode(cursor) if cursor is not None else None
     with database_limits():
-        found = await state.store.page(
-            customer, status, limit + 1, before, search_for(search) if search else None
+        page = await state.store.page(
+            customer, status, limit, before, search_for(search) if search else None
         )
-    page, more = found[:limit], len(found) > limit
     return OrderPage(
-        items=[order.seen() for order in page],
-        next_cursor=cursors.encode(page[-1].created_at, page[-1].order_id) if more else None,
+        items=[order.seen() for order in page.orders],
+        next_cursor=cursors.encode(*page.next) if page.next else None,
     )
 
 

@@ -1,34 +1,39 @@
-"""What a person types to find an order: the beginning of its number, or of a SKU in it."""
+"""What a person types to find orders: the beginning of an order's number, or part of a product."""
 
 import re
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 _NUMBER = re.compile(r"[0-9a-f]{4,32}")
+_SKU = re.compile(r"[A-Z0-9]([A-Z0-9-]{0,62}[A-Z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A condition to add to the query of a page, with what stands for $6 and $7 in it."""
+    """What `text` may mean. It may mean several things: SKUs can look like numbers of orders.
 
-    condition: str
-    arguments: tuple[Any, ...]
+    `first` and `last` bound the orders whose numbers begin like it (None: none do), `sku` is a
+    SKU that it spells out, on sale or not.
+    """
+
+    text: str
+    first: UUID | None
+    last: UUID | None
+    sku: str | None
 
 
 def search_for(text: str) -> Search:
-    """Return the search for `text`; hexadecimal digits are taken for the number of an order.
+    """Return the search for `text`.
 
     A number is a range of the primary key and not a LIKE, so that it stays quick however many
     orders there are.
     """
-    digits = text.strip().lower().removeprefix("order-").replace("-", "")
-    if _NUMBER.fullmatch(digits):
-        first, last = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
-        return Search("AND o.order_id BETWEEN $6 AND $7", (first, last))
-    # a SKU has no characters that LIKE reads as more than themselves; whatever else does not match
-    sku = re.sub(r"[^A-Z0-9-]", "?", text.strip().upper())
+    text = text.strip().replace("\x00", "\ufffd")  # Postgres has no text with NUL in it
+    digits = text.lower().removeprefix("order-").replace("-", "")
+    is_number = bool(_NUMBER.fullmatch(digits))
     return Search(
-        "AND EXISTS (SELECT 1 FROM order_lines f WHERE f.order_id = o.order_id AND f.sku LIKE $6)",
-        (f"%{sku}%",),
+        text=text,
+        first=UUID(digits.ljust(32, "0")) if is_number else None,
+        last=UUID(digits.ljust(32, "f")) if is_number else None,
+        sku=text.upper() if _SKU.fullmatch(text.upper()) else None,
     )

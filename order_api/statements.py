@@ -30,25 +30,15 @@ WITH accepted AS (
 SELECT order_id, created_at FROM accepted
 """
 
-_ORDER = """
+ORDER_COLUMNS = """
 SELECT o.order_id, o.customer, o.request_digest, o.status, o.reason, o.waiting_for, o.total_minor,
        o.currency, o.created_at, o.updated_at, o.cancel_requested_at IS NOT NULL AS cancelling,
        order_rank(o.status) >= order_rank('shipped') AS settled,
        (SELECT jsonb_agg(jsonb_build_array(l.sku, l.quantity, l.unit_price_minor)
                          ORDER BY l.line_no)
         FROM order_lines l WHERE l.order_id = o.order_id) AS lines
-FROM orders o
 """
-BY_IDS = f"{_ORDER} WHERE o.order_id = ANY ($1::uuid[])"
-
-NEWEST_FIRST = "ORDER BY o.created_at DESC, o.order_id DESC"
-_PAGE = f"""
-AND ($2::text IS NULL OR o.status = $2)
-AND ($3::timestamptz IS NULL OR (o.created_at, o.order_id) < ($3, $4::uuid))
-{NEWEST_FIRST} LIMIT $5
-"""
-PAGE_OF_CUSTOMER = f"{_ORDER} WHERE o.customer = $1 {_PAGE}"
-PAGE_OF_ALL = f"{_ORDER} WHERE $1 = '' {_PAGE}"
+BY_IDS = f"{ORDER_COLUMNS} FROM orders o WHERE o.order_id = ANY ($1::uuid[])"
 
 PRODUCTS = """
 SELECT sku, name, description, unit_price_minor, currency, image_url
@@ -144,10 +134,13 @@ AT_WORK = """
 SELECT coalesce(array_agg(order_id), '{}') FROM orders
 WHERE status IN ('received', 'reserved') AND relay_at > now() + interval '20 seconds'
 """
+# Counted no further than that: an outage piles up orders, and its probes must not go down with it.
 BACKLOG = """
 SELECT count(*) AS due,
        greatest(extract(epoch FROM now() - min(relay_at)), 0)::float8 AS oldest_s
-FROM orders
-WHERE status IN ('received', 'reserved')
-  AND (relay_at <= now() OR relay_at > now() + make_interval(secs => $1))
+FROM (
+    SELECT relay_at FROM orders WHERE status IN ('received', 'reserved')
+    ORDER BY relay_at LIMIT 100000
+) unsettled
+WHERE relay_at <= now() OR relay_at > now() + make_interval(secs => $1)
 """

@@ -8,8 +8,9 @@ from uuid import UUID
 import asyncpg
 
 from activities.contracts import Progress, Recorded
-from order_api import statements
+from order_api import pages, statements
 from order_api.contracts import Product, TimelineEvent
+from order_api.pages import Page, Wanted
 from order_api.search import Search
 from order_api.stored_order import (
     Accepted,
@@ -136,19 +137,13 @@ class Store:
         limit: int,
         before: tuple[datetime, UUID] | None,
         search: Search | None = None,
-    ) -> list[StoredOrder]:
+    ) -> Page:
         """Return up to `limit` orders, newest first, of `customer` or of all (None)."""
-        created_at, order_id = before or (None, None)
-        sql = statements.PAGE_OF_ALL if customer is None else statements.PAGE_OF_CUSTOMER
-        arguments = [customer or "", status, created_at, order_id, limit]
-        if search is not None:
-            sql = sql.replace(
-                statements.NEWEST_FIRST, f"{search.condition} {statements.NEWEST_FIRST}"
-            )
-            arguments += search.arguments
+        wanted = Wanted(customer, status, limit, before)
         async with within(self._pool, DEADLINE_S) as connection:
-            rows = await connection.fetch(sql, *arguments)
-        return [stored(row) for row in rows]
+            if search is None:
+                return await pages.newest(connection, wanted)
+            return await pages.found(connection, wanted, search)
 
     async def events(self, order_id: UUID, after: int = 0) -> list[TimelineEvent]:
         """Return what has happened to the order since event number `after`."""

@@ -9,7 +9,7 @@ _MARK = "-- concurrently\n"
 _COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
 # Only these may run outside a transaction: each can be repeated and leaves nothing half-done.
 _REPEATABLE = re.compile(
-    r"(CREATE (UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS \w+ ON |"
+    r"(CREATE (UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS \w+\s+ON |"
     r"DROP INDEX CONCURRENTLY IF EXISTS \w+$)"
 )
 

@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 """
 _APPLIED = "INSERT INTO schema_migrations (version, name, digest) VALUES ($1, $2, $3)"
 _IS_INVALID = "SELECT NOT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)"
-_INDEX = re.compile(r"CREATE (?:UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (\w+) ON ")
+_INDEX = re.compile(r"CREATE (?:UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (\w+)\s+ON ")
 
 # Below the limit at which a request gives up waiting for a lock (0.2 s in inventory).
 LOCK_TIMEOUT_S = 0.1

@@ -1,0 +1,164 @@
+"""Pages of orders, newest first. Each is read from an index: its cost does not grow with the table.
+
+Every list is merged from one sorted list for each status, so that one index serves them all. A
+condition of the kind "no filter, or equal to it" would be planned as if every row were wanted.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, get_args
+from uuid import UUID
+
+from activities.contracts import OrderStatus
+from order_api.search import Search
+from order_api.statements import ORDER_COLUMNS
+from order_api.stored_order import StoredOrder, stored
+from service_kit.pool import Connection
+
+STATUSES: list[str] = list(get_args(OrderStatus))
+Place = tuple[datetime, UUID]
+# Before the first order of a list.
+_FRONT: Place = (datetime(9999, 1, 1, tzinfo=UTC), UUID(int=2**128 - 1))
+
+# A search that fits no more orders than these looks at each of them. One that fits more walks
+# through the list, at most so far for one page.
+MOST_LOOKED_AT = 2000
+MOST_WALKED = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Orders, and the place after which the next page begins; None if there is none."""
+
+    orders: list[StoredOrder]
+    next: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Whose orders (None: everyone's), of which status (None: any), how many, and from where."""
+
+    customer: str | None
+    status: str | None
+    limit: int
+    before: Place | None
+
+    @property
+    def statuses(self) -> list[str]:
+        """Return the statuses that are wanted."""
+        return STATUSES if self.status is None else [self.status]
+
+
+async def newest(connection: Connection, wanted: Wanted) -> Page:
+    """Return a page of all wanted orders."""
+    statement = NEWEST if wanted.customer is None else NEWEST_OF_CUSTOMER
+    rows = await connection.fetch(statement, *_from(wanted, wanted.limit + 1))
+    return _page([stored(row) for row in rows], wanted.limit)
+
+
+async def found(connection: Connection, wanted: Wanted, search: Search) -> Page:
+    """Return a page of those that fit the search.
+
+    It may be short, even empty, and yet be followed by others: a product that nobody has ordered
+    for long is far down the list.
+    """
+    rows = await connection.fetch(SKUS, search.text)
+    skus = sorted({row["sku"] for row in rows} | ({search.sku} if search.sku else set()))
+    numbers = (search.first, search.last)
+    fitting = await connection.fetch(FITTING, *numbers, skus, MOST_LOOKED_AT + 1)
+    if len(fitting) <= MOST_LOOKED_AT:
+        ids = [row["order_id"] for row in fitting]
+        rows = await connection.fetch(AMONG, *_from(wanted, wanted.limit + 1), ids)
+        return _page([stored(row) for row in rows], wanted.limit)
+    walk, walked = (
+        (WALK, WALKED) if wanted.customer is None else (WALK_OF_CUSTOMER, WALKED_OF_CUSTOMER)
+    )
+    arguments = _from(wanted, MOST_WALKED)
+    rows = await connection.fetch(walk, *arguments, *numbers, skus, wanted.limit + 1)
+    page = _page([stored(row) for row in rows], wanted.limit)
+    if page.next is not None:
+        return page
+    end = await connection.fetchrow(walked, *arguments)
+    if end is None:
+        return page
+    # orders that came meanwhile make the second look end a little earlier than the first
+    places = [(end["created_at"], end["order_id"]), *map(_place, page.orders[-1:])]
+    return Page(page.orders, min(places))
+
+
+def _page(orders: list[StoredOrder], limit: int) -> Page:
+    """Return the page out of one order more than it has room for."""
+    shown = orders[:limit]
+    return Page(shown, _place(shown[-1]) if len(orders) > limit else None)
+
+
+def _place(order: StoredOrder) -> Place:
+    return order.created_at, order.order_id
+
+
+def _from(wanted: Wanted, many: int) -> list[Any]:
+    """Return the arguments $1 to $5 of every list; `many` bounds how far it is read."""
+    before = wanted.before or _FRONT
+    return [wanted.statuses, *before, many, wanted.customer or ""]
+
+
+# Up to $4 orders of the statuses in $1 after the place ($2, $3), and of the customer $5 or of all.
+_LIST = """
+SELECT newest.*
+FROM unnest($1::text[]) AS wanted (status) CROSS JOIN LATERAL (
+    SELECT * FROM orders
+    WHERE $5::text = '' AND status = wanted.status
+      AND (created_at, order_id) < ($2::timestamptz, $3::uuid)
+    ORDER BY created_at DESC, order_id DESC LIMIT $4
+) newest
+ORDER BY newest.created_at DESC, newest.order_id DESC LIMIT $4
+"""
+_LIST_OF_CUSTOMER = """
+SELECT newest.*
+FROM unnest($1::text[]) AS wanted (status) CROSS JOIN LATERAL (
+    SELECT * FROM orders
+    WHERE customer = $5::text AND status = wanted.status
+      AND (created_at, order_id) < ($2::timestamptz, $3::uuid)
+    ORDER BY created_at DESC, order_id DESC LIMIT $4
+) newest
+ORDER BY newest.created_at DESC, newest.order_id DESC LIMIT $4
+"""
+_NEWEST_FIRST = "ORDER BY o.created_at DESC, o.order_id DESC"
+NEWEST = f"{ORDER_COLUMNS} FROM ({_LIST}) o {_NEWEST_FIRST}"
+NEWEST_OF_CUSTOMER = f"{ORDER_COLUMNS} FROM ({_LIST_OF_CUSTOMER}) o {_NEWEST_FIRST}"
+
+# Of the whole catalogue, also what is no longer on sale: people look for what they once bought.
+SKUS = """
+SELECT sku FROM products
+WHERE strpos(sku, upper($1)) > 0 OR strpos(lower(name), lower($1)) > 0
+"""
+FITTING = """
+(SELECT order_id FROM orders WHERE order_id BETWEEN $1::uuid AND $2::uuid
+ ORDER BY order_id LIMIT $4)
+UNION
+(SELECT fitting.order_id
+ FROM unnest($3::text[]) AS wanted (sku) CROSS JOIN LATERAL (
+     SELECT l.order_id FROM order_lines l WHERE l.sku = wanted.sku ORDER BY l.order_id LIMIT $4
+ ) fitting
+ LIMIT $4)
+"""
+AMONG = f"""
+{ORDER_COLUMNS} FROM orders o
+WHERE o.order_id = ANY ($6::uuid[]) AND ($5::text = '' OR o.customer = $5)
+  AND o.status = ANY ($1::text[]) AND (o.created_at, o.order_id) < ($2::timestamptz, $3::uuid)
+{_NEWEST_FIRST} LIMIT $4
+"""
+# The first $9 that fit among the list's. A scalar subquery and not EXISTS: that could be planned as
+# a hash of all order lines.
+_FITS = """
+WHERE o.order_id BETWEEN $6::uuid AND $7::uuid
+   OR (SELECT true FROM order_lines l
+       WHERE l.order_id = o.order_id AND l.sku = ANY ($8::text[]) LIMIT 1)
+ORDER BY o.created_at DESC, o.order_id DESC LIMIT $9
+"""
+WALK = f"{ORDER_COLUMNS} FROM ({_LIST}) o {_FITS}"
+WALK_OF_CUSTOMER = f"{ORDER_COLUMNS} FROM ({_LIST_OF_CUSTOMER}) o {_FITS}"
+# Where such a walk has ended, if there are as many orders.
+_END = "SELECT o.created_at, o.order_id"
+WALKED = f"{_END} FROM ({_LIST}) o OFFSET $4 - 1"
+WALKED_OF_CUSTOMER = f"{_END} FROM ({_LIST_OF_CUSTOMER}) o OFFSET $4 - 1"
