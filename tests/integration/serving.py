@@ -39,10 +39,11 @@ def bearer(role: str = "shopper", subject: str = "alice") -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A running application: `url` without a slash at the end."""
+    """A running application: `url` without a slash at the end, `thread` as the kernel calls it."""
 
     app: FastAPI
     port: int
+    thread: int | None = None
 
     @property
     def url(self) -> str:
@@ -84,7 +85,7 @@ def serve(app: FastAPI) -> Iterator[Served]:
     try:
         if running.should_exit or failures:
             raise RuntimeError(f"the application did not start: {failures}")
-        yield Served(app, listener.getsockname()[1])
+        yield Served(app, listener.getsockname()[1], thread.native_id)
     finally:
         running.should_exit = True
         thread.join()

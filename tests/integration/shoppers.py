@@ -4,8 +4,8 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -15,6 +15,7 @@ import httpx
 
 import inventory_api.seed
 from activities.contracts import TERMINAL
+from chaos.stalls import Stalls, stalled_s
 from tests.integration.backstage import Backstage
 from tests.integration.databases import Databases
 from tests.integration.ledger import broken_promises
@@ -135,11 +136,24 @@ async def eventually(check: Callable[[], Awaitable[Found]], within_s: float = 30
     return found
 
 
+@asynccontextmanager
+async def answered_within(limit_s: float, served: Served) -> AsyncIterator[None]:
+    """Fail if what happens inside takes longer, while the machine lets client and server run."""
+    async with Stalls(lambda: served.thread) as stalls:
+        began = time.time()
+        yield
+        ended = time.time()
+        await stalls.caught_up()
+    took_s = ended - began - stalled_s(stalls.seen, began, ended)
+    assert took_s <= limit_s, f"{took_s:.2f} s"
+
+
 class Shopper:
     """A customer whom nobody has seen before."""
 
     def __init__(self, served: Served, role: str = "shopper") -> None:
         self.name = f"shopper-{next(_numbers)}"
+        self.served = served
         self.http = httpx.AsyncClient(
             base_url=served.url, headers=bearer(role, self.name), timeout=30
         )

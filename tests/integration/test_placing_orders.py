@@ -18,7 +18,9 @@ from tests.integration.shoppers import Shopper, Town, eventually, town
 def open_town(
     temporal: EmbeddedTemporal, backstage: Backstage, databases: Databases
 ) -> Iterator[Town]:
-    with town(backstage, databases) as found, found.working():
+    """Answers wait long for the end of an order: the machine may be busy."""
+    patient = {"answer_budget_s": 15.0, "relay_after_s": 20.0}
+    with town(backstage, databases, **patient) as found, found.working():
         yield found
 
 
