@@ -44,17 +44,21 @@ async def full(pids: Callable[[], Iterable[int]], at_bytes: int) -> AsyncIterato
         for pid in families(pids()):
             _limit(pid, at_bytes, before)
 
+    over = asyncio.Event()
+
     async def keep() -> None:
-        while True:
+        while not over.is_set():
             await asyncio.to_thread(limit_all)
-            await asyncio.sleep(LOOK_EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), LOOK_EVERY_S)
 
     keeping = asyncio.create_task(keep())
     try:
         yield
     finally:
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
+        # Not cancelled: its thread would go on, and limit somebody after all limits are lifted.
+        over.set()
+        await keeping
         # Whoever was born meanwhile has inherited it: until nobody is left who has it.
         while await asyncio.to_thread(_lift, pids(), at_bytes, before):
             pass
