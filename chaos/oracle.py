@@ -274,8 +274,7 @@ class Engine:
                 found.append(Replay(workflow_id, f"no history: {error.message}"))
                 continue
             outcome = await replayer.replay_workflow(history, raise_on_replay_failure=False)
-            failure = outcome.replay_failure
-            if failure is not None:
+            if (failure := outcome.replay_failure) is not None:
                 found.append(Replay(workflow_id, str(failure)[:300], history.to_json()))
             else:
                 found.append(Replay(workflow_id, None))
@@ -288,9 +287,8 @@ async def seen(
     """Return the status that the API gives for each order."""
     gate = asyncio.Semaphore(AT_ONCE)
     headers = {"Authorization": f"Bearer {token}"}
-    async with aiohttp.ClientSession(
-        headers=headers, timeout=aiohttp.ClientTimeout(total=within_s)
-    ) as session:
+    limit = aiohttp.ClientTimeout(total=within_s)
+    async with aiohttp.ClientSession(headers=headers, timeout=limit) as session:
 
         async def one(order_id: UUID) -> tuple[UUID, str]:
             try:

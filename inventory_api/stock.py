@@ -65,29 +65,17 @@ class Stock:
         self._pool = pool
         self._faults = faults
         self._deadline_s = deadline_s
-        # A key that another replica wrote at the same moment; asking again finds its row.
-        raced = (asyncpg.IntegrityConstraintViolationError,)
+        shared: dict[str, Any] = {
+            # A key that another replica wrote at the same moment; asking again finds its row.
+            "raced": (asyncpg.IntegrityConstraintViolationError,),
+            "nobodys": is_outage,
+            "writers": writers,
+        }
         self._reserve = GroupCommit[_Reserve, Verdict](
-            self._reserve_batch,
-            lambda r: r.order_id,
-            raced=raced,
-            nobodys=is_outage,
-            writers=writers,
+            self._reserve_batch, lambda request: request.order_id, **shared
         )
-        self._commit = GroupCommit[UUID, Verdict](
-            self._commit_batch,
-            lambda order_id: order_id,
-            raced=raced,
-            nobodys=is_outage,
-            writers=writers,
-        )
-        self._release = GroupCommit[UUID, Verdict](
-            self._release_batch,
-            lambda order_id: order_id,
-            raced=raced,
-            nobodys=is_outage,
-            writers=writers,
-        )
+        self._commit = GroupCommit[UUID, Verdict](self._commit_batch, _itself, **shared)
+        self._release = GroupCommit[UUID, Verdict](self._release_batch, _itself, **shared)
 
     async def reserve(self, call: Call, lines: tuple[Line, ...]) -> Verdict:
         """Hold all `lines` for the order or none; OtherLines if it already asked for others."""
@@ -283,6 +271,10 @@ def _reserve_arguments(requests: Sequence[_Reserve]) -> tuple[Any, ...]:
         [line.sku for _, line in flat],
         [line.quantity for _, line in flat],
     )
+
+
+def _itself(order_id: UUID) -> UUID:
+    return order_id
 
 
 def _reserve_verdict(row: asyncpg.Record) -> Verdict:
