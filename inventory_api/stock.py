@@ -23,7 +23,7 @@ from inventory_api.contracts import (
 )
 from service_kit.fault_points import Call, FaultPoints
 from service_kit.group_commit import GroupCommit
-from service_kit.pool import Connection, Pool, is_outage, within
+from service_kit.pool import Connection, Pool, leaves_doubt, within
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Stock:
         shared: dict[str, Any] = {
             # A key that another replica wrote at the same moment; asking again finds its row.
             "raced": (asyncpg.IntegrityConstraintViolationError,),
-            "nobodys": is_outage,
+            "doubtful": leaves_doubt,
             "writers": writers,
         }
         self._reserve = GroupCommit[_Reserve, Verdict](
@@ -172,6 +172,11 @@ class Stock:
         assert row is not None  # the function always answers with one row
         return row["outcome"], _level(sku, row["on_hand"], row["reserved"])
 
+    async def knows_restock(self, key: str) -> bool:
+        """Tell whether pieces were added under this key."""
+        async with within(self._pool, self._deadline_s) as connection:
+            return await connection.fetchval(KNOWS_RESTOCK, key) is not None
+
     async def levels(
         self, limit: int, after: str | None, skus: Sequence[str] | None, like: str | None
     ) -> list[StockLevel]:
@@ -243,6 +248,7 @@ WITH wanted AS (
 )
 SELECT DISTINCT order_id FROM wanted WHERE sku NOT IN (SELECT sku FROM free)
 """
+KNOWS_RESTOCK = "SELECT 1 FROM movements WHERE restock_key = $1 LIMIT 1"
 RESTOCK = "SELECT outcome, on_hand, reserved FROM restock($1, $2, $3)"
 LEVELS = """
 SELECT sku, on_hand, reserved FROM stock

@@ -23,7 +23,7 @@ from order_api.stored_order import (
 from order_api.wakeups import Wakeups
 from service_kit.fault_points import Call, FaultPoints
 from service_kit.group_commit import GroupCommit
-from service_kit.pool import Connection, Pool, is_outage, within
+from service_kit.pool import Connection, Pool, leaves_doubt, within
 
 DEADLINE_S = 1.0
 # No due time is set further ahead than this: one that lies there is of a clock since put back.
@@ -42,14 +42,14 @@ class Store:
             self._accept_batch,
             lambda new: new.order_id,
             raced=raced,
-            nobodys=is_outage,
+            doubtful=leaves_doubt,
             writers=2,
         )
         self._recording = GroupCommit[Progress, Recorded | None](
             self._record_batch,
             lambda progress: progress.order_id,
             raced=raced,
-            nobodys=is_outage,
+            doubtful=leaves_doubt,
             writers=2,
         )
 

@@ -23,10 +23,10 @@ class GroupCommit(Generic[Request, Answer]):
     raised for its caller.
 
     A bad request cannot take its neighbours with it: after an error the batch is written again in
-    halves, and these in halves, until the request at fault stands alone; but not after an error
-    that `nobodys` says no request can have caused (the database is gone), which is everyone's
-    answer at once, nor for longer than `SPLIT_FOR_S`. One that is alone with an error in `raced`
-    is tried once more, to see who won.
+    halves, and these in halves, until the request at fault stands alone; but not for longer than
+    `SPLIT_FOR_S`, nor after a TimeoutError, by which the database itself is silent. One that is
+    alone with an error in `raced` is tried once more, to see who won. After an error of which
+    `doubtful` says that it may have been written, a later "no" proves nothing: the doubt stands.
     Two requests with the same key never share a batch: the second sees what the first one wrote.
     """
 
@@ -36,14 +36,14 @@ class GroupCommit(Generic[Request, Answer]):
         key: Callable[[Request], Hashable],
         *,
         raced: tuple[type[Exception], ...] = (),
-        nobodys: Callable[[Exception], bool] = lambda _: False,
+        doubtful: Callable[[Exception], bool] = lambda _: False,
         max_batch: int = 256,
         writers: int = 1,
     ) -> None:
         self._write = write
         self._key = key
         self._raced = raced
-        self._nobodys = nobodys
+        self._doubtful = doubtful
         self._max_batch = max_batch
         self._waiting: list[tuple[Request, asyncio.Future[Answer]]] = []
         self._idle_writers = writers
@@ -110,13 +110,16 @@ class GroupCommit(Generic[Request, Answer]):
         batch: list[tuple[Request, asyncio.Future[Answer]]],
         error: Exception,
         until: float,
+        doubt: Exception | None = None,
     ) -> None:
         """Write in parts what failed with `error` as a whole, for those who still wait."""
-        over = self._nobodys(error) or asyncio.get_running_loop().time() >= until
+        if doubt is None and self._doubtful(error):
+            doubt = error
+        over = isinstance(error, TimeoutError) or asyncio.get_running_loop().time() >= until
         if over or (len(batch) == 1 and not isinstance(error, self._raced)):
             for _, future in batch:
                 if not future.done():
-                    future.set_exception(error)
+                    future.set_exception(doubt or error)
             return
         middle = len(batch) // 2
         for part in (batch[:middle], batch[middle:]):
@@ -128,4 +131,4 @@ class GroupCommit(Generic[Request, Answer]):
             except Exception as again:
                 if len(batch) == 1:  # its second try alone is its last
                     until = 0.0
-                await self._split(waiting, again, until)
+                await self._split(waiting, again, until, doubt)

@@ -67,6 +67,11 @@ def is_outage(error: Exception) -> bool:
     return isinstance(error, _OUTAGE)
 
 
+def leaves_doubt(error: Exception) -> bool:
+    """Tell whether `error` leaves open what became of the statement that met it."""
+    return is_outage(error) and not isinstance(error, Unreachable)
+
+
 # After these a session is of no more use: frozen, cut off, or on a server that takes no writes.
 _ENDS_SESSION = (asyncio.CancelledError, OSError, asyncpg.ReadOnlySQLTransactionError)
 

@@ -14,8 +14,12 @@ class Raced(Exception):
     """A kind of error that one request can cause."""
 
 
-class Gone(Exception):
+class Gone(TimeoutError):
     """A kind of error that is nobody's fault."""
+
+
+class CutOff(Exception):
+    """A kind of error that leaves open what was written."""
 
 
 @dataclass
@@ -42,8 +46,8 @@ class Ledger:
         return [f"done {request}" for request in requests]
 
 
-def gone(error: Exception) -> bool:
-    return isinstance(error, Gone)
+def cut_off(error: Exception) -> bool:
+    return isinstance(error, CutOff)
 
 
 def key(request: str) -> str:
@@ -58,7 +62,7 @@ def ledger() -> Ledger:
 
 def group(ledger: Ledger, *, max_batch: int = 256, writers: int = 1) -> GroupCommit[str, str]:
     return GroupCommit(
-        ledger.write, key, raced=(Raced,), nobodys=gone, max_batch=max_batch, writers=writers
+        ledger.write, key, raced=(Raced,), doubtful=cut_off, max_batch=max_batch, writers=writers
     )
 
 
@@ -138,6 +142,30 @@ async def test_whatever_one_request_does_wrong_costs_its_neighbours_nothing(
     assert isinstance(bad, OverflowError)
     assert all(isinstance(outcome, str) for outcome in outcomes)
     assert len(ledger.batches) == 1 + 1 + 2 * 8, "the lone one, the batch, and eight halvings"
+
+
+async def test_one_that_cuts_the_connection_takes_no_other_with_it(ledger: Ledger) -> None:
+    ledger.bad["r5"] = CutOff()
+    commits = group(ledger)
+    tasks = await submit_all(commits, *(f"r{number}" for number in range(20)))
+    ledger.gate.set()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(outcomes.pop(5), CutOff)
+    assert all(isinstance(outcome, str) for outcome in outcomes)
+
+
+async def test_after_a_cut_connection_a_later_no_proves_nothing() -> None:
+    """What was cut off may have been written, whatever the next try meets."""
+    errors: list[Exception] = [CutOff(), Gone(), ValueError("no")]
+
+    async def cut_then_away(requests: Sequence[str]) -> list[str]:
+        raise errors.pop(0)
+
+    commits = GroupCommit[str, str](cut_then_away, key, doubtful=cut_off)
+    tasks = await submit_all(commits, "a", "b")
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(outcome, CutOff) for outcome in outcomes)
+    assert errors == []
 
 
 async def test_taking_a_batch_apart_has_an_end(
