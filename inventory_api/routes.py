@@ -25,6 +25,7 @@ from inventory_api.state import State, state_of
 from inventory_api.stock import OtherLines, Verdict
 from service_kit.fault_points import Call
 from service_kit.idempotency_key import read as read_idempotency_key
+from service_kit.idempotency_key import read_quoted as read_quoted_key
 from service_kit.openapi import body_of, problems
 from service_kit.paging import PageSize, SearchText, SkuCursor, Skus, contains
 from service_kit.pool import UNAVAILABLE
@@ -231,7 +232,11 @@ async def restock(
     key = read_idempotency_key(request)
     body = await read(request, RestockRequest)
     with database_limits():
-        outcome, level = await state_of(request).stock.restock(sku, key, body.quantity)
+        stock = state_of(request).stock
+        quoted = read_quoted_key(request)
+        if quoted is not None and await stock.knows_restock(quoted):  # by the first release
+            key = quoted
+        outcome, level = await stock.restock(sku, key, body.quantity)
     if outcome == "unknown":
         raise refusals.no_such_sku()
     if outcome == "other quantity":

@@ -54,9 +54,19 @@ class Acceptance:
         self._limit = limit
 
     async def accept(
-        self, customer: str, key: str, wanted: PlaceOrder, started: float, *, relay_in_s: float
+        self,
+        customer: str,
+        key: str,
+        wanted: PlaceOrder,
+        started: float,
+        *,
+        relay_in_s: float,
+        quoted_key: str | None = None,
     ) -> Accepted:
         """Return the order under this key: the one there was, or a new one.
+
+        `quoted_key` is the key with the quotes that it was sent in, if it was: an early release
+        may have stored the order under that.
 
         Neither prices nor limits apply to an order there was. `started` is when the request came
         (monotonic seconds). Raises a problem: 409 for another price than expected, 422 for what
@@ -67,6 +77,7 @@ class Acceptance:
         sent = False
         try:
             async with asyncio.timeout(self._settings.accept_deadline_s):
+                key, order_id = await self._stored_as(customer, key, quoted_key)
                 try:
                     if not await self._limit.count(customer):
                         raise self._limit.refusal()
@@ -84,6 +95,14 @@ class Acceptance:
         if accepted.order.digest != digest(wanted.lines):
             raise _key_of_another(order_id)
         return accepted
+
+    async def _stored_as(self, customer: str, key: str, quoted_key: str | None) -> tuple[str, UUID]:
+        """Return the key and the order id that this request goes by."""
+        if quoted_key is not None:
+            order_id = order_id_for(customer, quoted_key)
+            if await self._store.order(order_id) is not None:
+                return quoted_key, order_id
+        return key, order_id_for(customer, key)
 
     async def _priced(
         self, order_id: UUID, customer: str, key: str, wanted: PlaceOrder, relay_in_s: float

@@ -42,7 +42,13 @@ class Placing:
         self._free_slots = settings.wait_slots
 
     async def place(
-        self, customer: str, key: str, wanted: PlaceOrder, started: float
+        self,
+        customer: str,
+        key: str,
+        wanted: PlaceOrder,
+        started: float,
+        *,
+        quoted_key: str | None = None,
     ) -> StoredOrder:
         """Return the order under this key as it stands when the budget, from `started`, is used.
 
@@ -53,7 +59,7 @@ class Placing:
         try:
             relay_in_s = self._settings.relay_after_s if waits else 0.0
             accepted = await self._acceptance.accept(
-                customer, key, wanted, started, relay_in_s=relay_in_s
+                customer, key, wanted, started, relay_in_s=relay_in_s, quoted_key=quoted_key
             )
             ACCEPTED.labels(str(not accepted.created).lower()).inc()
             if not waits:

@@ -25,6 +25,7 @@ from order_api.search import search_for
 from order_api.state import State, state_of
 from order_api.stored_order import StoredOrder
 from service_kit.idempotency_key import read as read_idempotency_key
+from service_kit.idempotency_key import read_quoted as read_quoted_key
 from service_kit.openapi import body_of, problems
 from service_kit.paging import PageSize, SearchText, SkuCursor, Skus, contains
 from service_kit.pool import UNAVAILABLE
@@ -91,7 +92,11 @@ async def place_order(request: Request, caller: Who) -> Response:
     wanted = await read(request, PlaceOrder)
     tried(request)
     order = await state.placing.place(
-        caller.subject, key, wanted, request.scope["state"]["started"]
+        caller.subject,
+        key,
+        wanted,
+        request.scope["state"]["started"],
+        quoted_key=read_quoted_key(request),
     )
     return _placed(order)
 

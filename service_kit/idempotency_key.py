@@ -30,6 +30,15 @@ def read(request: Request) -> str:
     return key
 
 
+def read_quoted(request: Request) -> str | None:
+    """Return a good key with the quotes it was sent in; None if it was sent without.
+
+    The first release took the quotes for a part of the key, and an order keeps its key for ever.
+    """
+    value: str = request.headers["idempotency-key"]
+    return value if value != _unquoted(value) else None
+
+
 def _unquoted(value: str) -> str:
     """Return what stands in the quotes; a value that is not quoted as a whole, as it is."""
     quoted = _QUOTED.fullmatch(value)

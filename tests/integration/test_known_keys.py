@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from deploy.local.ports import free_port
+from inventory_api.contracts import Line, digest
 from order_api.contracts import order_id_for
 from tests.integration.databases import Databases
 from tests.integration.serving import Served, serve_orders
@@ -94,6 +95,32 @@ async def test_a_key_in_quotes_is_the_same_key(shopper: Shopper) -> None:
     assert plain.status_code == quoted.status_code == 202
     assert plain.json()["order_id"] == quoted.json()["order_id"]
     assert plain.json()["order_id"] == str(order_id_for(shopper.name, 'a"b\\c'))
+
+
+async def test_an_order_that_the_first_release_stored_with_the_quotes_is_found_again(
+    shopper: Shopper, database: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    stored = order_id_for(shopper.name, '"early"')
+    await database.execute(
+        """
+        WITH early AS (
+            INSERT INTO orders (order_id, customer, idempotency_key, request_digest, total_minor,
+                                currency, relay_at)
+            VALUES ($1, $2, '"early"', $3, 1490, 'EUR', now() + interval '1 minute')
+            RETURNING order_id
+        )
+        INSERT INTO order_lines (order_id, line_no, sku, quantity, unit_price_minor)
+        SELECT order_id, 1, 'MUG-BLUE', 1, 1490 FROM early
+        """,
+        stored,
+        shopper.name,
+        digest([Line(sku="MUG-BLUE", quantity=1)]),
+    )
+    again = await send(shopper, '"early"')
+    assert (again.status_code, again.json()["order_id"]) == (202, str(stored))
+    other_lines = await send(shopper, '"early"', quantity=2)
+    assert (other_lines.status_code, other_lines.json()["order_id"]) == (422, str(stored))
+    assert len((await shopper.http.get("/v1/orders")).json()["items"]) == 1
 
 
 async def test_a_price_that_has_changed_is_told_before_anything_is_stored(

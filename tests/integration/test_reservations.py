@@ -257,6 +257,21 @@ async def test_a_delivery_is_counted_once_per_key(warehouse: Client, dsn: str) -
     assert (await restock(new_sku(), 4, "truck-3"))[0] == 404
 
 
+async def test_a_delivery_that_the_first_release_counted_with_the_quotes_is_not_counted_again(
+    warehouse: Client, dsn: str
+) -> None:
+    [sku] = await delivered(dsn, 3)
+    connection = await asyncpg.connect(dsn)
+    await connection.fetch("SELECT * FROM restock($1, $2, 5)", sku, f'"{sku}"')
+    await connection.close()
+    key = {"Idempotency_Key": f'"{sku}"'}
+    status, _, _ = await warehouse.ask(
+        "POST", f"/stock/{sku}/restock", {"quantity": 5}, role="staff", **key
+    )
+    assert status == 200
+    assert await warehouse.level(sku) == (8, 0, 8)
+
+
 async def test_a_key_for_two_shelves_at_once_fills_one_of_them(warehouse: Client, dsn: str) -> None:
     skus = await delivered(dsn, *[0] * 10)
     answers = await asyncio.gather(
