@@ -137,8 +137,7 @@ class Acceptance:
         """Return the order that was stored before, which nothing can refuse any more."""
         earlier = await self._store.order(order_id)
         if earlier is None:
-            # says that the key was looked up: whoever lost an earlier answer learns its outcome
-            refusal.members.setdefault("order_id", str(order_id))
+            # about this request alone: an earlier one may still be on its way through its commit
             raise refusal
         return Accepted(earlier, created=False)
 

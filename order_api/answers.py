@@ -8,18 +8,24 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+# The key's order has other lines than those just sent.
+REUSED = "key-reused"
 _OURS = "/problems/"
 
 
 def is_definite(status: int | None, body: Mapping[str, Any], order_id: UUID) -> bool:
     """Tell whether this answer says what became of the order with this id.
 
-    Then, and only then, its key may be given up. Any other answer (a 401 after a change of keys, a
-    404 or 408 of some proxy, another order's) leaves open what an earlier try has stored.
+    It does if it says that the order exists. Then, and only then, its key may be given up. Any
+    other answer (that this try stored nothing, a 401 after a change of keys, a 404 or 408 of some
+    proxy, another order's) leaves open what an earlier try has stored, or will: no look at the
+    orders sees a commit under way, or a request that is still to arrive.
     """
     if str(body.get("order_id")) != str(order_id):
         return False
-    return status in (201, 202) or (status in (409, 422) and _is_ours(body))
+    if status == 409:  # with an order's id it has ended; an older release gave one to this, too
+        return _is_ours(body) and _slug(body) != "price-changed"
+    return status in (201, 202) or (status == 422 and _is_ours(body) and _slug(body) == REUSED)
 
 
 def stored_nothing(status: int, body: Mapping[str, Any]) -> bool:
@@ -27,9 +33,12 @@ def stored_nothing(status: int, body: Mapping[str, Any]) -> bool:
 
     A proxy's word does not count: it may have passed the request on.
     """
-    slug = str(body.get("type", "")).removeprefix(_OURS)
-    return _is_ours(body) and (400 <= status < 500 or slug == "not-stored")
+    return _is_ours(body) and (400 <= status < 500 or _slug(body) == "not-stored")
 
 
 def _is_ours(body: Mapping[str, Any]) -> bool:
     return str(body.get("type", "")).startswith(_OURS)
+
+
+def _slug(body: Mapping[str, Any]) -> str:
+    return str(body.get("type", "")).removeprefix(_OURS)

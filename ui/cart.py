@@ -21,7 +21,7 @@ MAX_PIECES = 99
 class Sending:
     """What is sent under a key, the same each time: pieces by SKU, and the total that was shown.
 
-    `again` says that it was sent before, and that nobody knows what became of that.
+    `again` says that the key was sent before, and that nobody knows what became of that.
     """
 
     key: str
@@ -74,8 +74,8 @@ class Cart:
 
     def send(self, total_minor: int | None) -> Sending:
         """Freeze the cart, sold at the total that its shopper sees, until its outcome is known."""
-        again = self.sent is not None
-        if not again:
+        again = self.sent is not None or bool(self._kept().get("in_doubt"))
+        if self.sent is None:
             self._keep(sent=self.lines, total_minor=total_minor)
         kept = self._kept()
         return Sending(self.key, dict(kept["sent"]), kept.get("total_minor"), again)
@@ -88,9 +88,13 @@ class Cart:
         """Keep what is in it under a new key: the old one has an order that nothing comes of."""
         self._after(sent, {"number": self.number + 1, "lines": self.lines})
 
-    def untouched(self, sent: Sending) -> None:
-        """Let it be changed again, under the same key: nothing is stored under it."""
-        self._after(sent, {"number": self.number, "lines": self.lines})
+    def untouched(self, sent: Sending, *, in_doubt: bool) -> None:
+        """Let it be changed again, under the same key: nothing is stored under it.
+
+        Or `in_doubt`: that is true of the last try, and of an earlier one nobody knows.
+        """
+        doubt = {"in_doubt": True} if in_doubt else {}
+        self._after(sent, {"number": self.number, "lines": self.lines, **doubt})
 
     def _after(self, sent: Sending, cart: dict[str, Any]) -> None:
         if sent.key == self.key:  # else another replica has had the outcome before us

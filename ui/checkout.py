@@ -7,7 +7,7 @@ from typing import Literal
 
 from nicegui import background_tasks
 
-from order_api.answers import is_definite, stored_nothing
+from order_api.answers import REUSED, is_definite, stored_nothing
 from order_api.contracts import order_id_for
 from service_kit import logs, tracing
 from ui import wording
@@ -27,8 +27,8 @@ _log = logs.get(__name__)
 class Outcome:
     """How a checkout went: final, except for `unknown`, which may be tried again.
 
-    `untouched` and `price` say that nothing is stored; `total` is the price to agree to, in minor
-    units and its currency.
+    `untouched` and `price` leave the cart under its key, to be changed: the last try stored
+    nothing. `total` is the price to agree to, in minor units and its currency.
     """
 
     kind: Literal["placed", "refused", "untouched", "price", "unknown"]
@@ -83,9 +83,13 @@ class Checkouts:
                 if is_definite(refusal.status, refusal.members, order_id):
                     return _refused(refusal, cart, sending)
                 nothing = stored_nothing(refusal.status, refusal.members)
+                if nothing and refusal.slug == "price-changed" and "total_minor" in refusal.members:
+                    return _price_changed(refusal, cart, sending, in_doubt=in_doubt)
+                if nothing and refusal.slug == "invalid-request":  # asking again is of no use
+                    return _untouched(cart, sending, *_said(refusal), in_doubt=in_doubt)
                 in_doubt = in_doubt or not nothing
                 if not in_doubt and refusal.status < 500 and refusal.status != 429:
-                    return _untouched(cart, sending, refusal.title, refusal.detail)
+                    return _untouched(cart, sending, *_said(refusal))
                 pause_s = min(refusal.retry_after_s or PAUSE_S, LONGEST_PAUSE_S)
             else:
                 cart.ordered(sending)
@@ -101,24 +105,34 @@ _UNKNOWN = Outcome(
     "Your cart is safe. Try again when you like: it cannot be ordered twice.",
 )
 _BUSY = ("Our order desk is busy", "Nothing was ordered. Your cart is kept: try again in a moment.")
-REUSED = "key-reused"
+_IN_DOUBT = (
+    "An earlier try may have gone through: your orders will show it. "
+    "Buying again with this cart cannot order twice."
+)
 
 
-def _untouched(cart: Cart, sending: Sending, title: str, message: str) -> Outcome:
-    """Nothing is stored under the cart's key, so it stays the key of whatever is bought next."""
-    cart.untouched(sending)
-    return Outcome("untouched", title, message)
+def _said(refusal: Refusal) -> tuple[str, str]:
+    return refusal.title, refusal.detail
 
 
-def _price_changed(refusal: Refusal, cart: Cart, sending: Sending) -> Outcome:
-    cart.untouched(sending)
+def _untouched(
+    cart: Cart, sending: Sending, title: str, message: str, *, in_doubt: bool = False
+) -> Outcome:
+    """The last try stored nothing, so the key stays that of whatever is bought next."""
+    cart.untouched(sending, in_doubt=in_doubt)
+    return Outcome("untouched", title, f"{message} {_IN_DOUBT}" if in_doubt else message)
+
+
+def _price_changed(refusal: Refusal, cart: Cart, sending: Sending, *, in_doubt: bool) -> Outcome:
+    cart.untouched(sending, in_doubt=in_doubt)
     now, currency = int(refusal.members["total_minor"]), str(refusal.members["currency"])
     was = sending.total_minor
     before = "" if was is None else f"It was {wording.money(was, currency)}. "
     return Outcome(
         "price",
         f"The price is {wording.money(now, currency)} now",
-        f"{before}Nothing was ordered. Buy it at the new price, or change your cart.",
+        f"{before}{_IN_DOUBT if in_doubt else 'Nothing was ordered.'} "
+        "Buy it at the new price, or change your cart.",
         total=(now, currency),
     )
 
@@ -133,10 +147,6 @@ def _refused(refusal: Refusal, cart: Cart, sending: Sending) -> Outcome:
             "Its answer had not reached you. See that order first, then buy this one if you like.",
             refusal.order_id,
         )
-    if refusal.slug == "price-changed" and "total_minor" in refusal.members:
-        return _price_changed(refusal, cart, sending)
-    if refusal.status == 422:
-        return _untouched(cart, sending, refusal.title, refusal.detail)
     cart.refused(sending)
     title = "Sold out" if refusal.slug == "out-of-stock" else refusal.title
     return Outcome("refused", title, refusal.detail.removeprefix("Sold out: "), refusal.order_id)

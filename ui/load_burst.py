@@ -6,8 +6,7 @@ from collections import Counter
 
 from nicegui import background_tasks
 
-from order_api.answers import is_definite
-from order_api.contracts import order_id_for
+from order_api.answers import stored_nothing
 from ui.api import OrderApi
 from ui.http import NoAnswer, Refusal
 from ui.identity import Identity
@@ -81,7 +80,7 @@ class LoadBurst:
         except Refusal as refusal:
             if refusal.slug == "out-of-stock":
                 self.answers["sold out"] += 1
-            elif is_definite(refusal.status, refusal.members, order_id_for(who.subject, key)):
+            elif stored_nothing(refusal.status, refusal.members):  # and there was but one try
                 self.answers["refused"] += 1
             else:
                 self.answers["no answer"] += 1

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +13,7 @@ from aiohttp import web
 from yarl import URL
 
 LOSE = "lose the answer"
+HOLD = "hold the request back"
 _HOP_BY_HOP = {"connection", "content-length", "host", "transfer-encoding", "content-encoding"}
 
 
@@ -20,14 +21,16 @@ _HOP_BY_HOP = {"connection", "content-length", "host", "transfer-encoding", "con
 class Between:
     """`script` says what happens to the next orders sent; after it, all pass.
 
-    LOSE passes the order on and cuts the connection; a response is given without passing it on,
-    unless it says `passed_on`. `asked` has the address of every request.
+    LOSE passes the order on and cuts the connection; HOLD cuts it, and passes the order on only
+    when `held` is called; a response is given without passing it on, unless it says `passed_on`.
+    `asked` has the address of every request.
     """
 
     port: int = 0
     script: deque[Any] = field(default_factory=deque)
     keys: list[str] = field(default_factory=list)
     asked: list[URL] = field(default_factory=list)
+    held: deque[Callable[[], Awaitable[int]]] = field(default_factory=deque)
     _sent: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def note(self, key: str) -> Any:
@@ -84,6 +87,18 @@ async def between(url: str) -> AsyncIterator[Between]:
         if isinstance(happens, dict) and not happens.get("passed_on"):
             return _given(happens)
         headers = {k: v for k, v in request.headers.items() if k.lower() not in _HOP_BY_HOP}
+
+        async def late() -> int:
+            async with session.request(
+                request.method, f"{url}{request.path_qs}", data=body, headers=headers
+            ) as answer:
+                return answer.status
+
+        if happens == HOLD:
+            proxy.held.append(late)
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
         async with session.request(
             request.method, f"{url}{request.path_qs}", data=body, headers=headers
         ) as answer:

@@ -40,6 +40,18 @@ def test_a_refused_cart_keeps_its_contents_under_another_key() -> None:
     assert cart.key != key
 
 
+def test_a_cart_in_doubt_can_be_changed_and_stays_in_doubt_under_its_key() -> None:
+    cart = Cart({})
+    cart.put("MUG", 1)
+    first = cart.send(980)
+    cart.untouched(first, in_doubt=True)
+    cart.put("MUG", 2)
+    second = cart.send(1960)
+    assert second == Sending(first.key, {"MUG": 2}, 1960, again=True)
+    cart.refused(second)
+    assert not cart.send(1960).again
+
+
 def test_two_replicas_keep_one_cart_of_a_browser(tmp_path: Path) -> None:
     here, there = (SharedFile(tmp_path / "storage-user-1.json") for _ in range(2))
     assert shopper(here, "session-1") == shopper(there, "session-1")  # before either was written
