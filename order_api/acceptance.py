@@ -152,7 +152,7 @@ class Acceptance:
         except TROUBLE:
             raise _outcome_unknown(order_id) from None
         if found is not None:
-            return Accepted(found, created=False)
+            return Accepted(found, created=not certain)
         raise _not_stored() if certain else _outcome_unknown(order_id)
 
 

@@ -118,8 +118,9 @@ class ResponseTime(Answer):
     """How fast and how well one process (`instance`) answered orders in the rolling window.
 
     `count` orders were tried; `failed` ended in a 5xx or without an answer; `refused` requests
-    (no key, no identity, a bad body, too many) are in none of the other figures. `reasons` names
-    what turned the state red: `slow`, `failing`.
+    (no key, no identity, a bad body, too many, another price), and repeats of orders that had
+    ended before, are in none of the other figures. `reasons` names what turned the state red:
+    `slow`, `failing`.
     """
 
     window_s: float

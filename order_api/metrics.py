@@ -24,7 +24,7 @@ _WINDOW_FAILED = Gauge(
 )
 _WINDOW_REFUSED = Gauge(
     "order_response_window_refused",
-    "Order requests of the rolling window refused unseen, or for what the client did wrong.",
+    "Order requests of the rolling window that were refused, or repeated an order long ended.",
 )
 _BY_STATUS = Gauge("orders_recent", "Orders placed in the last five minutes.", ["status"])
 _UNFINISHED = Gauge("orders_unfinished", "Orders without an end yet.")

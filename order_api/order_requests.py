@@ -11,6 +11,7 @@ from order_api.response_time import Outcome, ResponseTimes
 
 PATH = "/v1/orders"
 _TRIED = "order_is_tried"
+_WORKED_ON = "order_is_worked_on"
 
 
 class OrderRequests:
@@ -43,7 +44,8 @@ class OrderRequests:
             nonlocal answered
             if message["type"] == "http.response.start":
                 answered = True  # before the client can see it, and ask for the window
-                times.end(order_request, outcome_of(message["status"]))
+                worked_on = scope["state"].get(_WORKED_ON, False)
+                times.end(order_request, outcome_of(message["status"], worked_on=worked_on))
             await send(message)
 
         scope.setdefault("state", {})[_TRIED] = lambda: times.begin(order_request, since)
@@ -59,8 +61,16 @@ def tried(request: Request) -> None:
     request.scope["state"][_TRIED]()
 
 
-def outcome_of(status: int) -> Outcome:
-    """Return what an answer with this status is to the average: 409 is news of an order."""
+def worked_on(request: Request) -> None:
+    """Say that `request` has stored its order, may have, or has waited for it while it was open.
+
+    Any other is answered without work: a price that has changed, an order that had ended before.
+    """
+    request.scope["state"][_WORKED_ON] = True
+
+
+def outcome_of(status: int, *, worked_on: bool) -> Outcome:
+    """Return what an answer with this status is to the average: 409 may be news of an order."""
     if status >= 500:
         return "failed"
-    return "refused" if status >= 400 and status != 409 else "answered"
+    return "answered" if worked_on and (status < 400 or status == 409) else "refused"

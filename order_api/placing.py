@@ -16,7 +16,7 @@ from order_api.metrics import ACCEPTED
 from order_api.relay import Relay
 from order_api.settings import OrderSettings
 from order_api.store import Store
-from order_api.stored_order import Accepted, StoredOrder
+from order_api.stored_order import Placed, StoredOrder
 from service_kit.fault_points import Call, FaultPoints
 from service_kit.pool import TROUBLE
 
@@ -49,7 +49,7 @@ class Placing:
         started: float,
         *,
         quoted_key: str | None = None,
-    ) -> StoredOrder:
+    ) -> Placed:
         """Return the order under this key as it stands when the budget, from `started`, is used.
 
         Raises the problems of `Acceptance.accept`: no order, or not known whether there is one.
@@ -64,8 +64,10 @@ class Placing:
             ACCEPTED.labels(str(not accepted.created).lower()).inc()
             if not waits:
                 self._relay.nudge()
-                return accepted.order
-            return await self._watch(accepted, started + self._settings.answer_budget_s)
+                return Placed(accepted.order, worked_on=accepted.created)
+            worked_on = accepted.created or is_open(accepted.order)
+            deadline = started + self._settings.answer_budget_s
+            return Placed(await self._watch(accepted.order, deadline), worked_on)
         finally:
             self._free_slots += waits
 
@@ -85,9 +87,8 @@ class Placing:
             return await self._again(noted, deadline)
         return noted.after(outcome)
 
-    async def _watch(self, accepted: Accepted, deadline: float) -> StoredOrder:
+    async def _watch(self, order: StoredOrder, deadline: float) -> StoredOrder:
         """Return the order with what happens to it until `deadline` (monotonic)."""
-        order = accepted.order
         if not is_open(order):
             return order
         wait_s = deadline - TO_ANSWER_S - time.monotonic()

@@ -1,11 +1,11 @@
 """The answer time of orders over a rolling window, exactly, and how many of them we failed.
 
 Both the dashboard's alert and `GET /v1/ops/response-time` read it. It is about orders that were
-tried: what was refused unseen (no key, no identity, a bad body, too many) is counted apart, since
-a crowd of quick refusals would make slow orders look fast. An order that has been answered counts
-with its duration while it lies inside the window; one that hangs counts with its age, so that a
-service which answers nobody turns red instead of silent. An order that we failed is red, too,
-however quickly: an average says nothing of that.
+worked on: what was refused (no key, no identity, a bad body, too many, another price) or repeated
+an order that had ended before is counted apart, since a crowd of them would make slow orders look
+fast. An order that has been answered counts with its duration while it lies inside the window; one
+that hangs counts with its age, so that a service which answers nobody turns red instead of silent.
+An order that we failed is red, too, however quickly: an average says nothing of that.
 
 The window is that of one process; Prometheus adds the replicas up (`order_api/metrics.py`).
 """

@@ -20,7 +20,7 @@ from order_api.contracts import (
     message_for,
 )
 from order_api.open_streams import EventStream
-from order_api.order_requests import tried
+from order_api.order_requests import tried, worked_on
 from order_api.search import search_for
 from order_api.state import State, state_of
 from order_api.stored_order import StoredOrder
@@ -91,14 +91,16 @@ async def place_order(request: Request, caller: Who) -> Response:
     key = read_idempotency_key(request)
     wanted = await read(request, PlaceOrder)
     tried(request)
-    order = await state.placing.place(
+    placed = await state.placing.place(
         caller.subject,
         key,
         wanted,
         request.scope["state"]["started"],
         quoted_key=read_quoted_key(request),
     )
-    return _placed(order)
+    if placed.worked_on:
+        worked_on(request)
+    return _placed(placed.order)
 
 
 @router.get("/orders", response_model=OrderPage, responses=problems(401, 403, 422, 503))
@@ -205,7 +207,8 @@ async def response_time(request: Request, caller: Who) -> ResponseTime:
     """Return how fast and how well orders were answered in the last 30 s, by this process alone.
 
     `reasons` says why the state is red: the average is above its threshold (`slow`), or the share
-    of orders that ended in a 5xx is (`failing`). Requests refused unseen count as `refused` only.
+    of orders that ended in a 5xx is (`failing`). Requests that were refused, or that repeated an
+    order which had ended before, count as `refused` only.
     """
     return state_of(request).response_times.read()
 

@@ -87,10 +87,21 @@ class StoredOrder:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The order under a key, and whether this very request made it."""
+    """The order under a key, and whether this very request made it, or may have."""
 
     order: StoredOrder
     created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An order as it is answered, and whether this request did anything for it.
+
+    `worked_on`: the request stored the order, may have, or found it open and waited for it.
+    """
+
+    order: StoredOrder
+    worked_on: bool
 
 
 @dataclass(frozen=True, slots=True)

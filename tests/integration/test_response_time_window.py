@@ -19,6 +19,7 @@ from ui.operations_view import alert_tile
 ORDER = {"lines": [{"sku": "MUG-BLUE", "quantity": 1}]}
 KEYLESS = 800
 SLOW = 20
+QUICK = 100
 
 
 def window(served: Served) -> dict[str, Any]:
@@ -102,6 +103,42 @@ async def test_a_body_that_does_not_arrive_is_no_slow_order(order_app: Served) -
         found = await asyncio.to_thread(window, order_app)
         assert (found["count"], found["oldest_in_flight_s"]) == (0, 0.0)
         assert found["state"] == "no_data"
+
+
+async def test_changed_prices_do_not_hide_that_orders_are_slow(order_app: Served) -> None:
+    at_another_price = ORDER | {"expected_total_minor": 1}
+    async with client(order_app) as shopper:
+        slow = await asyncio.gather(*(send(shopper, f"slow-{n}") for n in range(SLOW)))
+        assert set(slow) == {202}
+        changed = [await send(shopper, f"priced-{n}", at_another_price) for n in range(QUICK)]
+        assert set(changed) == {409}
+        # again, so that slow ones are in the window however long the others took
+        assert await send(shopper, "slow-again") == 202
+    found = window(order_app)
+    assert (found["state"], found["reasons"]) == ("red", ["slow"]), found
+    assert found["average_s"] >= 1.8
+    assert 0 < found["refused"] <= QUICK
+
+
+@pytest.mark.parametrize(("ended", "status"), [("shipped", 201), ("rejected", 409)])
+async def test_repeats_of_an_order_that_has_ended_do_not_hide_that_orders_are_slow(
+    orders_database: str, order_app: Served, ended: str, status: int
+) -> None:
+    async with client(order_app) as shopper:
+        assert await send(shopper, "ended") == 202
+        owner = await asyncpg.connect(orders_database)
+        await owner.execute("UPDATE orders SET status = $1", ended)
+        await owner.close()
+        repeats = [await send(shopper, "ended") for _ in range(QUICK)]
+        assert set(repeats) == {status}
+        # one that is still open is waited for, whoever asks
+        slow = await asyncio.gather(*(send(shopper, f"slow-{n % 2}") for n in range(4)))
+        assert set(slow) == {202}
+    found = window(order_app)
+    assert (found["state"], found["reasons"]) == ("red", ["slow"]), found
+    assert found["average_s"] >= 1.8
+    assert 4 <= found["count"] <= 5
+    assert found["refused"] > 0
 
 
 READ_ONLY = "ALTER DATABASE {name} SET default_transaction_read_only = on"

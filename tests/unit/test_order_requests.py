@@ -4,22 +4,27 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope, Send
 
-from order_api.order_requests import OrderRequests, tried
+from order_api.order_requests import OrderRequests, tried, worked_on
 from order_api.response_time import ResponseTimes
 from service_kit.edge import Edge
 from tests.response_time_vectors import Clock
 
 
 class Answering:
-    """An application that tries the order or not, and then answers or raises."""
+    """An application that tries the order or not, works on it or not, and answers or raises."""
 
-    def __init__(self, status: int | BaseException, *, tries: bool = True) -> None:
+    def __init__(
+        self, status: int | BaseException, *, tries: bool = True, works: bool = True
+    ) -> None:
         self.status = status
         self.tries = tries
+        self.works = tries and works
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.tries:
             tried(Request(scope))
+        if self.works:
+            worked_on(Request(scope))
         if isinstance(self.status, BaseException):
             raise self.status
         await send({"type": "http.response.start", "status": self.status, "headers": []})
@@ -66,6 +71,17 @@ async def test_an_order_request_counts_as(
     assert found(times) == count_failed_refused
 
 
+@pytest.mark.parametrize(
+    ("status", "failed_refused"), [(201, (0, 1)), (202, (0, 1)), (409, (0, 1)), (503, (1, 0))]
+)
+async def test_an_answer_without_work_counts_apart_unless_it_is_a_failure(
+    status: int, failed_refused: tuple[int, int]
+) -> None:
+    times = ResponseTimes()
+    await visit(OrderRequests(Answering(status, works=False), times))
+    assert found(times)[1:] == failed_refused
+
+
 async def test_an_order_turned_away_by_an_overloaded_service_is_a_failure() -> None:
     times = ResponseTimes()
     await visit(OrderRequests(Edge(Answering(201), in_flight_limit=0), times))
@@ -100,6 +116,7 @@ async def test_an_orders_time_is_ours_and_not_that_of_a_client_who_sends_slowly(
         clock.now += 0.25  # what is wanted?
         tried(Request(scope))
         clock.now += 0.5
+        worked_on(Request(scope))
         await send({"type": "http.response.start", "status": 201, "headers": []})
         clock.now += 1.0  # the client has its answer
 
