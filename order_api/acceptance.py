@@ -15,7 +15,7 @@ import asyncpg
 from inventory_api.contracts import digest
 from order_api.catalogue import Catalogue
 from order_api.contracts import PlaceOrder, order_id_for
-from order_api.rate_limit import RateLimit
+from order_api.rate_limit import RateLimit, Slot
 from order_api.settings import OrderSettings
 from order_api.store import Store
 from order_api.stored_order import Accepted, NewOrder
@@ -74,24 +74,26 @@ class Acceptance:
         that is certain, else `outcome-unknown`.
         """
         order_id = order_id_for(customer, key)
-        sent = False
+        slot: Slot | None = None  # taken last before the order is sent
         try:
             async with asyncio.timeout(self._settings.accept_deadline_s):
                 key, order_id = await self._stored_as(customer, key, quoted_key)
                 try:
-                    if not await self._limit.count(customer):
-                        raise self._limit.refusal()
                     new = await self._priced(order_id, customer, key, wanted, relay_in_s)
+                    slot = await self._limit.take(customer)
                 except Problem as refusal:
                     accepted = await self._known(order_id, refusal)
                 else:
-                    sent = True
                     accepted = await self._store.accept(new)
-            if not accepted.created:
-                await self._limit.take_back(customer)
+                    slot.stored = accepted.created
         except TROUBLE as error:
-            certain = not sent or isinstance(error, _CERTAINLY_NOT_WRITTEN)
+            certain = slot is None or isinstance(error, _CERTAINLY_NOT_WRITTEN)
+            if slot is not None:
+                slot.stored = not certain
             accepted = await self._last_look(order_id, started, certain=certain)
+        finally:
+            if slot is not None:
+                await self._limit.end(slot)
         if accepted.order.digest != digest(wanted.lines):
             raise _key_of_another(order_id)
         return accepted

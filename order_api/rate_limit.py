@@ -1,12 +1,24 @@
 """How many new orders one customer may place per minute, counted in this process."""
 
+import asyncio
 import time
+from collections import defaultdict
 
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 
 from service_kit.problems import Problem
+
+
+class Slot:
+    """One order in its place within the limit, kept until its end is known."""
+
+    def __init__(self, customer: str, until: float) -> None:
+        self.customer = customer
+        self.until = until  # the minute that it was counted in
+        self.stored = True  # or may be, until somebody knows better
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
 class RateLimit:
@@ -17,21 +29,49 @@ class RateLimit:
         self._counts = MemoryStorage()
         self._limiter = FixedWindowRateLimiter(self._counts)
         self._latest = time.time()
+        self._in_flight: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
 
-    async def count(self, customer: str) -> bool:
-        """Count one order of `customer`; False if it is one too many."""
+    async def take(self, customer: str) -> Slot:
+        """Return a slot for one order of `customer`; raise the 429 if it is one too many.
+
+        Waits if that depends on orders that may turn out to be none. `end` has to follow.
+        """
+        while not await self._count(customer):
+            await self._uncount(customer)
+            if customer not in self._in_flight:
+                raise self._refusal()
+            await asyncio.wait(self._in_flight[customer], return_when=asyncio.FIRST_COMPLETED)
+        slot = Slot(customer, await self._until(customer))
+        self._in_flight[customer].add(slot.ended)
+        return slot
+
+    async def end(self, slot: Slot) -> None:
+        """Give `slot` back unless an order is stored, or may be; who waits for it goes on."""
+        if not slot.stored and slot.until == await self._until(slot.customer):
+            await self._uncount(slot.customer)
+        others = self._in_flight[slot.customer]
+        others.discard(slot.ended)
+        if not others:
+            del self._in_flight[slot.customer]
+        slot.ended.set_result(None)
+
+    async def _count(self, customer: str) -> bool:
         now = time.time()
         if now < self._latest:  # a clock put back by an hour would make this minute last an hour
             await self._counts.reset()
         self._latest = now
         return await self._limiter.hit(self._item, customer)
 
-    async def take_back(self, customer: str) -> None:
-        """Uncount a request that turned out to repeat an order there was."""
-        await self._limiter.hit(self._item, customer, cost=-1)
+    async def _uncount(self, customer: str) -> None:
+        await self._counts.decr(self._item.key_for(customer))
 
-    def refusal(self) -> Problem:
-        """Return the 429 for an order that is one too many."""
+    async def _until(self, customer: str) -> float:
+        """Return when the minute that is counted now is over; no earlier one's end is equal."""
+        key = self._item.key_for(customer)
+        await self._counts.get(key)  # forgets a minute that is over
+        return await self._counts.get_expiry(key)
+
+    def _refusal(self) -> Problem:
         return Problem(
             429,
             "too-many-requests",

@@ -3,6 +3,7 @@
 The engine is away, so every order stays as it was stored and is answered 202.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from inventory_api.contracts import Line, digest
 from order_api.contracts import order_id_for
 from tests.integration.databases import Databases
 from tests.integration.serving import Served, serve_orders
-from tests.integration.shoppers import Shopper
+from tests.integration.shoppers import Shopper, eventually
 
 PER_MINUTE = 3
 TO_THE_LIMIT = 2**62
@@ -34,6 +35,7 @@ def orders(orders_dsn: str) -> Iterator[Served]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEMPORAL_ADDRESS", nowhere)
         patch.setattr("order_api.catalogue.FRESH_S", 0.0)
+        patch.setattr("order_api.store.DEADLINE_S", 10.0)
         with serve_orders(
             orders_dsn,
             f"http://{nowhere}",
@@ -60,7 +62,7 @@ async def database(orders_dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg
 async def send(shopper: Shopper, key: str, quantity: int = 1, **members: Any) -> httpx.Response:
     return await shopper.http.post(
         "/v1/orders",
-        json={"lines": [{"sku": "MUG-BLUE", "quantity": quantity}], **members},
+        json={"lines": [{"sku": "MUG-BLUE", "quantity": quantity}]} | members,
         headers={"Idempotency-Key": key},
     )
 
@@ -87,6 +89,52 @@ async def test_a_known_order_is_answered_over_any_limit_and_uses_none_of_it_up(
     assert other_lines.json()["order_id"] == first.json()["order_id"]
     orders = (await shopper.http.get("/v1/orders")).json()["items"]
     assert len(orders) == PER_MINUTE
+
+
+@pytest.mark.parametrize(
+    ("members", "status"),
+    [
+        ({"expected_total_minor": 1}, 409),
+        ({"lines": [{"sku": "NO-SUCH-THING", "quantity": 1}]}, 422),
+    ],
+)
+async def test_a_refusal_uses_none_of_the_limit_up(
+    shopper: Shopper, members: dict[str, Any], status: int
+) -> None:
+    for number in range(2 * PER_MINUTE):
+        assert (await send(shopper, f"refused-{number}", **members)).status_code == status
+    for number in range(PER_MINUTE):
+        assert (await send(shopper, f"order-{number}")).status_code == 202
+    assert (await send(shopper, "one-too-many")).status_code == 429
+
+
+async def test_a_key_used_for_other_lines_uses_none_of_the_limit_up(shopper: Shopper) -> None:
+    assert (await send(shopper, "known")).status_code == 202
+    for number in range(2, 2 + 2 * PER_MINUTE):
+        assert (await send(shopper, "known", number)).status_code == 422
+    for number in range(1, PER_MINUTE):
+        assert (await send(shopper, f"order-{number}")).status_code == 202
+    assert (await send(shopper, "one-too-many")).status_code == 429
+
+
+async def test_repeats_under_way_refuse_no_new_order(
+    shopper: Shopper, database: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    assert (await send(shopper, "known")).status_code == 202
+    async with database.transaction():
+        # whoever writes orders waits: new ones, and repeats that have to find out that they are
+        await database.execute("LOCK TABLE orders IN SHARE ROW EXCLUSIVE MODE")
+        sent = [asyncio.create_task(send(shopper, "known")) for _ in range(4 * PER_MINUTE)]
+        await eventually(lambda: waiting_for_locks(database))
+        sent += [asyncio.create_task(send(shopper, f"new-{n}")) for n in range(1, PER_MINUTE)]
+        await shopper.http.get("/livez")  # sent later: by then those are under way, too
+    answers = await asyncio.gather(*sent)
+    assert {answer.status_code for answer in answers} == {202}
+    assert (await send(shopper, "one-too-many")).status_code == 429
+
+
+async def waiting_for_locks(database: "asyncpg.Connection[asyncpg.Record]") -> bool:
+    return bool(await database.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"))
 
 
 async def test_a_key_in_quotes_is_the_same_key(shopper: Shopper) -> None:
