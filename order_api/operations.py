@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from order_api.contracts import OperationsSummary
 from order_api.metrics import show_summary
-from order_api.pages import STATUSES
+from order_api.pages import EACH_STATUS
 from order_api.response_time import ResponseTimes
 from order_api.store import FURTHEST_S
 from service_kit.pool import TROUBLE, Pool, within
@@ -68,7 +68,7 @@ class Operations:
 
     async def _read(self) -> OperationsSummary:
         async with within(self._pool, DEADLINE_S) as connection:
-            recent = await connection.fetch(RECENT, SINCE_S, RATE_S, STATUSES)
+            recent = await connection.fetch(RECENT, SINCE_S, RATE_S)
             unsettled = await connection.fetchrow(UNSETTLED, FURTHEST_S)
             numbers = await connection.fetchrow(NUMBERS, self._oldest_open.number)
         assert unsettled is not None  # an aggregate without GROUP BY always has one row
@@ -94,19 +94,20 @@ class Operations:
 
 # The first reads only the newest orders of each status. The second reads the open ones in the
 # order in which they are due, and counts no further than a number at which nobody counts on.
-RECENT = """
-SELECT wanted.status, recent.*
-FROM unnest($3::text[]) AS wanted (status) CROSS JOIN LATERAL (
+_RECENT_OF_EACH = """
+SELECT each.status, recent.*
+FROM each CROSS JOIN LATERAL (
     SELECT count(*) AS orders,
            count(*) FILTER (WHERE o.created_at > now() - make_interval(secs => $2)) AS accepted,
            count(*) FILTER (WHERE o.updated_at > now() - make_interval(secs => $2)
                             AND order_rank(o.status) >= order_rank('shipped')) AS settled
     FROM orders o
-    WHERE o.status = wanted.status
+    WHERE o.status = each.status
       AND o.created_at > now() - make_interval(secs => $1) AND o.created_at <= now()
 ) recent
 WHERE recent.orders > 0
 """
+RECENT = f"{EACH_STATUS} {_RECENT_OF_EACH}"
 UNSETTLED = """
 SELECT count(*) AS unfinished, count(waiting_for) AS waiting,
        count(*) FILTER (WHERE created_at > now() + interval '1 second') AS ahead,

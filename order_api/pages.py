@@ -6,16 +6,14 @@ condition of the kind "no filter, or equal to it" would be planned as if every r
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, get_args
+from typing import Any
 from uuid import UUID
 
-from activities.contracts import OrderStatus
 from order_api.search import Search
 from order_api.statements import ORDER_COLUMNS
 from order_api.stored_order import StoredOrder, stored
 from service_kit.pool import Connection
 
-STATUSES: list[str] = list(get_args(OrderStatus))
 Place = tuple[datetime, UUID]
 # Before the first order of a list.
 _FRONT: Place = (datetime(9999, 1, 1, tzinfo=UTC), UUID(int=2**128 - 1))
@@ -42,11 +40,6 @@ class Wanted:
     status: str | None
     limit: int
     before: Place | None
-
-    @property
-    def statuses(self) -> list[str]:
-        """Return the statuses that are wanted."""
-        return STATUSES if self.status is None else [self.status]
 
 
 async def newest(connection: Connection, wanted: Wanted) -> Page:
@@ -99,13 +92,31 @@ def _place(order: StoredOrder) -> Place:
 def _from(wanted: Wanted, many: int) -> list[Any]:
     """Return the arguments $1 to $5 of every list; `many` bounds how far it is read."""
     before = wanted.before or _FRONT
-    return [wanted.statuses, *before, many, wanted.customer or ""]
+    return [wanted.status or "", *before, many, wanted.customer or ""]
 
 
-# Up to $4 orders of the statuses in $1 after the place ($2, $3), and of the customer $5 or of all.
+# Status by status as the table has them, one look into the index for each: there may be some that
+# this release does not know. Read apart from the list, they would lack one that is new just now.
+EACH_STATUS = """
+WITH RECURSIVE each (status) AS (
+    SELECT min(status) FROM orders
+    UNION ALL
+    SELECT (SELECT min(o.status) FROM orders o WHERE o.status > each.status)
+    FROM each WHERE each.status IS NOT NULL
+)
+"""
+_WANTED_OF_EACH = """
+wanted (status) AS (
+    SELECT $1::text WHERE $1::text <> ''
+    UNION ALL
+    SELECT status FROM each WHERE $1::text = '' AND status IS NOT NULL
+)
+"""
+_WANTED = f"{EACH_STATUS}, {_WANTED_OF_EACH}"
+# Up to $4 orders after the place ($2, $3), of status $1 or of any, of customer $5 or of all.
 _LIST = """
 SELECT newest.*
-FROM unnest($1::text[]) AS wanted (status) CROSS JOIN LATERAL (
+FROM wanted CROSS JOIN LATERAL (
     SELECT * FROM orders
     WHERE $5::text = '' AND status = wanted.status
       AND (created_at, order_id) < ($2::timestamptz, $3::uuid)
@@ -115,7 +126,7 @@ ORDER BY newest.created_at DESC, newest.order_id DESC LIMIT $4
 """
 _LIST_OF_CUSTOMER = """
 SELECT newest.*
-FROM unnest($1::text[]) AS wanted (status) CROSS JOIN LATERAL (
+FROM wanted CROSS JOIN LATERAL (
     SELECT * FROM orders
     WHERE customer = $5::text AND status = wanted.status
       AND (created_at, order_id) < ($2::timestamptz, $3::uuid)
@@ -124,8 +135,8 @@ FROM unnest($1::text[]) AS wanted (status) CROSS JOIN LATERAL (
 ORDER BY newest.created_at DESC, newest.order_id DESC LIMIT $4
 """
 _NEWEST_FIRST = "ORDER BY o.created_at DESC, o.order_id DESC"
-NEWEST = f"{ORDER_COLUMNS} FROM ({_LIST}) o {_NEWEST_FIRST}"
-NEWEST_OF_CUSTOMER = f"{ORDER_COLUMNS} FROM ({_LIST_OF_CUSTOMER}) o {_NEWEST_FIRST}"
+NEWEST = f"{_WANTED} {ORDER_COLUMNS} FROM ({_LIST}) o {_NEWEST_FIRST}"
+NEWEST_OF_CUSTOMER = f"{_WANTED} {ORDER_COLUMNS} FROM ({_LIST_OF_CUSTOMER}) o {_NEWEST_FIRST}"
 
 # Of the whole catalogue, also what is no longer on sale: people look for what they once bought.
 SKUS = """
@@ -145,7 +156,7 @@ UNION
 AMONG = f"""
 {ORDER_COLUMNS} FROM orders o
 WHERE o.order_id = ANY ($6::uuid[]) AND ($5::text = '' OR o.customer = $5)
-  AND o.status = ANY ($1::text[]) AND (o.created_at, o.order_id) < ($2::timestamptz, $3::uuid)
+  AND ($1::text = '' OR o.status = $1) AND (o.created_at, o.order_id) < ($2::timestamptz, $3::uuid)
 {_NEWEST_FIRST} LIMIT $4
 """
 # The first $9 that fit among the list's. A scalar subquery and not EXISTS: that could be planned as
@@ -156,9 +167,9 @@ WHERE o.order_id BETWEEN $6::uuid AND $7::uuid
        WHERE l.order_id = o.order_id AND l.sku = ANY ($8::text[]) LIMIT 1)
 ORDER BY o.created_at DESC, o.order_id DESC LIMIT $9
 """
-WALK = f"{ORDER_COLUMNS} FROM ({_LIST}) o {_FITS}"
-WALK_OF_CUSTOMER = f"{ORDER_COLUMNS} FROM ({_LIST_OF_CUSTOMER}) o {_FITS}"
+WALK = f"{_WANTED} {ORDER_COLUMNS} FROM ({_LIST}) o {_FITS}"
+WALK_OF_CUSTOMER = f"{_WANTED} {ORDER_COLUMNS} FROM ({_LIST_OF_CUSTOMER}) o {_FITS}"
 # Where such a walk has ended, if there are as many orders.
 _END = "SELECT o.created_at, o.order_id"
-WALKED = f"{_END} FROM ({_LIST}) o OFFSET $4 - 1"
-WALKED_OF_CUSTOMER = f"{_END} FROM ({_LIST_OF_CUSTOMER}) o OFFSET $4 - 1"
+WALKED = f"{_WANTED} {_END} FROM ({_LIST}) o OFFSET $4 - 1"
+WALKED_OF_CUSTOMER = f"{_WANTED} {_END} FROM ({_LIST_OF_CUSTOMER}) o OFFSET $4 - 1"

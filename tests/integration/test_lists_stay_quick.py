@@ -137,7 +137,7 @@ async def test_a_search_walks_to_the_end_of_its_list(orders_dsn: str) -> None:
 @pytest.mark.parametrize(
     ("query", "arguments"),
     [
-        (operations.RECENT, [300.0, 10.0, pages.STATUSES]),
+        (operations.RECENT, [300.0, 10.0]),
         (operations.UNSETTLED, [120.0]),
         (statements.BACKLOG, [120.0]),
         (statements.CLAIM, [48, 15.0]),

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 
 from activities.contracts import Happening, Progress, Recorded
 from deploy.local.temporal import EmbeddedTemporal
+from order_api import pages
 from order_api.store import Store
 from order_api.wakeups import Wakeups
 from service_kit import pool
@@ -19,7 +21,7 @@ from tests.integration.backstage import Backstage
 from tests.integration.databases import Databases
 from tests.integration.next_release import EXPIRED, WAITS
 from tests.integration.serving import bearer
-from tests.integration.shoppers import Shopper, Town, town
+from tests.integration.shoppers import Shopper, Town, eventually, town
 
 CANCELS = "SELECT cancel_requested_at, relay_at < now() + interval '5 s' AS soon FROM orders"
 
@@ -77,6 +79,71 @@ async def test_one_unknown_order_does_not_hide_the_others_of_a_list(
         found = {order["order_id"]: order["status"] for order in answer.json()["items"]}
         assert found[waits] == WAITS
         assert known in found
+
+
+async def all_pages(reader: Shopper, **params: str) -> list[dict[str, Any]]:
+    """Return all orders of a list, two by two."""
+    found: list[dict[str, Any]] = []
+    cursor: dict[str, str] = {}
+    while True:
+        answer = await reader.http.get("/v1/orders", params={"limit": 2, **params, **cursor})
+        assert answer.status_code == 200, answer.text
+        found += answer.json()["items"]
+        if answer.json()["next_cursor"] is None:
+            return found
+        cursor = {"cursor": answer.json()["next_cursor"]}
+
+
+@pytest.mark.parametrize("most_looked_at", [pages.MOST_LOOKED_AT, 0], ids=["few fit", "many fit"])
+@pytest.mark.parametrize("search", ["", "its number", "MUG-BLUE", "mug"])
+@pytest.mark.parametrize("scope", ["own", "all"])
+async def test_the_pages_of_every_list_and_search_have_each_order_once_whatever_its_status(
+    newer_town: Town,
+    shopper: Shopper,
+    staff: Shopper,
+    waits: str,
+    monkeypatch: pytest.MonkeyPatch,
+    scope: str,
+    search: str,
+    most_looked_at: int,
+) -> None:
+    monkeypatch.setattr(pages, "MOST_LOOKED_AT", most_looked_at)
+    for status in ("received", EXPIRED, "shipped", WAITS):
+        await next_release.order(newer_town.orders_dsn, shopper.name, status, status)
+    params = {"scope": scope}
+    if search:
+        params["search"] = waits[:13] if search == "its number" else search
+    found = await all_pages(staff if scope == "all" else shopper, **params)
+    rows = await newer_town.rows(
+        "SELECT order_id, status FROM orders WHERE $1 OR customer = $2"
+        " ORDER BY created_at DESC, order_id DESC",
+        scope == "all",
+        shopper.name,
+    )
+    assert [(order["order_id"], order["status"]) for order in found] == [
+        (str(row["order_id"]), row["status"])
+        for row in rows
+        if search != "its number" or str(row["order_id"]) == waits
+    ]
+
+
+async def test_an_order_is_not_missed_in_a_status_that_nobody_was_in_a_moment_ago(
+    newer_town: Town, shopper: Shopper, staff: Shopper, waits: str
+) -> None:
+    async def counted() -> bool:
+        counts = (await staff.http.get("/v1/ops/summary")).json()["by_status"]
+        return bool(counts.get("backordered") == 1)
+
+    assert [order["status"] for order in await all_pages(shopper)] == [WAITS]
+    await newer_town.rows("ALTER TABLE orders DROP CONSTRAINT IF EXISTS orders_status_check")
+    await newer_town.rows(
+        "UPDATE orders SET status = 'backordered' WHERE order_id = $1", UUID(waits)
+    )
+    for params in ({}, {"search": "MUG-BLUE"}, {"search": waits[:8]}):
+        [order] = await all_pages(shopper, **params)
+        assert order["status"] == "backordered"
+        assert "We have your order" in order["message"]
+    await eventually(counted)  # the figures are shared for a second
 
 
 async def test_a_filter_by_a_status_that_is_not_known_is_refused(shopper: Shopper) -> None:
@@ -224,7 +291,9 @@ async def test_the_warehouse_shows_movements_and_reservations_of_unknown_kinds(
         base_url=newer_town.inventory.url, headers=bearer("staff")
     ) as warehouse:
         ledger = await warehouse.get("/v1/movements", params={"sku": "MUG-BLUE"})
-        assert ledger.json()["items"][0]["operation"] == "return"
+        everything = await warehouse.get("/v1/movements", params={"limit": 1})
+        for newest in (ledger.json()["items"][0], everything.json()["items"][0]):
+            assert (newest["operation"], newest["order_id"]) == ("return", waits)
         reservation = (await warehouse.get(f"/v1/reservations/{waits}")).json()
     assert (reservation["state"], reservation["lines"]) == ("queued", [])
     assert [each["operation"] for each in reservation["movements"]] == ["return"]
