@@ -68,8 +68,9 @@ class CartPanel:
         """Order what is in the cart at the total that is shown; any further click joins the first.
 
         Another price than the one shown is not paid: the shopper sees both, and clicks again.
+        What has no total is not bought; what was sent with one is asked for again.
         """
-        if not self.lines:
+        if not self.lines or self._obstacle():
             return
         client = ui.context.client
         total_minor = self._total_minor()
@@ -109,9 +110,11 @@ class CartPanel:
         if sending:
             with note("busy", "hourglass_top", "Sending your order", "You can close this page."):
                 pass
+        if obstacle := self._obstacle():
+            note("warn", "info", *obstacle)
         words = "Try again" if self.outcome and self.outcome.kind == "unknown" else "Buy now"
         pay = button(words, self.buy, icon="bolt", primary=True)
-        pay.mark("buy").set_enabled(not sending)
+        pay.mark("buy").set_enabled(not sending and obstacle is None)
         text("One click, one order. Clicking twice changes nothing.", "p", "small soft")
 
     @ui.refreshable_method
@@ -129,7 +132,7 @@ class CartPanel:
         sending = self.cart.sent is not None and self.outcome is None
         button(
             "Sending" if sending else "Buy now", self.buy, icon="bolt", primary=True
-        ).set_enabled(not sending)
+        ).set_enabled(not sending and self._obstacle() is None)
 
     def _line(self, sku: str, pieces: int, *, locked: bool) -> None:
         product = self.products.get(sku)
@@ -168,14 +171,26 @@ class CartPanel:
         if self.outcome is not None and self.outcome.total is not None:
             return self.outcome.total[0]  # the order desk's own word, newer than any page
         totals = self._totals()
-        known = len(totals) == 1 and all(sku in self.products for sku in self.lines)
+        known = len(totals) == 1 and not self._unlisted()
         return next(iter(totals.values())) if known else None
+
+    def _unlisted(self) -> list[str]:
+        return [sku for sku in self.lines if sku not in self.products]
+
+    def _obstacle(self) -> tuple[str, str] | None:
+        """Return why this cart cannot be bought, as title and message; None if it can."""
+        if self.cart.sent is not None or self._total_minor() is not None:
+            return None
+        if unlisted := self._unlisted():
+            title = f"Not on sale now: {', '.join(unlisted)}"
+            return title, "Take it out of your cart to buy the rest, or look again later."
+        return "These prices do not add up", "Leave one currency in your cart. Buy the rest then."
 
     def _total(self) -> str:
         if self.outcome is not None and self.outcome.total is not None:
             return wording.money(*self.outcome.total)
         sums = [wording.money(minor, currency) for currency, minor in self._totals().items()]
-        unknown = [] if all(sku in self.products for sku in self.lines) else ["?"]
+        unknown = ["?"] if self._unlisted() else []
         return " + ".join(sums + unknown)
 
 

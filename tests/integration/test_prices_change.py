@@ -5,6 +5,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from nicegui import ui
 
 import inventory_api.seed
 from deploy.local.temporal import EmbeddedTemporal
@@ -18,7 +19,10 @@ from tests.integration.visiting import Visitor, ui_settings, visiting
 async def prices(orders_dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     connection = await asyncpg.connect(orders_dsn)
     yield connection
-    await connection.execute("UPDATE products SET unit_price_minor = 1490 WHERE sku = 'MUG-BLUE'")
+    await connection.execute(
+        "UPDATE products SET unit_price_minor = 1490, currency = 'EUR', sku = 'MUG-BLUE' "
+        "WHERE sku IN ('MUG-BLUE', 'MUG-AWAY')"
+    )
     await connection.close()
 
 
@@ -90,3 +94,53 @@ async def test_a_cart_at_a_new_price_can_still_be_changed(
     await alice.sees("€31.80")
     await alice.clicks("buy")
     await alice.sees("Your order is on its way.")
+
+
+def may_be_bought(alice: Visitor) -> bool:
+    assert alice.client is not None
+    with alice.client:
+        [enabled] = {
+            button.enabled
+            for button in alice.find(kind=ui.button).elements
+            if button.text == "Buy now"
+        }
+        return bool(enabled)
+
+
+async def test_what_has_no_known_price_is_not_bought(
+    alice: Visitor, prices: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    orders = await prices.fetchval("SELECT count(*) FROM orders")
+    await alice.open("/")
+    alice.presses("Add Blue mug to the cart")
+    await alice.sees("1 piece")
+    await prices.execute("UPDATE products SET sku = 'MUG-AWAY' WHERE sku = 'MUG-BLUE'")
+    await alice.open("/")
+    await alice.sees("Not on sale now: MUG-BLUE")
+    assert not may_be_bought(alice)
+    await prices.execute(
+        "UPDATE products SET sku = 'MUG-BLUE', unit_price_minor = 999900 WHERE sku = 'MUG-AWAY'"
+    )
+    await alice.clicks("buy")
+    assert await prices.fetchval("SELECT count(*) FROM orders") == orders
+    await alice.open("/")
+    await alice.sees("€9,999.00")
+    assert may_be_bought(alice)
+    await alice.clicks("buy")
+    await alice.sees("Your order is on its way.")
+
+
+async def test_a_cart_in_two_currencies_is_not_bought_before_it_is_one(
+    alice: Visitor, prices: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    await prices.execute("UPDATE products SET currency = 'JPY' WHERE sku = 'MUG-BLUE'")
+    await alice.open("/")
+    alice.presses("Add Blue mug to the cart")
+    await alice.sees("¥1,490", "1 piece")
+    assert may_be_bought(alice)
+    alice.presses("Add Sand mug to the cart")
+    await alice.sees("These prices do not add up")
+    assert not may_be_bought(alice)
+    alice.presses("One Blue mug less")
+    await alice.sees_no("These prices do not add up")
+    assert may_be_bought(alice)
