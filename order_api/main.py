@@ -112,6 +112,7 @@ async def _start(
             {
                 "postgres:oldest_transaction": long_transactions.probe,
                 "relay:set_aside": relay.set_aside.none,
+                "orders:answers": response_times.failing,
                 **supervised.probes(*tasks),
             },
         ),

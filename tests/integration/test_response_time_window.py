@@ -11,6 +11,7 @@ import pytest
 
 from tests.integration.databases import Databases
 from tests.integration.serving import Served, bearer, serve_orders
+from tests.integration.shoppers import eventually
 from tests.integration.visiting import ui_settings
 from tests.integration.wire import connect, written
 from ui.backend import Backend
@@ -161,8 +162,16 @@ async def test_a_database_that_refuses_every_order_at_once_turns_the_tile_red(
     await owner.close()
     await admin.close()
     async with client(order_app) as shopper:
+        before = (await shopper.get("/health")).json()["checks"]["orders:answers"][0]
+        assert (before["status"], before["observedValue"]) == ("pass", 0.0)
         answers = [await send(shopper, f"refused-{n}") for n in range(10)]
-    assert set(answers) == {503}
+        assert set(answers) == {503}
+        check = await eventually(lambda: answers_warned_of(shopper))
+        assert (check["observedValue"], check["observedUnit"]) == (100.0, "% failed")
+        assert check["output"] == "10 of 10 orders failed in 30 s"
+        if how == "revoked":  # of which no other check knows
+            assert (await shopper.get("/health")).status_code == 200
+            assert (await shopper.get("/readyz")).status_code == 200
     found = window(order_app)
     assert found["state"] == "red", found
     assert "failing" in found["reasons"]
@@ -170,6 +179,12 @@ async def test_a_database_that_refuses_every_order_at_once_turns_the_tile_red(
     metrics = await asyncio.to_thread(httpx.get, f"{order_app.url}/metrics", timeout=30)
     assert "order_response_window_failed 10.0" in metrics.text
     assert "order_response_window_attempts 10.0" in metrics.text
+
+
+async def answers_warned_of(shopper: httpx.AsyncClient) -> dict[str, Any]:
+    """Return the check once it is a warning: its result is shared for a second."""
+    check: dict[str, Any] = (await shopper.get("/health")).json()["checks"]["orders:answers"][0]
+    return check if check["status"] == "warn" else {}
 
 
 async def test_the_tile_is_red_while_the_database_refuses_to_be_read_too(
