@@ -110,20 +110,11 @@ class Acceptance:
         self, order_id: UUID, customer: str, key: str, wanted: PlaceOrder, relay_in_s: float
     ) -> NewOrder:
         lines, total, currency = await self._catalogue.price(wanted.lines)
-        if wanted.expected_total_minor not in (None, total):
+        if not wanted.is_as_told(total, currency):
             # the shopper may have seen a newer price than we remember
             lines, total, currency = await self._catalogue.price(wanted.lines, at_once=True)
-        if wanted.expected_total_minor not in (None, total):
-            raise conflict(
-                "price-changed",
-                "The price has changed",
-                f"It costs {total} now, not {wanted.expected_total_minor} (minor units).",
-                advice="This request stored nothing. Show the new total; to order at it, send that "
-                "as expected_total_minor, with the same Idempotency-Key.",
-                expected_total_minor=wanted.expected_total_minor,
-                total_minor=total,
-                currency=currency,
-            )
+        if not wanted.is_as_told(total, currency):
+            raise _price_changed(wanted, total, currency)
         return NewOrder(
             order_id=order_id,
             customer=customer,
@@ -156,6 +147,23 @@ class Acceptance:
         if found is not None:
             return Accepted(found, created=not certain)
         raise _not_stored() if certain else _outcome_unknown(order_id)
+
+
+def _price_changed(wanted: PlaceOrder, total: int, currency: str) -> Problem:
+    expected = wanted.model_dump(
+        include={"expected_total_minor", "expected_currency"}, exclude_none=True
+    )
+    return conflict(
+        "price-changed",
+        "The price has changed",
+        f"It costs {total} {currency} now, not {' '.join(map(str, expected.values()))} "
+        "(minor units).",
+        advice="This request stored nothing. Show the new total; to order at it, send that as "
+        "expected_total_minor and expected_currency, with the same Idempotency-Key.",
+        **expected,
+        total_minor=total,
+        currency=currency,
+    )
 
 
 def _key_of_another(order_id: UUID) -> Problem:

@@ -28,14 +28,23 @@ Time = Annotated[
 class PlaceOrder(BaseModel):
     """What a shopper sends: SKUs and quantities. Prices are ours.
 
-    `expected_total_minor` is what the shopper was told it would cost; an order that would cost
-    anything else is not taken. It is no part of the order: the same lines are the same body.
+    `expected_total_minor` and `expected_currency` are what the shopper was told it would cost; an
+    order that would cost anything else is not taken. They are no part of the order: the same lines
+    are the same body.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     lines: tuple[RequestedLine, ...] = Field(min_length=1, max_length=MAX_LINES, strict=False)
     expected_total_minor: int | None = Field(None, ge=0, le=MAX_TOTAL_MINOR)
+    expected_currency: str | None = Field(None, pattern="^[A-Z]{3}$")
+
+    def is_as_told(self, total_minor: int, currency: str) -> bool:
+        """Tell whether it costs what the shopper was told, as far as he was told anything."""
+        return self.expected_total_minor in (None, total_minor) and self.expected_currency in (
+            None,
+            currency,
+        )
 
     @field_validator("lines")
     @classmethod

@@ -63,16 +63,19 @@ class OrderApi:
         key: str,
         lines: Mapping[str, int],
         expected_total_minor: int | None = None,
+        expected_currency: str | None = None,
     ) -> Order:
         """Place an order; safe to repeat with the same `key` and `lines`.
 
-        It is refused as `price-changed` if it does not cost `expected_total_minor`, unless None.
+        It is refused as `price-changed` if it does not cost what is expected (None: anything goes).
         """
         body: dict[str, Any] = {
             "lines": [{"sku": sku, "quantity": n} for sku, n in sorted(lines.items())]
         }
         if expected_total_minor is not None:
             body["expected_total_minor"] = expected_total_minor
+        if expected_currency is not None:
+            body["expected_currency"] = expected_currency
         content = await self._http.ask(
             "POST",
             f"{self.url}/v1/orders",

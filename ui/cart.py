@@ -21,6 +21,7 @@ MAX_PIECES = 99
 class Sending:
     """What is sent under a key, the same each time: pieces by SKU, and the total that was shown.
 
+    `total_minor` is in the smallest unit of `currency`; None if it was sent by an older release.
     `again` says that the key was sent before, and that nobody knows what became of that.
     """
 
@@ -28,6 +29,7 @@ class Sending:
     lines: dict[str, int]
     total_minor: int | None
     again: bool
+    currency: str | None = None
 
 
 class Cart:
@@ -72,13 +74,15 @@ class Cart:
         if len(kept) <= MAX_LINES:
             self._keep(lines=kept)
 
-    def send(self, total_minor: int | None) -> Sending:
+    def send(self, total_minor: int | None, currency: str | None = None) -> Sending:
         """Freeze the cart, sold at the total that its shopper sees, until its outcome is known."""
         again = self.sent is not None or bool(self._kept().get("in_doubt"))
         if self.sent is None:
-            self._keep(sent=self.lines, total_minor=total_minor)
+            self._keep(sent=self.lines, total_minor=total_minor, currency=currency)
         kept = self._kept()
-        return Sending(self.key, dict(kept["sent"]), kept.get("total_minor"), again)
+        return Sending(
+            self.key, dict(kept["sent"]), kept.get("total_minor"), again, kept.get("currency")
+        )
 
     def ordered(self, sent: Sending) -> None:
         """Begin a new, empty cart: there is an order for this one."""

@@ -73,9 +73,9 @@ class CartPanel:
         if not self.lines or self._obstacle():
             return
         client = ui.context.client
-        total_minor = self._total_minor()
+        total = self._known_total()
         self.outcome = None
-        checkout = self.visit.backend.checkouts.begin(self.visit.shopper, self.cart, total_minor)
+        checkout = self.visit.backend.checkouts.begin(self.visit.shopper, self.cart, total)
         self.refresh()
         outcome = await asyncio.shield(checkout)
         if client.is_deleted:
@@ -166,20 +166,22 @@ class CartPanel:
                 totals[product.currency] += product.unit_price_minor * pieces
         return totals
 
-    def _total_minor(self) -> int | None:
+    def _known_total(self) -> tuple[int, str] | None:
         """Return what the shopper sees that it costs; None if that is not one known sum."""
         if self.outcome is not None and self.outcome.total is not None:
-            return self.outcome.total[0]  # the order desk's own word, newer than any page
+            return self.outcome.total  # the order desk's own word, newer than any page
         totals = self._totals()
-        known = len(totals) == 1 and not self._unlisted()
-        return next(iter(totals.values())) if known else None
+        if len(totals) != 1 or self._unlisted():
+            return None
+        [(currency, minor)] = totals.items()
+        return minor, currency
 
     def _unlisted(self) -> list[str]:
         return [sku for sku in self.lines if sku not in self.products]
 
     def _obstacle(self) -> tuple[str, str] | None:
         """Return why this cart cannot be bought, as title and message; None if it can."""
-        if self.cart.sent is not None or self._total_minor() is not None:
+        if self.cart.sent is not None or self._known_total() is not None:
             return None
         if unlisted := self._unlisted():
             title = f"Not on sale now: {', '.join(unlisted)}"

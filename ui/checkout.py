@@ -45,13 +45,16 @@ class Checkouts:
         self._orders = orders
         self._running: dict[tuple[str, str], asyncio.Task[Outcome]] = {}
 
-    def begin(self, who: Identity, cart: Cart, total_minor: int | None) -> "asyncio.Task[Outcome]":
+    def begin(
+        self, who: Identity, cart: Cart, total: tuple[int, str] | None
+    ) -> "asyncio.Task[Outcome]":
         """Send the cart, or join the sending that is under way.
 
-        `total_minor` is what the shopper was shown that it costs, None for nothing. The sending
-        goes on when the page that asked is gone; the next one asks again and gets its outcome.
+        `total` is what the shopper was shown that it costs (minor units, currency); None only for
+        what is on its way. The sending goes on when the page that asked is gone; the next one asks
+        again and gets its outcome.
         """
-        sending = cart.send(total_minor)
+        sending = cart.send(*(total or (None, None)))
         place = (who.subject, sending.key)
         running = self._running.get(place)
         if running is None:
@@ -74,7 +77,7 @@ class Checkouts:
             try:
                 with tracing.journey("checkout", cart=sending.key):
                     order = await self._orders.place(
-                        who, sending.key, sending.lines, sending.total_minor
+                        who, sending.key, sending.lines, sending.total_minor, sending.currency
                     )
             except NoAnswer as trouble:
                 _log.warning("no answer to a checkout", key=sending.key, reason=str(trouble))
@@ -127,7 +130,7 @@ def _price_changed(refusal: Refusal, cart: Cart, sending: Sending, *, in_doubt: 
     cart.untouched(sending, in_doubt=in_doubt)
     now, currency = int(refusal.members["total_minor"]), str(refusal.members["currency"])
     was = sending.total_minor
-    before = "" if was is None else f"It was {wording.money(was, currency)}. "
+    before = "" if was is None else f"It was {wording.money(was, sending.currency or currency)}. "
     return Outcome(
         "price",
         f"The price is {wording.money(now, currency)} now",

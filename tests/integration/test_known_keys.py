@@ -196,6 +196,36 @@ async def test_a_price_that_has_changed_is_told_before_anything_is_stored(
         await database.execute("UPDATE products SET unit_price_minor = 1490 WHERE sku = 'MUG-BLUE'")
 
 
+async def test_the_same_number_in_another_currency_is_another_price(
+    shopper: Shopper, database: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    as_told: dict[str, Any] = {"expected_total_minor": 1490, "expected_currency": "EUR"}
+    await database.execute("UPDATE products SET currency = 'KWD' WHERE sku = 'MUG-BLUE'")
+    try:
+        for members in (as_told, {"expected_currency": "EUR"}):
+            told = await send(shopper, "dinar", **members)
+            assert told.status_code == 409
+            problem = told.json()
+            assert problem["type"].endswith("/price-changed")
+            assert {name: problem[name] for name in members} == members
+            assert (problem["total_minor"], problem["currency"]) == (1490, "KWD")
+        in_dinar = await send(shopper, "dinar", **as_told | {"expected_currency": "KWD"})
+        assert (in_dinar.status_code, in_dinar.json()["currency"]) == (202, "KWD")
+        again = await send(shopper, "dinar", **as_told)
+        assert again.json()["order_id"] == in_dinar.json()["order_id"], "it is the same body"
+    finally:
+        await database.execute("UPDATE products SET currency = 'EUR' WHERE sku = 'MUG-BLUE'")
+
+
+@pytest.mark.parametrize("expected", ["eur", "EURO", "EUR\n", "", 978])
+async def test_an_expected_currency_that_is_no_code_is_refused(
+    shopper: Shopper, expected: Any
+) -> None:
+    refused = await send(shopper, "odd", expected_currency=expected)
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["at"] == "expected_currency"
+
+
 @pytest.mark.parametrize("expected", [-1, 2**63, 1.5, "2980", True])
 async def test_an_expected_total_that_is_no_amount_is_refused(
     shopper: Shopper, expected: Any

@@ -82,6 +82,21 @@ async def test_a_new_price_is_shown_before_it_is_paid(
     assert await prices.fetchval("SELECT count(*) FROM orders") == orders + 1
 
 
+async def test_the_same_number_in_another_currency_is_shown_before_it_is_paid(
+    alice: Visitor, prices: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    await alice.open("/")
+    alice.presses("Add Blue mug to the cart")
+    await alice.sees("1 piece")
+    await prices.execute("UPDATE products SET currency = 'KWD' WHERE sku = 'MUG-BLUE'")
+    await alice.clicks("buy")
+    await alice.sees("The price is KWD\N{NO-BREAK SPACE}1.490 now", "It was €14.90")
+    await alice.clicks("buy")
+    await alice.sees("Your order is on its way.")
+    newest = "SELECT currency FROM orders ORDER BY created_at DESC LIMIT 1"
+    assert await prices.fetchval(newest) == "KWD"
+
+
 async def test_a_cart_at_a_new_price_can_still_be_changed(
     alice: Visitor, prices: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:

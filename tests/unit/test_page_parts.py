@@ -21,9 +21,10 @@ def test_a_key_is_there_before_the_first_click_and_stays_until_the_answer() -> N
     cart = Cart(browser)
     cart.put("MUG", 2)
     key = cart.key
-    assert cart.send(980) == Sending(key, {"MUG": 2}, 980, again=False)
+    assert cart.send(980, "EUR") == Sending(key, {"MUG": 2}, 980, again=False, currency="EUR")
     cart.put("MUG", 5)  # too late: what was sent is what will be sent again
-    assert Cart(browser).send(1) == Sending(key, {"MUG": 2}, 980, again=True)
+    again = Cart(browser).send(1, "JPY")
+    assert again == Sending(key, {"MUG": 2}, 980, again=True, currency="EUR")
     cart.ordered(cart.send(None))
     assert cart.lines == {}
     assert cart.sent is None
