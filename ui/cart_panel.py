@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable
 from nicegui import ui
 from nicegui.element import Element
 
+from inventory_api.contracts import MAX_LINES
 from order_api.contracts import Product
 from ui import wording
-from ui.cart import Cart
+from ui.cart import MAX_PIECES, Cart
 from ui.checkout import Outcome
 from ui.frame import Visit, block, button, html, note, text
 
@@ -48,9 +49,17 @@ class CartPanel:
         return self.cart.sent or self.cart.lines
 
     def put(self, sku: str, more: int) -> None:
-        """Have more or fewer pieces of `sku` in the cart."""
+        """Have more or fewer pieces of `sku` in the cart, or say why there is no room for more."""
+        lines = self.cart.lines
+        if sku not in lines and len(lines) >= MAX_LINES:
+            full = f"One order can have {MAX_LINES} different products."
+            ui.notify(f"{full} Buy these first, or take one out.", type="warning")
+            return
+        if more > 0 and lines.get(sku, 0) >= MAX_PIECES:
+            ui.notify(f"A cart can have {MAX_PIECES} pieces of a product.", type="warning")
+            return
         self.outcome = None
-        self.cart.put(sku, self.cart.lines.get(sku, 0) + more)
+        self.cart.put(sku, lines.get(sku, 0) + more)
         self.refresh()
 
     def refresh(self) -> None:

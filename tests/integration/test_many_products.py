@@ -6,6 +6,7 @@ from pathlib import Path
 import asyncpg
 import httpx
 import pytest
+from nicegui import core
 
 import inventory_api.seed
 from tests.integration.backstage import Backstage
@@ -152,6 +153,26 @@ async def test_a_product_is_found_by_search_and_stays_in_the_cart(alice: Visitor
     await alice.sees("1 piece", "€14.90", "Blue mug")
     await alice.open("/?search=nothing-like-it")
     await alice.sees("Nothing found", "Blue mug")
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        ({f"BULK-{n:05}": 1 for n in range(101, 151)}, "One order can have 50 different products"),
+        ({"BULK-00002": 99}, "A cart can have 99 pieces of a product"),
+    ],
+)
+async def test_a_full_cart_says_why_nothing_is_added(
+    alice: Visitor, lines: dict[str, int], why: str
+) -> None:
+    await alice.open("/?search=BULK")
+    [browser] = core.app.storage._users.values()
+    browser["cart"] = {"number": 1, "lines": lines}
+    await alice.open("/?search=BULK")
+    await alice.sees(f"{sum(lines.values())} pieces")
+    alice.presses("Add Thing 2 to the cart")
+    await alice.sees(why)
+    assert browser["cart"]["lines"] == lines
 
 
 async def test_the_warehouse_shows_a_page_of_them(alice: Visitor, warehouse: Between) -> None:
