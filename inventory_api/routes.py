@@ -28,7 +28,7 @@ from service_kit.idempotency_key import read as read_idempotency_key
 from service_kit.idempotency_key import read_quoted as read_quoted_key
 from service_kit.openapi import body_of, problems
 from service_kit.paging import PageSize, SearchText, SkuCursor, Skus, contains
-from service_kit.pool import UNAVAILABLE
+from service_kit.pool import UNAVAILABLE, is_refusal
 from service_kit.problems import Problem, unavailable, unprocessable
 from service_kit.strict_json import read
 from service_kit.tokens import Caller
@@ -55,10 +55,9 @@ def database_limits() -> Iterator[None]:
     """Turn what a struggling database raises into a quick 503."""
     try:
         yield
-    except BUSY:
-        raise unavailable(
-            "warehouse-busy", "The warehouse's database did not answer in time."
-        ) from None
+    except BUSY as error:
+        how = "does not take this right now" if is_refusal(error) else "did not answer in time"
+        raise unavailable("warehouse-busy", f"The warehouse's database {how}.") from None
 
 
 @asynccontextmanager

@@ -35,6 +35,7 @@ _CERTAINLY_NOT_WRITTEN: tuple[type[Exception], ...] = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.SyntaxOrAccessError,
+    asyncpg.PLPGSQLError,  # raised by a trigger
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.QueryCanceledError,

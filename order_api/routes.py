@@ -28,7 +28,7 @@ from service_kit.idempotency_key import read as read_idempotency_key
 from service_kit.idempotency_key import read_quoted as read_quoted_key
 from service_kit.openapi import body_of, problems
 from service_kit.paging import PageSize, SearchText, SkuCursor, Skus, contains
-from service_kit.pool import UNAVAILABLE
+from service_kit.pool import UNAVAILABLE, is_refusal
 from service_kit.problems import Problem, unavailable
 from service_kit.strict_json import read
 from service_kit.tokens import Caller
@@ -51,8 +51,9 @@ def database_limits() -> Iterator[None]:
     """Turn what a struggling database raises into a quick 503."""
     try:
         yield
-    except UNAVAILABLE:
-        raise unavailable("database-busy", "Our database did not answer in time.") from None
+    except UNAVAILABLE as error:
+        how = "does not take this right now" if is_refusal(error) else "did not answer in time"
+        raise unavailable("database-busy", f"Our database {how}.") from None
 
 
 @router.get("/products", response_model=Products, responses=problems(401, 422, 503))

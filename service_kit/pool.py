@@ -39,6 +39,7 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
     asyncpg.UndefinedTableError,
     asyncpg.UndefinedColumnError,
     asyncpg.UndefinedFunctionError,
+    asyncpg.InsufficientPrivilegeError,
 )
 
 # The same, and whatever else Postgres may say: for callers who go on regardless.
@@ -70,6 +71,22 @@ def is_outage(error: Exception) -> bool:
 def leaves_doubt(error: Exception) -> bool:
     """Tell whether `error` leaves open what became of the statement that met it."""
     return is_outage(error) and not isinstance(error, Unreachable)
+
+
+# Said by a server, too, but for want of time, or because the connection is gone.
+_NOT_IN_TIME: tuple[type[Exception], ...] = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+)
+
+
+def is_refusal(error: BaseException | None) -> bool:
+    """Tell whether the database has answered, and will not do this for a reason of its own."""
+    if isinstance(error, Unreachable):
+        error = error.__cause__
+    answers = (asyncpg.PostgresError, asyncpg.TargetServerAttributeNotMatched)
+    return isinstance(error, answers) and not isinstance(error, _NOT_IN_TIME)
 
 
 # After these a session is of no more use: frozen, cut off, or on a server that takes no writes.

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import httpx
@@ -72,23 +73,38 @@ async def test_nothing_is_said_to_be_missing_while_nobody_can_look(
         assert_unknown(await shopper.place(key="stored-before"), shopper, "stored-before")
 
 
+RAISING = """
+CREATE FUNCTION closed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'closed'; END $$;
+CREATE TRIGGER closed BEFORE INSERT ON orders FOR EACH STATEMENT EXECUTE FUNCTION closed();
+"""
+# how to have the orders database say no to every new order, and nothing else; and how to end it
+REFUSALS = {
+    "constraint": (
+        "ALTER TABLE orders ADD CONSTRAINT closed CHECK (false) NOT VALID",
+        "ALTER TABLE orders DROP CONSTRAINT closed",
+    ),
+    "trigger": (RAISING, "DROP FUNCTION closed CASCADE"),
+}
+
+
 @asynccontextmanager
-async def refusing(town: Town) -> AsyncIterator[None]:
-    """Have the orders database say no to every new order, and nothing else."""
-    owner = await asyncpg.connect(town.orders_dsn)
-    await owner.execute("ALTER TABLE orders ADD CONSTRAINT closed CHECK (false) NOT VALID")
+async def as_owner(dsn: str, begin: str, end: str) -> AsyncIterator[None]:
+    """Have `begin` be so meanwhile."""
+    owner = await asyncpg.connect(dsn)
+    await owner.execute(begin)
     try:
         yield
     finally:
-        await owner.execute("ALTER TABLE orders DROP CONSTRAINT closed")
+        await owner.execute(end)
         await owner.close()
 
 
+@pytest.mark.parametrize("how", REFUSALS)
 async def test_a_database_that_says_no_is_believed_and_a_known_order_is_found_all_the_same(
-    open_town: Town, shopper: Shopper
+    open_town: Town, shopper: Shopper, how: str
 ) -> None:
     known = await shopper.place(key="known")
-    async with refusing(open_town):
+    async with as_owner(open_town.orders_dsn, *REFUSALS[how]):
         refused = await shopper.place(key="new")
         assert refused.status_code == 503
         assert refused.json()["type"].endswith("/not-stored")
@@ -101,6 +117,60 @@ async def test_a_database_that_says_no_is_believed_and_a_known_order_is_found_al
     )
     assert [row["idempotency_key"] for row in stored] == ["known"]
     assert (await shopper.place(key="new")).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "said"),
+    [
+        (
+            "REVOKE SELECT ON {table} FROM {role}",
+            "GRANT SELECT ON {table} TO {role}",
+            "does not take this right now.",
+        ),
+        ("BEGIN; LOCK TABLE {table}", "ROLLBACK", "did not answer in time."),
+    ],
+)
+async def test_only_a_database_that_was_late_is_said_to_have_been_late(
+    open_town: Town, begin: str, end: str, said: str
+) -> None:
+    async def refusal(served: Served, path: str) -> str:
+        async with Shopper(served, "staff") as staff:
+            answer = await staff.http.get(path)
+        assert answer.status_code == 503, answer.text
+        return str(answer.json()["detail"])
+
+    of_orders, of_stock = (
+        {"table": "orders", "role": "orders"},
+        {"table": "stock", "role": "inventory"},
+    )
+    async with as_owner(open_town.orders_dsn, begin.format(**of_orders), end.format(**of_orders)):
+        assert await refusal(open_town.orders, "/v1/orders") == f"Our database {said}"
+    async with as_owner(open_town.inventory_dsn, begin.format(**of_stock), end.format(**of_stock)):
+        found = await refusal(open_town.inventory, "/v1/stock")
+        assert found == f"The warehouse's database {said}"
+
+
+async def test_a_database_that_takes_no_writes_is_not_said_to_have_been_late(
+    databases: Databases, open_town: Town, shopper: Shopper
+) -> None:
+    name = urlsplit(open_town.orders_dsn).path.strip("/")
+    read_only = f"ALTER DATABASE {name} SET default_transaction_read_only = on"
+    writable = f"ALTER DATABASE {name} RESET default_transaction_read_only"
+
+    async def said() -> bool:
+        answer = await shopper.http.get("/v1/orders")
+        assert answer.status_code == 503
+        return bool(answer.json()["detail"] == "Our database does not take this right now.")
+
+    async with as_owner(databases.postgres.admin_dsn(), read_only, writable):
+        await open_town.rows(SESSIONS, name)
+        await eventually(said)  # perhaps of a session just lost first
+
+
+SESSIONS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = $1 AND pid <> pg_backend_pid()
+"""
 
 
 @pytest.fixture(scope="module")
