@@ -116,6 +116,12 @@ class TimelineEvent(Answer):
     type: str
     detail: dict[str, Any]
 
+    @field_validator("detail", mode="before")
+    @classmethod
+    def _an_object(cls, detail: object) -> object:
+        """Return a detail of a later release that is no object as `{"value": …}`."""
+        return detail if isinstance(detail, dict) else {"value": detail}
+
 
 class Timeline(Answer):
     """All that has happened to an order so far, oldest first."""

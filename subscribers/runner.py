@@ -142,5 +142,6 @@ class Runner:
 
 
 def _event(row: asyncpg.Record) -> OrderEvent:
-    detail: dict[str, Any] = json.loads(row["detail"])
+    found = json.loads(row["detail"])  # of a later release it may be no object
+    detail: dict[str, Any] = found if isinstance(found, dict) else {"value": found}
     return OrderEvent(row["seq"], row["order_id"], row["customer"], row["type"], row["at"], detail)

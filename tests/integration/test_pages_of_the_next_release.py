@@ -142,6 +142,7 @@ async def test_add_ons_take_unknown_events_and_leave_them_out_of_what_they_do(
     order_id = await next_release.order(
         newer_town.orders_dsn, "carol", "carol-1", WAITS, told=("received", WAITS, "rejected")
     )
+    await next_release.tell_oddly(newer_town.orders_dsn, order_id, "shipped", "[1, 2]")
     async with addons.running(newer_town.orders_dsn, tmp_path) as url:
 
         async def all_read() -> bool:
@@ -162,4 +163,5 @@ async def test_add_ons_take_unknown_events_and_leave_them_out_of_what_they_do(
     assert [row["subject"] for row in written] == [
         "We have your order",
         "We could not take your order",
+        "Your order is on its way",
     ]

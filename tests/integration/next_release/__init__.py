@@ -70,9 +70,10 @@ async def order(
 
 
 async def tell(dsn: str, order_id: str, *kinds: str) -> None:
-    """Add to an order's timeline, in words and members that only the release to come knows."""
+    """Add to an order's timeline, all at once, in words that only the release to come knows."""
     connection = await asyncpg.connect(dsn)
-    await _tell(connection, UUID(order_id), kinds)
+    async with connection.transaction():
+        await _tell(connection, UUID(order_id), kinds)
     await connection.close()
 
 
@@ -82,6 +83,11 @@ async def _tell(
     for kind in kinds:
         detail = {"message": f"Told: {kind}.", "attempts": "2 of 5", "step": ["queue"], "place": 3}
         await connection.execute(EVENT, order_id, kind, json.dumps(detail))
+
+
+async def tell_oddly(dsn: str, order_id: str, kind: str, detail: str) -> None:
+    """Add to an order's timeline something whose detail, as JSON, need not be an object."""
+    await _execute(dsn, EVENT, UUID(order_id), kind, detail)
 
 
 async def take_back(dsn: str, order_id: str) -> None:
