@@ -173,8 +173,6 @@ def follow(client: httpx.Client, order_id: str) -> str:
                     if event["seq"] > seen:
                         seen = event["seq"]
                         _show(event)
-                    if event["type"].rpartition(".")[2] in _TERMINAL:
-                        break
         except httpx.TransportError as error:
             # The stream is only a view: the order goes on without us, so look again.
             err.print(f"  (the live view was cut: {error})", style="dim", markup=False)

@@ -79,9 +79,10 @@ class LiveFeed:
                     self._wake(order_id)
 
     async def follow(self, order_id: UUID, after: int, *, settled: bool) -> AsyncIterator[bytes]:
-        """Yield the order's events after number `after` as SSE until its last one.
+        """Yield the order's events after number `after` as SSE, and end when it has settled.
 
-        `settled`: what there is now is all there will be.
+        `settled`: it has already, perhaps in a way that this release has no word for. What is told
+        of it later, a delivery for example, is for who asks again.
         """
         follower = _Follower(after)
         self._followers[order_id].add(follower)
@@ -92,9 +93,8 @@ class LiveFeed:
                 for event in events:
                     follower.after = event.seq
                     yield _sse(event)
-                    if event.type in TERMINAL:
-                        return
-                if settled and events:  # perhaps in a way that this release has no word for
+                    settled = settled or event.type in TERMINAL
+                if settled and events:  # with all that is told of it, also after its end
                     return
                 while not await _comes(follower.news):
                     yield b": still here\n\n"

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from nicegui import Event, background_tasks, ui
 
-from activities.contracts import TERMINAL
 from order_api.contracts import Order, TimelineEvent
 from service_kit import logs
 from ui.api import NothingFollows, OrderApi
@@ -25,15 +24,10 @@ class LiveOrder:
         self.order = order
         self.events: list[TimelineEvent] = []
         self.connected = True
-        self.over = False
+        self.ended = False  # the service has said that nothing follows what is here
         self.changed: Event[[]] = Event()
         self.pages = 0
         self.task: asyncio.Task[None] | None = None
-
-    @property
-    def ended(self) -> bool:
-        """Nothing more can happen, and all of it has been seen."""
-        return self.over or (bool(self.events) and self.events[-1].type in TERMINAL)
 
 
 class Streams:
@@ -73,8 +67,10 @@ class Streams:
                         continue
                     live.connected = True
                     live.changed.emit()
-            except NothingFollows:  # it ended, perhaps in a way that has no word here
-                live.over = live.connected = True
+                if live.events and live.events[-1].seq > after:
+                    continue  # asked at once whether that was all
+            except NothingFollows:
+                live.ended = live.connected = True
                 live.changed.emit()
             except NoAnswer as trouble:
                 _log.info("timeline interrupted", reason=str(trouble))

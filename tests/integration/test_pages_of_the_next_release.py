@@ -73,6 +73,16 @@ async def test_the_page_of_an_order_that_ended_in_an_unknown_way_is_complete(
     await alice.sees("Expired", "Complete")
 
 
+async def test_the_page_of_an_order_shows_what_came_after_it_had_shipped(
+    alice: Visitor, newer_town: Town
+) -> None:
+    order_id = await order_of(alice, newer_town, "shipped")
+    await next_release.tell_oddly(newer_town.orders_dsn, order_id, "weighed", "[1, 2]")
+    await next_release.tell(newer_town.orders_dsn, order_id, "shipped", "in_transit", "delivered")
+    await alice.open(f"/orders/{order_id}")
+    await alice.sees("Weighed", "Told: shipped.", "In transit", "Told: delivered.", "Complete")
+
+
 async def test_my_orders_lists_those_in_an_unknown_status_with_the_others(
     alice: Visitor, newer_town: Town
 ) -> None:
@@ -134,6 +144,19 @@ async def test_the_command_line_ends_with_an_order_that_ended_in_an_unknown_way(
     ) as http:
         assert ordering.follow(http, order_id) == EXPIRED
     assert WAITS in capsys.readouterr().out
+
+
+async def test_the_command_line_prints_what_came_after_an_order_had_shipped(
+    newer_town: Town, capsys: pytest.CaptureFixture[str]
+) -> None:
+    order_id = await next_release.order(
+        newer_town.orders_dsn, "cli", "cli-3", "shipped", told=("received", "shipped", "delivered")
+    )
+    with httpx.Client(
+        base_url=newer_town.orders.url, headers=bearer(subject="cli"), timeout=30
+    ) as http:
+        assert ordering.follow(http, order_id) == "shipped"
+    assert "Told: delivered." in capsys.readouterr().out
 
 
 async def test_add_ons_take_unknown_events_and_leave_them_out_of_what_they_do(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from uuid import UUID
 
 import pytest
 
@@ -47,3 +48,29 @@ async def test_a_detail_that_is_no_object_is_passed_on_as_the_value_in_one(
     assert answer.status_code == 200, answer.text
     event = answer.json()["items"][1]
     assert (event["type"], event["detail"]) == expected
+
+
+async def test_a_stream_brings_what_is_told_after_the_end_before_it_ends(
+    newer_town: Town, shopper: Shopper
+) -> None:
+    order_id = await next_release.order(
+        newer_town.orders_dsn, shopper.name, "sent", WAITS, told=("received",)
+    )
+    live = shopper.events(order_id)
+    await anext(live)
+    await newer_town.rows(
+        "UPDATE orders SET status = 'shipped' WHERE order_id = $1", UUID(order_id)
+    )
+    await next_release.tell(newer_town.orders_dsn, order_id, "shipped", "in_transit")
+    assert [event["type"] async for event in live] == ["shipped", "in_transit"]
+
+    await next_release.tell(newer_town.orders_dsn, order_id, "delivered")
+    seen = [event async for event in shopper.events(order_id)]
+    assert [event["type"] for event in seen] == ["received", "shipped", "in_transit", "delivered"]
+    later = [event async for event in shopper.events(order_id, after=seen[1]["seq"])]
+    assert later == seen[2:]
+    answer = await shopper.http.get(
+        f"/v1/orders/{order_id}/events",
+        headers={"Accept": "text/event-stream", "Last-Event-ID": str(seen[-1]["seq"])},
+    )
+    assert answer.status_code == 204
