@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.shop import Shop
+from tests.e2e.shop import READY_WITHIN_S, Shop
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -46,7 +46,7 @@ async def test_an_order_whose_transaction_was_cut_off_was_never_taken(shop: Shop
     point = "order.before_commit"
     async with shop.rule("no-commit", point, "crash", operations=("accept",)):
         assert (await shop.place({sku: 2}, customer)).status == 0
-        await shop.stack.wait_ready("order_api")
+        await shop.stack.wait_ready("order_api", READY_WITHIN_S)
         [row] = await shop.sql("orders", "SELECT count(*) FROM orders WHERE customer=$1", customer)
         assert row["count"] == 0
         answer = await shop.place_stubbornly({sku: 2}, customer)

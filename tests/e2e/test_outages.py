@@ -3,7 +3,7 @@
 import pytest
 
 from tests.e2e.arrivals import Answer
-from tests.e2e.shop import Shop, latencies
+from tests.e2e.shop import READY_WITHIN_S, Shop, latencies
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -29,7 +29,7 @@ async def test_while_a_part_is_away_every_order_is_taken_in_time_and_settled_aft
         answers = await shop.stream(per_second, count, lines, shop.customer())
     finally:
         await shop.stack.start(part)
-    await shop.stack.wait_ready(part)
+    await shop.stack.wait_ready(part, READY_WITHIN_S)
     assert {answer.status for answer in answers} == {202}, latencies(answers)
     ended = await shop.settled([answer.order_id for answer in answers], within_s=60)
     shop.figures.append(

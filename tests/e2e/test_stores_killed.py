@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.arrivals import Answer
 from tests.e2e.books import until
-from tests.e2e.shop import Shop, frozen, latencies
+from tests.e2e.shop import READY_WITHIN_S, Shop, frozen, latencies
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -33,7 +33,7 @@ async def test_a_store_killed_under_load_loses_nothing_that_was_acknowledged(
 
     await until(some_are_in, 10, "the first orders are answered")
     shop.stack.kill(store, how)
-    await shop.stack.wait_ready(store)
+    await shop.stack.wait_ready(store, READY_WITHIN_S)
     answers = await ordering
     shop.figures.append(f"{store} {how.name}: {latencies(answers)}")
     assert shop.pids(store)[-1] != before[-1]

@@ -36,6 +36,7 @@ from service_kit.fault_points import Call, NoFaults
 from service_kit.tokens import issue
 from tests.e2e.mutants.settling import Settler
 from tests.e2e.mutants.stock import UNCHECKED, UNGUARDED
+from tests.e2e.shop import READY_WITHIN_S
 from tests.integration.backstage import Backstage
 from tests.integration.databases import Databases
 
@@ -105,7 +106,7 @@ async def warehouse(dsn: str, mutation: str, logs: Path) -> AsyncIterator[list[i
     replicas = [_replica(dsn, mutation, logs, number, free_port()) for number in (1, 2)]
     try:
         await asyncio.gather(*(process.start() for process, _ in replicas))
-        await asyncio.gather(*(process.wait_ready() for process, _ in replicas))
+        await asyncio.gather(*(process.wait_ready(READY_WITHIN_S) for process, _ in replicas))
         yield [port for _, port in replicas]
     finally:
         await asyncio.gather(*(process.stop() for process, _ in replicas))

@@ -12,7 +12,7 @@ from deploy.local.ports import free_port
 from deploy.local.probes import answers_ok
 from deploy.local.supervisor import SupervisedProcess
 from tests.e2e.books import until
-from tests.e2e.shop import Shop
+from tests.e2e.shop import READY_WITHIN_S, Shop
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -120,7 +120,7 @@ async def _second_worker(shop: Shop) -> AsyncIterator[SupervisedProcess]:
     process = SupervisedProcess(replace(spec, name="worker-second", env=env, ready=ready), logs)
     await process.start()
     try:
-        await process.wait_ready()
+        await process.wait_ready(READY_WITHIN_S)
         yield process
     finally:
         await process.stop()

@@ -146,6 +146,7 @@ async def test_a_product_is_found_by_search_and_stays_in_the_cart(alice: Visitor
     await alice.open("/")
     await alice.sees("Page 1")
     alice.find(ui.input).type("Blue mug")
+    await alice.sees_no("Thing 2")
     await alice.sees("€14.90", "In stock: 100,000")
     alice.presses("Add Blue mug to the cart")
     alice.find(ui.input).clear().type("Thing 77")
