@@ -22,7 +22,7 @@ ORDER_STATUS: dict[str, Look] = {
     "received": Look("In progress", "hourglass_top", "busy"),
     "reserved": Look("Set aside", "inventory_2", "busy"),
     "shipped": Look("On its way", "local_shipping", "good"),
-    "rejected": Look("Sold out", "remove_shopping_cart", "bad"),
+    "rejected": Look("Not taken", "remove_shopping_cart", "bad"),  # for whatever reason
     "cancelled": Look("Cancelled", "cancel", "idle"),
     "failed": Look("Needs help", "error", "bad"),
 }
@@ -57,8 +57,8 @@ _LOCALE = "en"
 
 def order_status(status: str, reason: str | None) -> Look:
     """Return how an order's status is shown; that of a later release by its own name."""
-    if status == "rejected" and reason != "out-of-stock":
-        return Look("Not taken", "remove_shopping_cart", "bad")
+    if status == "rejected" and reason == "out-of-stock":
+        return Look("Sold out", "remove_shopping_cart", "bad")
     return ORDER_STATUS.get(status) or by_its_name(status)
 
 

@@ -107,6 +107,19 @@ async def test_staff_see_unknown_statuses_counted_and_unknown_movements_listed(
     await alice.sees("First delivery", ">Return<")
 
 
+async def test_staff_and_filters_claim_no_reason_for_orders_that_were_not_taken(
+    alice: Visitor, newer_town: Town
+) -> None:
+    await order_of(alice, newer_town, "rejected", "payment-declined")
+    await alice.open("/ops")
+    alice.presses(AS_STAFF)
+    await alice.sees("Orders of the last 5 minutes", "Not taken")
+    await alice.sees_no("Sold out")
+    await alice.open("/orders?status=rejected")
+    await alice.sees("Not taken")
+    await alice.sees_no("Sold out")
+
+
 async def test_the_command_line_follows_an_order_through_what_it_does_not_know(
     newer_town: Town, capsys: pytest.CaptureFixture[str]
 ) -> None:
