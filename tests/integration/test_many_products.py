@@ -13,7 +13,7 @@ from tests.integration.backstage import Backstage
 from tests.integration.between import Between, between
 from tests.integration.databases import Databases
 from tests.integration.serving import Served, bearer, serve_inventory, serve_orders
-from tests.integration.visiting import Visitor, ui_settings, visiting
+from tests.integration.visiting import PATIENCE, Visitor, ui_settings, visiting
 
 MANY = 8_000
 SHOWN = 24
@@ -172,7 +172,7 @@ async def test_a_full_cart_says_why_nothing_is_added(
     await alice.open("/?search=BULK")
     await alice.sees(f"{sum(lines.values())} pieces")
     alice.presses("Add Thing 2 to the cart")
-    await alice.sees(why)
+    await alice.should_see(why, retries=PATIENCE)  # a notification
     assert browser["cart"]["lines"] == lines
 
 
