@@ -9,7 +9,6 @@ from chaos.history import Entry
 from chaos.verdict import Check, check
 
 _RANK = {"received": 0, "reserved": 1}
-_NOTHING_STORED = frozenset({"not-stored", "too-many-requests", "price-changed"})
 
 
 def acknowledged_is_durable(facts: Facts) -> Check:
@@ -33,12 +32,13 @@ def denied_is_absent(facts: Facts) -> Check:
     """I6b: an order of which a shopper was told that it is not stored had not been stored.
 
     Wrong is what was there before the request was even sent. Most runs make no database say no.
+    Other refusals speak of their own request and not of an earlier one under the same key.
     """
 
     def wrong() -> Iterator[str]:
         stored_at = {str(row.order_id): row.created_at.timestamp() for row in facts.orders}
         for entry in facts.history:
-            if entry.problem not in _NOTHING_STORED or entry.order_id not in stored_at:
+            if entry.problem != "not-stored" or entry.order_id not in stored_at:
                 continue
             if stored_at[entry.order_id] < entry.at - (entry.seconds or 0.0):
                 yield f"order {entry.order_id}: told {entry.problem}, and it was there before"
