@@ -14,7 +14,7 @@ import asyncpg
 
 from inventory_api.contracts import digest
 from order_api.catalogue import Catalogue
-from order_api.contracts import PlaceOrder, order_id_for
+from order_api.contracts import OrderLine, PlaceOrder, order_id_for
 from order_api.rate_limit import RateLimit, Slot
 from order_api.settings import OrderSettings
 from order_api.store import Store
@@ -74,13 +74,26 @@ class Acceptance:
         cannot be ordered or another order's key, 429 for one order too many; 503 `not-stored` if
         that is certain, else `outcome-unknown`.
         """
-        order_id = order_id_for(customer, key)
+        order_id, fingerprint = order_id_for(customer, key), digest(wanted.lines)
         slot: Slot | None = None  # taken last before the order is sent
         try:
             async with asyncio.timeout(self._settings.accept_deadline_s):
-                key, order_id = await self._stored_as(customer, key, quoted_key)
+                if quoted_key is not None:
+                    quoted_id = order_id_for(customer, quoted_key)
+                    if await self._store.order(quoted_id) is not None:
+                        key, order_id = quoted_key, quoted_id
                 try:
-                    new = await self._priced(order_id, customer, key, wanted, relay_in_s)
+                    lines, total, currency = await self._priced(wanted)
+                    new = NewOrder(
+                        order_id=order_id,
+                        customer=customer,
+                        key=key,
+                        digest=fingerprint,
+                        lines=lines,
+                        total_minor=total,
+                        currency=currency,
+                        relay_in_s=relay_in_s,
+                    )
                     slot = await self._limit.take(customer)
                 except Problem as refusal:
                     accepted = await self._known(order_id, refusal)
@@ -95,37 +108,19 @@ class Acceptance:
         finally:
             if slot is not None:
                 await self._limit.end(slot)
-        if accepted.order.digest != digest(wanted.lines):
+        if accepted.order.digest != fingerprint:
             raise _key_of_another(order_id)
         return accepted
 
-    async def _stored_as(self, customer: str, key: str, quoted_key: str | None) -> tuple[str, UUID]:
-        """Return the key and the order id that this request goes by."""
-        if quoted_key is not None:
-            order_id = order_id_for(customer, quoted_key)
-            if await self._store.order(order_id) is not None:
-                return quoted_key, order_id
-        return key, order_id_for(customer, key)
-
-    async def _priced(
-        self, order_id: UUID, customer: str, key: str, wanted: PlaceOrder, relay_in_s: float
-    ) -> NewOrder:
+    async def _priced(self, wanted: PlaceOrder) -> tuple[tuple[OrderLine, ...], int, str]:
+        """Return priced lines, total and currency; the 409 if they are not what was expected."""
         lines, total, currency = await self._catalogue.price(wanted.lines)
         if not wanted.is_as_told(total, currency):
             # the shopper may have seen a newer price than we remember
             lines, total, currency = await self._catalogue.price(wanted.lines, at_once=True)
         if not wanted.is_as_told(total, currency):
             raise _price_changed(wanted, total, currency)
-        return NewOrder(
-            order_id=order_id,
-            customer=customer,
-            key=key,
-            digest=digest(wanted.lines),
-            lines=lines,
-            total_minor=total,
-            currency=currency,
-            relay_in_s=relay_in_s,
-        )
+        return lines, total, currency
 
     async def _known(self, order_id: UUID, refusal: Problem) -> Accepted:
         """Return the order that was stored before, which nothing can refuse any more."""
