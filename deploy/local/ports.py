@@ -1,8 +1,9 @@
-"""Loopback ports: a free one, or who has the one that is wanted."""
+"""Loopback ports: a free one that stays ours, or who has the one that is wanted."""
 
 import contextlib
 import random
 import socket
+import sys
 
 LOOPBACK = "127.0.0.1"
 
@@ -10,16 +11,44 @@ LOOPBACK = "127.0.0.1"
 # Below what systems give to outgoing connections: a server that is down for a moment must find its
 # port free again, however many clients call meanwhile.
 _RANGE = range(20_000, 32_000)
-_handed_out: set[int] = set()
+_reserved: dict[int, socket.socket] = {}
 
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment, and another one with each call."""
+    """Return a port that nobody listens on, another one with each call of each process.
+
+    It is reserved until this process ends: the server may be started later, and again. Raises
+    `RuntimeError` when 200 tries found none.
+    """
     for port in random.sample(_RANGE, 200):
-        if port not in _handed_out and not is_taken(port):
-            _handed_out.add(port)
+        if reserve(port):
             return port
     raise RuntimeError(f"no free port from {_RANGE.start} to {_RANGE.stop}")
+
+
+def reserve(port: int) -> bool:
+    """Keep others' `free_port` from handing out this port; False when it is in use or reserved.
+
+    A bound socket that does not listen: servers, who bind with SO_REUSEADDR, get past it, and a
+    caller is refused as if nobody was there. Only Linux lets them; elsewhere the port is merely
+    remembered by this process.
+    """
+    if port in _reserved:
+        return False
+    held = socket.socket()
+    try:
+        # Without SO_REUSEADDR, so that a port which another process has reserved is refused …
+        held.bind((LOOPBACK, port))
+    except OSError:
+        held.close()
+        return False
+    if sys.platform == "linux":
+        # … and with it from now on, so that the server is let in.
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    else:
+        held.close()
+    _reserved[port] = held
+    return True
 
 
 def is_taken(port: int) -> bool:

@@ -20,7 +20,7 @@ from deploy.local import preflight, temporal_file
 from deploy.local.child import ChildSpec, kill_group
 from deploy.local.home import Home, HomeLock
 from deploy.local.leftovers import end_leftovers, identity
-from deploy.local.ports import LOOPBACK
+from deploy.local.ports import LOOPBACK, reserve
 from deploy.local.postgres import EmbeddedPostgres
 from deploy.local.privileges import LINUX
 from deploy.local.refusal import StartRefused
@@ -63,6 +63,10 @@ class Stack:
         self.log = logging.getLogger(f"valerix.supervisor:{settings.home}")
         self.log.setLevel(logging.INFO)
         self.log.propagate = False
+        for port in settings.ports.by_variable().values():
+            reserve(
+                port
+            )  # or a free port chosen below is one that a later process is meant to have
         self.postgres = EmbeddedPostgres(
             self.home.postgres,
             port=settings.ports.postgres,

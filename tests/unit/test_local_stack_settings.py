@@ -1,15 +1,19 @@
 """What the stack is told, and what it says when that cannot be."""
 
+import asyncio
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from deploy.local import preflight
 from deploy.local.environment import passed_on
-from deploy.local.ports import free_port, is_taken
+from deploy.local.ports import _reserved, free_port, is_taken, reserve
 from deploy.local.refusal import StartRefused
 from deploy.local.settings import PROJECT, Ports, StackSettings
+from deploy.local.stack import Stack
 
 
 def test_without_settings_the_ports_of_the_contract_are_used() -> None:
@@ -58,6 +62,29 @@ def test_free_ports_are_free_and_different() -> None:
     ports = Ports.free().by_variable().values()
     assert len(set(ports)) == len(ports)
     assert not any(is_taken(port) for port in ports)
+
+
+def test_a_free_port_is_not_handed_out_by_another_process() -> None:
+    port = free_port()
+    code = f"from deploy.local.ports import reserve; print(reserve({port}))"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert other.stdout.strip() == ("False" if sys.platform == "linux" else "True")
+
+
+def test_a_configured_port_is_not_chosen_for_anything_else(tmp_path: Path) -> None:
+    wanted = free_port()
+    _reserved.pop(wanted).close()
+    Stack(StackSettings(home=tmp_path, ports=Ports(worker=wanted)))
+    assert not reserve(wanted)
+
+
+async def test_a_server_starts_on_its_reserved_port_and_starts_again() -> None:
+    port = free_port()
+    for _ in range(2):
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)
+        async with await asyncio.start_server(lambda *_: None, "127.0.0.1", port):
+            assert is_taken(port)
 
 
 def test_a_taken_port_is_named_with_its_holder_and_its_setting() -> None:
