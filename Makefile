@@ -3,6 +3,8 @@
 BIN := .venv/bin
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
+# One process a core; a file stays in one process, and the long ones (tests/e2e) go first.
+SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # Of the terminal, for other programs: with these, Python takes modules from elsewhere or fails.
 unexport PYTHONHOME PYTHONPATH PYTHONSTARTUP PYTHONWARNINGS PYTHONINSPECT PYTHONSAFEPATH
 .PHONY: screenshots help up stop status test verify crash lint format bench lock clean environment
@@ -22,7 +24,7 @@ status: environment ## show what runs and how it feels
 
 test: environment lint ## check style and types, then run all tests
 	@echo "pytest"
-	@exec $(BIN)/python -m pytest $(TESTS)
+	@exec $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TESTS)
 
 verify: environment ## attack the whole platform under load and prove that nothing was lost
 	@exec $(BIN)/python -m chaos verify $(VERIFY)

@@ -9,9 +9,8 @@ import pytest_asyncio
 
 from deploy.local.settings import Ports, StackSettings
 from deploy.local.stack import Stack
+from tests.conftest import FIGURES
 from tests.e2e.shop import Shop
-
-FIGURES = pytest.StashKey[list[str]]()
 
 
 @pytest.fixture(scope="session")
@@ -26,17 +25,7 @@ async def shop(home: Path, pytestconfig: pytest.Config) -> AsyncIterator[Shop]:
         Stack(StackSettings(home=home, ports=Ports.free())) as stack,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
     ):
-        shop = Shop(stack, session)
-        pytestconfig.stash[FIGURES] = shop.figures
+        shop = Shop(stack, session, pytestconfig.stash[FIGURES])
         await shop.list_products()
         async with shop.stalls:
             yield shop
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    if figures := config.stash.get(FIGURES, []):
-        terminalreporter.section("what was measured", "-")
-        for line in figures:
-            terminalreporter.write_line(line)

@@ -30,7 +30,9 @@ READY_WITHIN_S = 120.0
 class Shop(Books):
     """One running stack, with shelves to order from. Each test takes shelves of its own."""
 
-    def __init__(self, stack: Stack, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, stack: Stack, session: aiohttp.ClientSession, figures: list[str] | None = None
+    ) -> None:
         super().__init__(stack)
         self.session = session
         self._tokens: dict[tuple[str, str], str] = {}
@@ -38,7 +40,7 @@ class Shop(Books):
         self._customers = itertools.count(1)
         self.answers: list[Answer] = []
         self.stalls = Stalls(lambda: stack.processes[ORDER].pid)
-        self.figures: list[str] = []
+        self.figures = [] if figures is None else figures  # printed at the end of the run
 
     async def list_products(self, count: int = 60) -> None:
         """Put test products into the catalogue, before the first order makes it remembered."""

@@ -16,8 +16,8 @@ from deploy.local.postgres_folder import passwords_in
 from deploy.local.services import Services
 from deploy.local.settings import StackSettings
 from deploy.local.stack import Stack
+from tests.conftest import FIGURES
 from tests.e2e.books import until
-from tests.e2e.conftest import FIGURES
 from tests.e2e.shop import Shop, latencies
 from tests.integration.test_local_stack_processes import wait_until_gone
 from tests.integration.test_local_stack_whole import CommandLine
@@ -87,6 +87,6 @@ async def test_after_kill_9_of_everything_each_acknowledged_order_is_there_and_s
         await shop.assert_moved_once(orders, lines)
         await shop.assert_books_balance()
         assert [await shop.stock(sku) for sku in lines] == [(99_940, 0), (99_880, 0)]
-    pytestconfig.stash.setdefault(FIGURES, []).append(
+    pytestconfig.stash[FIGURES].append(
         f"kill -9 of everything: {len(kept)} acknowledged; {latencies(answers)}"
     )
