@@ -91,17 +91,23 @@ class SupervisedProcess:
     async def wait_ready(self, within_s: float | None = None) -> None:
         """Returns once the child answers its probe; ``StartRefused`` when it cannot come up."""
         limit = self.spec.ready_within_s if within_s is None else within_s
-        waiting = asyncio.create_task(self.ready.wait())
-        watched: set[asyncio.Task[Any]] = {waiting}
-        if self._keeper is not None:
-            watched.add(self._keeper)
-        try:
-            await asyncio.wait(watched, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
-        if not self.ready.is_set():
+        loop = asyncio.get_running_loop()
+        until = loop.time() + limit
+        # Again and again: who was ready may have died, and be noticed only now.
+        while not self.ready.is_set():
+            waiting = asyncio.create_task(self.ready.wait())
+            watched: set[asyncio.Task[Any]] = {waiting}
+            if self._keeper is not None:
+                watched.add(self._keeper)
+            left = max(0.0, until - loop.time())
+            try:
+                await asyncio.wait(watched, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                waiting.cancel()
             self._raise_if_broken()
-            raise self._refusal(f"{self.spec.name} did not become ready within {limit:g} s")
+            given_up = self._keeper is None or self._keeper.done()
+            if not self.ready.is_set() and (given_up or loop.time() >= until):
+                raise self._refusal(f"{self.spec.name} did not become ready within {limit:g} s")
 
     async def stop(self) -> None:
         """Ends the child cleanly and keeps it down until ``start``."""

@@ -45,6 +45,19 @@ def runs(pid: int) -> bool:
         return False
 
 
+async def test_a_death_that_nobody_has_noticed_yet_is_no_failed_start(
+    sleeper: SupervisedProcess,
+) -> None:
+    old = sleeper.kill()  # not ready from now on
+    waits = asyncio.create_task(sleeper.wait_ready(60))
+    for _ in range(5):
+        await asyncio.sleep(0)  # it waits
+    sleeper.ready.set()
+    sleeper.ready.clear()  # ready, and dead again before anybody who waits could look
+    await waits
+    assert sleeper.pid != old
+
+
 async def test_a_child_that_was_ready_is_started_again_at_once(
     sleeper: SupervisedProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
