@@ -48,12 +48,12 @@ RULES = (
         operations=EFFECTS, seed=SEED,
     ),
     FaultRule(
-        name="killed-after-commit", point="inventory.after_commit", fault="crash", share=0.06,
+        name="killed-after-commit", point="inventory.after_commit", fault="crash", share=0.03,
         operations=EFFECTS, seed=SEED,
     ),
     # In a warehouse that writes in two transactions, this is between the two.
     FaultRule(
-        name="killed-before-commit", point="inventory.before_commit", fault="crash", share=0.1,
+        name="killed-before-commit", point="inventory.before_commit", fault="crash", share=0.05,
         operations=EFFECTS, seed=SEED,
     ),
 )  # fmt: skip
