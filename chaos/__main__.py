@@ -7,12 +7,12 @@ import sys
 import time
 from pathlib import Path
 
-from chaos.catalogue import SCENARIOS, VERIFY
-from chaos.options import Options
-from chaos.outcome import Outcome
+from chaos.console import Screen, print_verdict
 from chaos.report import write
 from chaos.run import Run
-from chaos.screen import Screen, print_verdict
+from chaos.run_config import Options
+from chaos.run_result import Outcome
+from chaos.scenarios.catalogue import SCENARIOS, VERIFY
 from deploy.local.refusal import StartRefused
 from deploy.terminal import complain
 from service_kit.server import event_loop

@@ -10,13 +10,13 @@ from uuid import UUID
 from xml.etree import ElementTree as ET
 
 from activities.contracts import TERMINAL
-from chaos.catalogue import SCENARIOS
-from chaos.history import Entry
-from chaos.matrix import ROWS
-from chaos.naive_ground import first_words, judge
-from chaos.order_invariants import late_by_the_clock
-from chaos.outcome import Outcome
-from chaos.prediction import as_text
+from chaos.baseline.stack import first_words, judge
+from chaos.checker.orders import late_by_the_clock
+from chaos.checker.prediction import as_text
+from chaos.client.history import Entry
+from chaos.run_result import Outcome
+from chaos.scenarios.catalogue import SCENARIOS
+from chaos.scenarios.fault_matrix import ROWS
 
 TEMPLATE = Path(__file__).parent / "report.html"
 _DATA = "/*DATA*/null"

@@ -11,26 +11,27 @@ import aiohttp
 import asyncpg
 from temporalio.service import RPCError
 
-from chaos import aftermath, island, prediction
-from chaos.attempts import read_attempts
-from chaos.facts import Facts, Snapshot
-from chaos.forgetting import forget
-from chaos.ground import Ground, OthersGround
-from chaos.history import History
-from chaos.load import Shoppers
-from chaos.naive_ground import NaiveGround
-from chaos.options import Options, plan_of
-from chaos.oracle import Engine, snapshots, statuses
-from chaos.order_invariants import SETTLE_WITHIN_S, order_checks
-from chaos.outcome import Outcome, Progress
-from chaos.pace import pace_of
-from chaos.prediction import Agreement, Disturbance, Identity
-from chaos.recovery import ready_again
-from chaos.stalls import Stalls
-from chaos.stock_invariants import stock_checks
-from chaos.tallies import count_faults, planned_faults_fired
-from chaos.timed import Timed
-from chaos.verdict import Check, check
+from chaos.baseline.stack import NaiveGround
+from chaos.checker import drain, prediction
+from chaos.checker.attempts import read_attempts
+from chaos.checker.check_result import Check, check
+from chaos.checker.collect import Engine, snapshots, statuses
+from chaos.checker.fault_coverage import count_faults, planned_faults_fired
+from chaos.checker.latency import pace_of
+from chaos.checker.observations import Facts, Snapshot
+from chaos.checker.orders import SETTLE_WITHIN_S, order_checks
+from chaos.checker.prediction import Agreement, Disturbance, Identity
+from chaos.checker.stock import stock_checks
+from chaos.client.history import History
+from chaos.client.load import Shoppers
+from chaos.client.scheduling_stalls import Stalls
+from chaos.nemesis import network_namespace
+from chaos.nemesis.history_retention import forget
+from chaos.nemesis.process_faults import Timed
+from chaos.nemesis.recovery import ready_again
+from chaos.run_config import Options, plan_of
+from chaos.run_result import Outcome, Progress
+from chaos.target.own_stack import Ground, OthersGround
 from deploy.local.refusal import StartRefused
 from deploy.local.services import ORDER
 from service_kit.pool import TROUBLE
@@ -105,20 +106,18 @@ class Run:
                 await self._survive(self._black_out(ground), None)
             self._say("judging")
             facts = await self._survive(
-                aftermath.gather(ground, self._plan.orders, history, self._forgotten),
+                drain.gather(ground, self._plan.orders, history, self._forgotten),
                 Facts.unread(self._plan.orders, history.entries),
             )
             facts.rest_before = self._rest_before
-            disturbances = aftermath.disturbances_of(
+            disturbances = drain.disturbances_of(
                 events.disturbances, facts, ground.stack.home.logs, self._started_at
             )
-            facts.settled_within_s = aftermath.settled_within_s(
-                facts, disturbances, self._settled_at
-            )
+            facts.settled_within_s = drain.settled_within_s(facts, disturbances, self._settled_at)
             facts.stalls = [*stalls.seen, *events.shoppers_cut_off]
             facts.snapshots = self._snapshots
             agreement = await self._survive(
-                self._agreement(ground, facts, [*disturbances, *aftermath.stood_still(facts)]),
+                self._agreement(ground, facts, [*disturbances, *drain.stood_still(facts)]),
                 Agreement(),
             )
             naive_outcome = None
@@ -188,7 +187,7 @@ class Run:
                     moments = ()  # all of them belong to the first attack
                 await sending[0]
                 healed_at = max(events.healed_at, shoppers.last_sent_at)
-                self._settled_at.append(await aftermath.settle(ground, healed_at, self._customers))
+                self._settled_at.append(await drain.settle(ground, healed_at, self._customers))
                 await asyncio.gather(*sending)
                 # A late first attempt may still be on its way to what was predicted for it.
                 with contextlib.suppress(TimeoutError):
@@ -229,7 +228,7 @@ class Run:
             options.out,
             replicas=scenario.replicas,
             lines=scenario.needs_lines,
-            island=scenario.needs_island and island.why_not() is None,
+            island=scenario.needs_island and network_namespace.why_not() is None,
             progress=lambda name, what: self._say(f"{name}: {what}"),
         )
 
@@ -267,7 +266,7 @@ class Run:
             facts,
             lambda order_id: read_attempts(engine.client, order_id),
             disturbances,
-            aftermath.held_back(ground.stack.home.logs),
+            drain.held_back(ground.stack.home.logs),
         )
 
     async def _look(self, ground: Ground) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from chaos.faults import GREMLIN, FaultRule, predict
+from chaos.injection.rules import GREMLIN, FaultRule, predict
 from deploy.access import RunningStack, issue, the_running_stack
 from deploy.local.refusal import StartRefused
 from deploy.ordering import coming_keys

@@ -16,9 +16,9 @@ def main() -> None:
     expose_sdk_metrics()
     if settings.fault_injection:
         # not even imported in production
-        from chaos.admin import router
-        from chaos.crash import crash_router
-        from chaos.injector import injecting
+        from chaos.injection.crash_route import crash_router
+        from chaos.injection.injector import injecting
+        from chaos.injection.routes import router
 
         gate = Gate(settings.token_key.get_secret_value(), settings.token_audience)
         app = create_app(settings, injecting("orders"))

@@ -32,7 +32,7 @@ async def serve(settings: WorkerSettings) -> None:
         stack.callback(connections.terminate)
         faults: FaultPoints = NoFaults()
         if settings.fault_injection:
-            from chaos.injector import injecting
+            from chaos.injection.injector import injecting
 
             faults = await stack.enter_async_context(injecting("orders")(connections))
         wakeups = await stack.enter_async_context(Wakeups(connections))
@@ -40,7 +40,7 @@ async def serve(settings: WorkerSettings) -> None:
         probes = database_health.probes(connections, TABLES, latest(MIGRATIONS))
         app = create_app(settings, store, faults, probes)
         if settings.fault_injection:
-            from chaos.crash import crash_router
+            from chaos.injection.crash_route import crash_router
 
             gate = Gate(settings.token_key.get_secret_value(), settings.token_audience)
             app.include_router(crash_router(gate))

@@ -12,9 +12,9 @@ import aiohttp
 import asyncpg
 import psutil
 
-from chaos.faults import FaultRule
-from chaos.injector import RULES
-from chaos.stalls import Stalls, stalled_s
+from chaos.client.scheduling_stalls import Stalls, stalled_s
+from chaos.injection.injector import RULES
+from chaos.injection.rules import FaultRule
 from deploy.local.services import ORDER
 from deploy.local.stack import Stack
 from inventory_api.seed import seed

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from chaos.faults import GREMLIN, predict
+from chaos.injection.rules import GREMLIN, predict
 from order_api.contracts import order_id_for
 from tests.e2e.shop import Shop, latencies
 

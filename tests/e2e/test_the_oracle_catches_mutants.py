@@ -15,17 +15,17 @@ import pytest
 
 import inventory_api.seed
 from activities.inventory import InventoryActivities, Patience
-from chaos.catalogue import EFFECTS
-from chaos.facts import Facts, OrderRow
-from chaos.faults import FaultRule
-from chaos.history import Entry
-from chaos.injector import PUT_RULE
-from chaos.oracle import read_warehouse
-from chaos.order_invariants import ends_as_promised
-from chaos.orders import Crowd, PlannedOrder, plan
-from chaos.stock_invariants import stock_checks
-from chaos.toxics import Toxic
-from chaos.wire import Evidence, Wire, call_at_inventory
+from chaos.checker.collect import read_warehouse
+from chaos.checker.observations import Facts, OrderRow
+from chaos.checker.orders import ends_as_promised
+from chaos.checker.stock import stock_checks
+from chaos.client.history import Entry
+from chaos.injection.injector import PUT_RULE
+from chaos.injection.rules import FaultRule
+from chaos.nemesis.http_proxy import Evidence, Wire, call_at_inventory
+from chaos.scenarios.catalogue import EFFECTS
+from chaos.scenarios.network_faults import Toxic
+from chaos.scenarios.workload import Crowd, PlannedOrder, plan
 from deploy.local.child import ChildSpec
 from deploy.local.ports import free_port
 from deploy.local.postgres import EmbeddedPostgres

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from chaos.catalogue import SCENARIOS, SHORT
-from chaos.faults import FaultRule
-from chaos.ground import Ground
-from chaos.load import Shoppers
-from chaos.options import Options, plan_of
-from chaos.orders import Crowd
-from chaos.outcome import Outcome
+from chaos.checker.check_result import Check
+from chaos.client.load import Shoppers
+from chaos.injection.rules import FaultRule
 from chaos.report import write
 from chaos.run import Run
-from chaos.scenarios import Attack, Scenario
-from chaos.verdict import Check
+from chaos.run_config import Options, plan_of
+from chaos.run_result import Outcome
+from chaos.scenarios.catalogue import SCENARIOS, SHORT
+from chaos.scenarios.scenario import Attack, Scenario
+from chaos.scenarios.workload import Crowd
+from chaos.target.own_stack import Ground
 from deploy.local.stack import POSTGRES
 
 # A run ends by itself; only one that hangs is cut off here, not one that a busy machine slows down.

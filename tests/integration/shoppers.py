@@ -15,7 +15,7 @@ import httpx
 
 import inventory_api.seed
 from activities.contracts import TERMINAL
-from chaos.stalls import Stalls, stalled_s
+from chaos.client.scheduling_stalls import Stalls, stalled_s
 from tests.integration.backstage import Backstage
 from tests.integration.databases import Databases
 from tests.integration.ledger import broken_promises

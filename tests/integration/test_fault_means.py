@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos import island, limits
-from chaos.altered import released, turned
+from chaos.nemesis import full_disk, network_namespace
+from chaos.nemesis.patched_process import released, turned
 
 TELLS_TIME = """
 import datetime, json, time
@@ -73,7 +73,7 @@ def test_a_process_that_cannot_be_altered_does_not_start() -> None:
         said(SAYS_ITS_CODE, released(2) | {"WORKFLOW_RELEASE": "two"})
 
 
-@pytest.mark.skipif(limits.why_not() is not None, reason=str(limits.why_not()))
+@pytest.mark.skipif(full_disk.why_not() is not None, reason=str(full_disk.why_not()))
 async def test_a_full_disk_refuses_what_is_written_and_keeps_what_was(tmp_path: Path) -> None:
     file = tmp_path / "log"
     writer = await asyncio.create_subprocess_exec(
@@ -90,7 +90,7 @@ async def test_a_full_disk_refuses_what_is_written_and_keeps_what_was(tmp_path: 
         return (await writer.stdout.readline()).decode().strip()
 
     assert await write("before\n") == "kept"
-    async with limits.full(lambda: [writer.pid], at_bytes=1):
+    async with full_disk.full(lambda: [writer.pid], at_bytes=1):
         answers = [await write("x\n")]
         while answers[-1] == "kept":  # until the limit is in force
             answers.append(await write("x\n"))
@@ -122,10 +122,12 @@ async def echo() -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
 
 
-@pytest.mark.skipif(island.why_not() is not None, reason=str(island.why_not()))
+@pytest.mark.skipif(
+    network_namespace.why_not() is not None, reason=str(network_namespace.why_not())
+)
 @pytest.mark.parametrize("way", ["to", "from", "both"])
-async def test_nothing_passes_while_the_network_is_parted(way: island.Way) -> None:
-    async with echo() as port, island.Island() as land:
+async def test_nothing_passes_while_the_network_is_parted(way: network_namespace.Way) -> None:
+    async with echo() as port, network_namespace.Island() as land:
         reader, writer = await asyncio.open_connection("127.0.0.1", await land.reach(port))
         writer.write(b"one\n")
         assert await reader.readline() == b"one\n"

@@ -11,9 +11,9 @@ import pytest
 
 import inventory_api.seed
 from bench.load import Shoppers as BenchShoppers
-from chaos.history import History
-from chaos.load import Shoppers as ChaosShoppers
-from chaos.orders import Crowd, plan
+from chaos.client.history import History
+from chaos.client.load import Shoppers as ChaosShoppers
+from chaos.scenarios.workload import Crowd, plan
 from deploy.local.home import Home, HomeLock
 from deploy.local.refusal import StartRefused
 from deploy.local.temporal import EmbeddedTemporal

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from chaos import naive
+from chaos.baseline import service
 from tests.integration.bad_bodies import GOOD_LINE, lines
 from tests.integration.serving import TOKEN_KEY, Served, bearer
 from tests.integration.shop import JSON, Shop, new_key, place
@@ -98,10 +98,10 @@ async def test_pages_and_their_files_are_not_elsewhere_either(shop: Shop, tmp_pa
 
 
 async def test_the_naive_service_redirects_nobody(shop: Shop) -> None:
-    settings = naive.NaiveSettings(
+    settings = service.NaiveSettings(
         database_url="postgresql://nobody@127.0.0.1/none",
         inventory_url=shop.inventory.url,
         inventory_token=TOKEN_KEY,
         token_key=TOKEN_KEY,
     )
-    await not_found(naive.create_app(settings), "/v1/orders/", "/readyz/")
+    await not_found(service.create_app(settings), "/v1/orders/", "/readyz/")

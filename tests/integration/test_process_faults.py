@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from chaos import limits
-from chaos.moments import Moment
-from chaos.scenarios import Event
-from chaos.timed import Timed
+from chaos.nemesis import full_disk
+from chaos.nemesis.process_faults import Timed
+from chaos.scenarios.scenario import Event
+from chaos.scenarios.schedule import Moment
 from deploy.local.child import ChildSpec
 from deploy.local.postgres import EmbeddedPostgres
 from deploy.local.services import ORDER
@@ -27,7 +27,7 @@ FULL_LOGS = Event("logs-full", "disk-full", "fill", ORDER)
 ROLLED = Event("rolled", "outage", "roll", ORDER)
 FROZEN = Event("frozen", "worker-frozen", "freeze", ORDER)
 SLEEP = (sys.executable, "-c", "import time; time.sleep(600)")
-can_fill = pytest.mark.skipif(limits.why_not() is not None, reason=str(limits.why_not()))
+can_fill = pytest.mark.skipif(full_disk.why_not() is not None, reason=str(full_disk.why_not()))
 # Says a word and is ready. The second to be started does not wait for the limit, the others do.
 SPEAKS_AND_SERVES = """
 import os, pathlib, resource, sys, time

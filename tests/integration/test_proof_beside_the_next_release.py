@@ -8,14 +8,14 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from chaos.facts import Facts
-from chaos.history import History
-from chaos.load import Shoppers
-from chaos.oracle import open_orders, read_facts
-from chaos.order_invariants import order_checks
-from chaos.orders import PlannedOrder
-from chaos.stock_invariants import stock_checks
-from chaos.told_invariants import only_forward
+from chaos.checker.collect import open_orders, read_facts
+from chaos.checker.observations import Facts
+from chaos.checker.orders import order_checks
+from chaos.checker.stock import stock_checks
+from chaos.checker.told import only_forward
+from chaos.client.history import History
+from chaos.client.load import Shoppers
+from chaos.scenarios.workload import PlannedOrder
 from deploy.local.temporal import EmbeddedTemporal
 from inventory_api.contracts import Line
 from order_api.contracts import order_id_for

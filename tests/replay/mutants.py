@@ -2,7 +2,7 @@
 
 from temporalio import workflow
 
-from chaos.release import MEMO
+from chaos.nemesis.workflow_release import MEMO
 from workflows.contracts import WORKFLOW, OrderInput, OrderOutcome
 from workflows.order import OrderWorkflow
 

@@ -10,7 +10,7 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
-from chaos.release import release
+from chaos.nemesis.workflow_release import release
 from tests.replay.mutants import MUTANTS
 from tests.replay.record import HISTORIES, STORIES, next_file
 from workflows.connection import DATA_CONVERTER

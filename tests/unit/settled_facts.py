@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from chaos.facts import (
+from chaos.checker.observations import (
     Facts,
     Fired,
     Movement,
@@ -16,9 +16,9 @@ from chaos.facts import (
     Snapshot,
     WorkflowRow,
 )
-from chaos.history import Entry, Kind
-from chaos.orders import PlannedOrder
-from chaos.prediction import Identity
+from chaos.checker.prediction import Identity
+from chaos.client.history import Entry, Kind
+from chaos.scenarios.workload import PlannedOrder
 from inventory_api.seed import FIRST_DELIVERY
 
 ANSWERED: tuple[tuple[Kind, int | None, str | None], ...] = (

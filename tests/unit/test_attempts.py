@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from temporalio.client import WorkflowHistory
 
-from chaos.attempts import attempts_in
+from chaos.checker.attempts import attempts_in
 
 FILE = Path(__file__).parents[1] / "replay" / "histories" / "shipped-after-a-slow-reserve-1.json"
 

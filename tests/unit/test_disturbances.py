@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from chaos.aftermath import absences, disturbances_of, stood_still
-from chaos.attempts import Attempt
-from chaos.catalogue import SCENARIOS
-from chaos.load import come, on_time
-from chaos.moments import Moment
-from chaos.options import Options, plan_of
-from chaos.prediction import compare
-from chaos.scenarios import Event
-from chaos.stalls import Stalls
-from chaos.timed import Timed
+from chaos.checker.attempts import Attempt
+from chaos.checker.drain import absences, disturbances_of, stood_still
+from chaos.checker.prediction import compare
+from chaos.client.load import come, on_time
+from chaos.client.scheduling_stalls import Stalls
+from chaos.nemesis.process_faults import Timed
+from chaos.run_config import Options, plan_of
+from chaos.scenarios.catalogue import SCENARIOS
+from chaos.scenarios.scenario import Event
+from chaos.scenarios.schedule import Moment
 from deploy.local.settings import Ports, StackSettings
 from deploy.local.stack import Stack
 from tests.unit.settled_facts import fired_as, settled_facts

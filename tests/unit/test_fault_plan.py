@@ -8,15 +8,15 @@ from uuid import UUID
 
 import pytest
 
-from chaos.attempts import Attempt
-from chaos.catalogue import SCENARIOS, VERIFY
-from chaos.history import Entry
-from chaos.moments import span_s
-from chaos.options import Options, Plan, plan_of
-from chaos.prediction import Disturbance, compare
-from chaos.scenarios import Scenario
-from chaos.tallies import FaultCount, count_faults, planned_faults_fired
-from chaos.verdict import Check
+from chaos.checker.attempts import Attempt
+from chaos.checker.check_result import Check
+from chaos.checker.fault_coverage import FaultCount, count_faults, planned_faults_fired
+from chaos.checker.prediction import Disturbance, compare
+from chaos.client.history import Entry
+from chaos.run_config import Options, Plan, plan_of
+from chaos.scenarios.catalogue import SCENARIOS, VERIFY
+from chaos.scenarios.scenario import Scenario
+from chaos.scenarios.schedule import span_s
 from tests.unit.settled_facts import fired_as, settled_facts
 
 ATTACKING = [name for name, scenario in SCENARIOS.items() if scenario.attacks or scenario.events]

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from chaos.catalogue import SCENARIOS
-from chaos.facts import Snapshot
-from chaos.options import Options
+from chaos.checker.observations import Snapshot
 from chaos.run import Run
+from chaos.run_config import Options
+from chaos.scenarios.catalogue import SCENARIOS
 
 
 @pytest.mark.parametrize(

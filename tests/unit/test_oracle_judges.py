@@ -5,13 +5,21 @@ from dataclasses import replace
 
 import pytest
 
-from chaos.facts import Facts, Movement, OrderEvent, Probe, Replay, Snapshot, WorkflowRow
-from chaos.forgetting import AGAIN
-from chaos.order_invariants import order_checks
-from chaos.orders import Crowd, plan
-from chaos.stalls import ByTime, Stall, stalled_s
-from chaos.stock_invariants import stock_checks
-from chaos.verdict import all_hold
+from chaos.checker.check_result import all_hold
+from chaos.checker.observations import (
+    Facts,
+    Movement,
+    OrderEvent,
+    Probe,
+    Replay,
+    Snapshot,
+    WorkflowRow,
+)
+from chaos.checker.orders import order_checks
+from chaos.checker.stock import stock_checks
+from chaos.client.scheduling_stalls import ByTime, Stall, stalled_s
+from chaos.nemesis.history_retention import AGAIN
+from chaos.scenarios.workload import Crowd, plan
 from tests.unit.settled_facts import NOW, settled_facts
 
 ORDERS = plan(3, 40, 10.0, Crowd())

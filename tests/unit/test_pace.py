@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from chaos.history import Kind
-from chaos.orders import Crowd, plan
-from chaos.pace import ALLOWED, ENOUGH, WARM_UP, pace_of
+from chaos.checker.latency import ALLOWED, ENOUGH, WARM_UP, pace_of
+from chaos.client.history import Kind
+from chaos.scenarios.workload import Crowd, plan
 from tests.unit.settled_facts import settled_facts
 
 CALM = WARM_UP + ENOUGH

@@ -16,7 +16,7 @@ from temporalio.testing import ActivityEnvironment
 from activities import errors
 from activities.contracts import StepCall, StepDone
 from activities.inventory import InventoryActivities
-from chaos.orders import PlannedOrder
+from chaos.scenarios.workload import PlannedOrder
 
 # The saga has no end of attempts, but some mutants say "error" for ever.
 MOST_ERRORS = 10

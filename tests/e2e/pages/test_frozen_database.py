@@ -6,7 +6,7 @@ import time
 import aiohttp
 import pytest
 
-from chaos.stalls import Stalls, stalled_s
+from chaos.client.scheduling_stalls import Stalls, stalled_s
 from deploy.local.stack import Stack
 from tests.e2e.shop import frozen
 

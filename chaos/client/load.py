@@ -1,0 +1,287 @@
+"""The shoppers: an open stream of orders from outside, each seen through to its end.
+
+Orders are sent when the plan says, however the system feels (open model), and latencies count
+from that moment, so a slow system cannot hide its slowness by being sent less. Only what the
+machine withholds from this very process makes everybody come later.
+"""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from activities.contracts import TERMINAL
+from chaos.client.answers import Answer, problem_of, read
+from chaos.client.history import Entry, History, Kind, Operation, kind_of
+from chaos.scenarios.workload import PlannedOrder
+from order_api.answers import is_definite
+
+CLIENT_PATIENCE_S = 5.0  # beyond the answer budget, as every caller's patience is
+TRIES = 14
+FIRST_PAUSE_S = 0.25
+LONGEST_PAUSE_S = 4.0
+LOOK_FIRST_S = 0.5
+LOOK_LONGEST_S = 5.0
+VAIN_LOOKS = 60
+SHORTEST_WAIT_S = 0.002
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the terminal shows while the run goes on."""
+
+    planned: int = 0
+    sent: int = 0
+    acknowledged: int = 0
+    settled: int = 0
+    slow: int = 0
+    unknown: int = 0
+    given_up: int = 0
+    worst_lag_s: float = 0.0
+    states: dict[str, int] = field(default_factory=dict)
+
+
+def on_time() -> float:
+    """Return by how much shoppers come late who do not come late."""
+    return 0.0
+
+
+class Shoppers:
+    """Sends planned orders to `base_url` and follows each until the shopper knows its end.
+
+    `token_of` gives a customer's token. `until_settled` False lets shoppers leave with their
+    first answer. Until an answer is definite, the order is sent again with its key, `TRIES` times.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        token_of: Callable[[str], str],
+        history: History,
+        *,
+        until_settled: bool = True,
+    ) -> None:
+        self.tally = Tally()
+        self.last_sent_at = 0.0
+        self._url = f"{base_url}/v1/orders"
+        self._token_of = token_of
+        self._history = history
+        self._until_settled = until_settled
+        self._tokens: dict[str, str] = {}
+        self._session: aiohttp.ClientSession | None = None
+        self._leave = asyncio.Event()
+        self._shopping: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> "Shoppers":
+        """Open the shop's door."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, force_close=False),
+            timeout=aiohttp.ClientTimeout(total=CLIENT_PATIENCE_S),
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it."""
+        assert self._session is not None
+        for task in self._shopping:
+            task.cancel()
+        await asyncio.gather(*self._shopping, return_exceptions=True)
+        await self._session.close()
+
+    async def send(
+        self,
+        orders: Sequence[PlannedOrder],
+        settle_within_s: float,
+        late_s: Callable[[], float] = on_time,
+    ) -> None:
+        """Send `orders` at their times; returns when each has ended, or `settle_within_s` later.
+
+        `late_s` says by how many seconds everybody comes later than planned; it only grows.
+        """
+        self.tally.planned += len(orders)
+        self._leave.clear()
+        start = time.monotonic()
+        shopping = self._shopping
+        shopping.clear()
+        for order in orders:
+            intended = await come(start + order.at_s, late_s)
+            self.tally.worst_lag_s = max(self.tally.worst_lag_s, time.monotonic() - intended)
+            self.last_sent_at = time.monotonic()
+            shopping.add(asyncio.create_task(self._shop(order, intended)))
+        if shopping:
+            _, waiting = await asyncio.wait(shopping, timeout=settle_within_s)
+            self._leave.set()
+            await asyncio.gather(*shopping)
+            self.tally.given_up += len(waiting)
+
+    async def _shop(self, order: PlannedOrder, intended: float) -> None:
+        self.tally.sent += 1
+        clicks = [
+            asyncio.create_task(self._place(order, intended, click))
+            for click in range(1, order.clicks + 1)
+        ]
+        answers = await asyncio.gather(*clicks)
+        state = next((state for state in answers if state is not None), None)
+        if state is None:
+            self.tally.given_up += 1
+            return
+        self.tally.acknowledged += 1
+        if order.cancels and state not in TERMINAL:
+            await self._wait_in_vain(order)
+            await self._cancel(order)
+        if self._until_settled and state not in TERMINAL:
+            self.tally.slow += 1
+            state = await self._follow(order)
+            self.tally.slow -= 1
+        if state in TERMINAL:
+            self.tally.settled += 1
+            self.tally.states[state] = self.tally.states.get(state, 0) + 1
+
+    async def again(self, order: PlannedOrder, try_: int) -> None:
+        """Send an order once more that was sent long ago; the history says what came of it."""
+        headers, body = _request(order)
+        await self._ask("POST", self._url, order, "place", try_, None, headers, body)
+
+    async def _place(self, order: PlannedOrder, intended: float, click: int) -> str | None:
+        """Return the state the shopper was told; None if no answer could be had at all."""
+        headers, body = _request(order)
+        pause_s = FIRST_PAUSE_S
+        for attempt in range(TRIES):
+            # Clicks of one shopper are told apart: 1, 2, … and then their retries.
+            try_ = click + attempt * order.clicks
+            answer = await self._ask(
+                "POST", self._url, order, "place", try_, intended, headers, body
+            )
+            if is_definite(answer.status, answer.body, order.order_id):
+                return str(answer.body.get("status_of_order") or answer.body.get("status") or "")
+            self.tally.unknown += 1
+            await asyncio.sleep(pause_s)
+            self.tally.unknown -= 1
+            pause_s = min(pause_s * 1.6, LONGEST_PAUSE_S)
+        return None
+
+    async def _wait_in_vain(self, order: PlannedOrder) -> None:
+        """Return when the order is known to wait for the warehouse: time to lose patience."""
+        url = f"{self._url}/{order.order_id}/events"
+        for look in range(VAIN_LOOKS):
+            answer = await self._ask("GET", url, order, "look", look, None)
+            kinds = {event.get("type") for event in answer.body.get("items", ())}
+            if kinds & {"waiting", *TERMINAL}:
+                return
+            await asyncio.sleep(LOOK_FIRST_S)
+
+    async def _cancel(self, order: PlannedOrder) -> None:
+        url = f"{self._url}/{order.order_id}/cancel"
+        pause_s = FIRST_PAUSE_S
+        for try_ in range(1, TRIES + 1):
+            answer = await self._ask("POST", url, order, "cancel", try_, None)
+            if kind_of(answer.status) != "info":
+                return
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 1.6, LONGEST_PAUSE_S)
+
+    async def _follow(self, order: PlannedOrder) -> str:
+        """Look at the order until it has ended or the shop closes."""
+        url = f"{self._url}/{order.order_id}"
+        pause_s = LOOK_FIRST_S
+        state = ""
+        looks = 0
+        while state not in TERMINAL and not self._leave.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._leave.wait()
+            pause_s = min(pause_s * 1.4, LOOK_LONGEST_S)
+            looks += 1
+            answer = await self._ask("GET", url, order, "look", looks, None)
+            if answer.status == 200:
+                state = str(answer.body.get("status", ""))
+        return state
+
+    async def _ask(
+        self,
+        method: str,
+        url: str,
+        order: PlannedOrder,
+        operation: Operation,
+        try_: int,
+        intended: float | None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Answer:
+        assert self._session is not None
+        if operation != "look":
+            self._note("invoke", operation, order, try_, None, None)
+        sent = time.monotonic()
+        answer = Answer(None, {}, 0.0, advised=True)
+        try:
+            async with self._session.request(
+                method,
+                url,
+                data=body,
+                headers={
+                    "Authorization": f"Bearer {self._token(order.customer)}",
+                    # Names the request on the wire, for whoever stands between.
+                    "X-Request-Id": f"{order.order_id}.{operation}.{try_}",
+                    **(headers or {}),
+                },
+                allow_redirects=False,  # there are none, and one would take the token along
+            ) as response:
+                answer = await read(response, sent)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            answer = Answer(None, {}, time.monotonic() - sent, advised=True)
+        since = None if intended is None else time.monotonic() - intended
+        self._note(kind_of(answer.status), operation, order, try_, answer, since)
+        return answer
+
+    def _note(
+        self,
+        kind: Kind,
+        operation: Operation,
+        order: PlannedOrder,
+        try_: int,
+        answer: Answer | None,
+        since_intended: float | None,
+    ) -> None:
+        body = {} if answer is None else answer.body
+        self._history.add(
+            Entry(
+                at=time.time(),
+                kind=kind,
+                operation=operation,
+                number=order.number,
+                order_id=str(order.order_id),
+                try_=try_,
+                status=None if answer is None else answer.status,
+                seconds=None if answer is None else round(answer.seconds, 4),
+                since_intended=None if since_intended is None else round(since_intended, 4),
+                state=body.get("status_of_order"),
+                answered_id=body.get("order_id"),
+                told=str(body.get("message") or body.get("detail") or "")[:200],
+                problem=None if answer is None else problem_of(answer.body),
+                advised=True if answer is None else answer.advised,
+            )
+        )
+
+    def _token(self, customer: str) -> str:
+        if customer not in self._tokens:
+            self._tokens[customer] = self._token_of(customer)
+        return self._tokens[customer]
+
+
+async def come(planned_at: float, late_s: Callable[[], float]) -> float:
+    """Return, when it has come, the moment at which somebody is to be there (monotonic clock)."""
+    intended = planned_at + late_s()
+    while (left_s := intended - time.monotonic()) > 0:
+        await asyncio.sleep(max(left_s, SHORTEST_WAIT_S))
+        intended = planned_at + late_s()
+    return intended
+
+
+def _request(order: PlannedOrder) -> tuple[dict[str, str], bytes]:
+    """Return the headers and the body that place an order, the same ones every time."""
+    body = json.dumps({"lines": [line.model_dump() for line in order.lines]}).encode()
+    return {"Idempotency-Key": order.key, "Content-Type": "application/json"}, body
