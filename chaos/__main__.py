@@ -7,11 +7,11 @@ import sys
 import time
 from pathlib import Path
 
-from chaos.console import Screen, print_verdict
+from chaos.console import RunConsole, print_result
 from chaos.report import write
 from chaos.run import Run
-from chaos.run_config import Options
-from chaos.run_result import Outcome
+from chaos.run_config import RunConfig
+from chaos.run_result import RunResult
 from chaos.scenarios.catalogue import SCENARIOS, VERIFY
 from deploy.local.refusal import StartRefused
 from deploy.terminal import complain
@@ -41,10 +41,10 @@ def main() -> None:
             sys.stdout.write(f"{each.name:<12} {each.about}\n")
         return
     if arguments.command == "verify":
-        options = verification(arguments.seed, arguments.out)
+        config = verification(arguments.seed, arguments.out)
     else:
         out = arguments.out or Path("reports") / f"{arguments.scenario}-{arguments.seed}"
-        options = Options(
+        config = RunConfig(
             SCENARIOS[arguments.scenario],
             arguments.seed,
             arguments.orders or SCENARIOS[arguments.scenario].orders,
@@ -57,24 +57,24 @@ def main() -> None:
         )
     with asyncio.Runner(loop_factory=event_loop()) as runner:
         try:
-            outcome = runner.run(attack(options))
+            result = runner.run(attack(config))
         except StartRefused as refusal:
             complain(refusal)
             sys.exit(2)
         except asyncio.CancelledError:
             sys.stderr.write(
-                f"Stopped. All processes are ended; what was seen is in {options.out}\n"
+                f"Stopped. All processes are ended; what was seen is in {config.out}\n"
             )
             sys.exit(130)
-    sys.exit(0 if outcome.passed else 1)
+    sys.exit(0 if result.passed else 1)
 
 
-def verification(seed: int, out: Path) -> Options:
+def verification(seed: int, out: Path) -> RunConfig:
     """Return the run that `make verify` and the pipeline make."""
-    return Options(VERIFY.scenario, seed, VERIFY.orders, VERIFY.rate, out)
+    return RunConfig(VERIFY.scenario, seed, VERIFY.orders, VERIFY.rate, out)
 
 
-async def attack(options: Options) -> Outcome:
+async def attack(config: RunConfig) -> RunResult:
     """Carry out a run with progress on the terminal."""
     task = asyncio.current_task()
     assert task is not None
@@ -88,10 +88,10 @@ async def attack(options: Options) -> Outcome:
 
     for number in stopping:
         loop.add_signal_handler(number, stop)
-    with Screen() as screen:
-        outcome = await Run(options, screen.show).go()
-    print_verdict(outcome, write(outcome))
-    return outcome
+    with RunConsole() as screen:
+        result = await Run(config, screen.show).go()
+    print_result(result, write(result))
+    return result
 
 
 if __name__ == "__main__":

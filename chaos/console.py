@@ -8,13 +8,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from chaos.run_result import Outcome, Progress
+from chaos.run_result import RunProgress, RunResult
 
 PLAIN_EVERY_S = 5.0
 out = Console(highlight=False)
 
 
-class Screen:
+class RunConsole:
     """Shows progress: in place on a terminal, now and then a line elsewhere."""
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Screen:
         self._last = 0.0
         self._stage = ""
 
-    def __enter__(self) -> "Screen":
+    def __enter__(self) -> "RunConsole":
         """Begin."""
         if self._live is not None:
             self._live.start()
@@ -33,7 +33,7 @@ class Screen:
         if self._live is not None:
             self._live.stop()
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: RunProgress) -> None:
         """Say how far the run is."""
         line = _line(progress)
         if self._live is not None:
@@ -43,33 +43,33 @@ class Screen:
             out.print(line, soft_wrap=True)
 
 
-def _line(progress: Progress) -> str:
-    tally = progress.tally
+def _line(progress: RunProgress) -> str:
+    counts = progress.counts
     return (
-        f"{time.monotonic() - progress.began:6.1f} s  {progress.stage:<28} sent {tally.sent:>5}  "
-        f"settled {tally.settled:>5}  slow {tally.slow:>4}  unknown {tally.unknown:>3}  "
+        f"{time.monotonic() - progress.began:6.1f} s  {progress.stage:<28} sent {counts.sent:>5}  "
+        f"settled {counts.settled:>5}  slow {counts.slow:>4}  unknown {counts.unknown:>3}  "
         f"faults {progress.faults_fired:>4}  violations {progress.violations}"
     )
 
 
-def print_verdict(outcome: Outcome, page: Path) -> None:
+def print_result(result: RunResult, page: Path) -> None:
     """Print the checks, the faults and the verdict."""
     checks = Table(box=None, pad_edge=False)
     for column in ("", "promise", "checked", "broken"):
         checks.add_column(column, justify="right" if column in ("checked", "broken") else "left")
-    for each in outcome.checks:
+    for each in result.checks:
         checks.add_row(each.name, each.promise, str(each.checked), str(each.count or "-"))
     out.print(checks)
     faults = Table(box=None, pad_edge=False)
     for column in ("fault", "level", "planned", "fired", "at least"):
         faults.add_column(column)
-    for fault in outcome.faults:
+    for fault in result.faults:
         numbers = (str(fault.planned), str(fault.fired), str(fault.required))
         least = f"skipped: {fault.skipped}" if fault.skipped else numbers[2]
         faults.add_row(fault.name, fault.level, *numbers[:2], least)
     out.print()
     out.print(faults)
-    agreement = outcome.agreement
+    agreement = result.agreement
     excused = agreement.excused.total()
     out.print(
         f"\npredicted {agreement.predicted}, fired {agreement.fired}, agreed {agreement.agreed}, "
@@ -78,29 +78,27 @@ def print_verdict(outcome: Outcome, page: Path) -> None:
     for reason, count in agreement.excused.most_common(6):
         out.print(f"  {count:>5}  {reason}", style="dim")
     for name in ("calm", "unaffected", "affected"):
-        found = getattr(outcome.pace, name)
+        found = getattr(result.latency, name)
         if found is not None:
             out.print(
                 f"{name:>10}: {found.count} orders, p50 {found.p50 * 1000:.0f} ms, "
                 f"p95 {found.p95 * 1000:.0f} ms, p99 {found.p99 * 1000:.0f} ms"
             )
-    for each in outcome.checks:
+    for each in result.checks:
         for violation in each.violations[:1]:
             out.print(f"{each.name}: {violation}", style="bold red")
-            out.print(f"     again: {outcome.options.command}", style="red")
-    if outcome.naive is not None:
+            out.print(f"     again: {result.config.command}", style="red")
+    if result.naive is not None:
         wrong = ", ".join(
-            f"{count} {kind}"
-            for kind, count in outcome.naive.kinds.most_common()
-            if kind != "right"
+            f"{count} {kind}" for kind, count in result.naive.kinds.most_common() if kind != "right"
         )
-        right = f"{outcome.naive.correct} of {outcome.naive.orders} right"
-        out.print(f"\nnaive baseline ({outcome.naive.policy}): {right}; {wrong or 'none wrong'}")
-    tally = outcome.tally
-    states = ", ".join(f"{count} {state}" for state, count in sorted(tally.states.items()))
-    out.print(f"\n{tally.sent} orders sent in {outcome.seconds:.0f} s: {states}")
+        right = f"{result.naive.correct} of {result.naive.orders} right"
+        out.print(f"\nnaive baseline ({result.naive.policy}): {right}; {wrong or 'none wrong'}")
+    counts = result.counts
+    states = ", ".join(f"{count} {state}" for state, count in sorted(counts.states.items()))
+    out.print(f"\n{counts.sent} orders sent in {result.seconds:.0f} s: {states}")
     out.print(f"report: {page}")
-    if outcome.passed:
+    if result.passed:
         out.print("KEPT: every promise, every planned fault fired.", style="bold green")
     else:
         out.print("BROKEN: see above.", style="bold red")

@@ -14,7 +14,7 @@ from chaos.baseline.stack import first_words, judge
 from chaos.checker.orders import late_by_the_clock
 from chaos.checker.prediction import as_text
 from chaos.client.history import Entry
-from chaos.run_result import Outcome
+from chaos.run_result import RunResult
 from chaos.scenarios.catalogue import SCENARIOS
 from chaos.scenarios.fault_matrix import ROWS
 
@@ -22,55 +22,55 @@ TEMPLATE = Path(__file__).parent / "report.html"
 _DATA = "/*DATA*/null"
 
 
-def write(outcome: Outcome) -> Path:
+def write(result: RunResult) -> Path:
     """Write every file of the report into the run's folder and return the page's path."""
-    out = outcome.options.out
-    data = as_data(outcome)
+    out = result.config.out
+    data = as_data(result)
     (out / "report.json").write_text(json.dumps(data, indent=1))
     page = out / "report.html"
     # A closing tag inside a string would end the script early.
     embedded = json.dumps(data).replace("</", "<\\/")
     page.write_text(TEMPLATE.read_text().replace(_DATA, embedded))
-    (out / "junit.xml").write_text(junit(outcome))
+    (out / "junit.xml").write_text(junit(result))
     (out / "faults-fired.jsonl").write_text(
         as_text(
             sorted(
-                (fired.identity for fired in outcome.facts.fired),
+                (fired.identity for fired in result.observations.fired),
                 key=lambda i: (i[0], str(i[1]), i[2], i[3]),
             )
         )
     )
-    for replay in outcome.facts.replays:
+    for replay in result.observations.replays:
         if replay.history is not None:
             (out / "histories").mkdir(exist_ok=True)
             (out / "histories" / f"{replay.workflow_id}.json").write_text(replay.history)
     return page
 
 
-def as_data(outcome: Outcome) -> dict[str, Any]:
+def as_data(result: RunResult) -> dict[str, Any]:
     """Return the report as plain values."""
-    options, tally, agreement = outcome.options, outcome.tally, outcome.agreement
+    config, counts, agreement = result.config, result.counts, result.agreement
     return {
-        "passed": outcome.passed,
-        "scenario": options.scenario.name,
-        "about": options.scenario.about,
-        "seed": options.seed,
-        "orders": options.orders,
-        "rate": options.rate,
-        "command": options.command,
-        "started_at": _time(outcome.started_at),
-        "seconds": round(outcome.seconds, 1),
-        "settled_within_s": outcome.facts.settled_within_s,
-        "lag_s": round(tally.worst_lag_s, 3),
-        "late_by_the_clock": sorted(late_by_the_clock(outcome.facts), reverse=True),
-        "stalled_s": round(sum(lost for *_, lost in outcome.facts.stalls), 2),
-        "states": tally.states,
-        "checks": [asdict(check) | {"holds": check.holds} for check in outcome.checks],
+        "passed": result.passed,
+        "scenario": config.scenario.name,
+        "about": config.scenario.about,
+        "seed": config.seed,
+        "orders": config.orders,
+        "rate": config.rate,
+        "command": config.command,
+        "started_at": _time(result.started_at),
+        "seconds": round(result.seconds, 1),
+        "settled_within_s": result.observations.settled_within_s,
+        "lag_s": round(counts.worst_lag_s, 3),
+        "late_by_the_clock": sorted(late_by_the_clock(result.observations), reverse=True),
+        "stalled_s": round(sum(lost for *_, lost in result.observations.stalls), 2),
+        "states": counts.states,
+        "checks": [asdict(check) | {"holds": check.holds} for check in result.checks],
         "faults": [
             asdict(fault) | {"enough": fault.enough, "required": fault.required}
-            for fault in outcome.faults
+            for fault in result.faults
         ],
-        "matrix": _matrix(outcome),
+        "matrix": _matrix(result),
         "agreement": {
             "predicted": agreement.predicted,
             "fired": agreement.fired,
@@ -83,33 +83,35 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
             **{
                 name: None if part is None else asdict(part)
                 for name, part in (
-                    ("calm", outcome.pace.calm),
-                    ("unaffected", outcome.pace.unaffected),
-                    ("affected", outcome.pace.affected),
+                    ("calm", result.latency.calm),
+                    ("unaffected", result.latency.unaffected),
+                    ("affected", result.latency.affected),
                 )
             },
-            "ratio": outcome.pace.ratio,
-            "enforced": outcome.pace.enforced,
+            "ratio": result.latency.ratio,
+            "enforced": result.latency.enforced,
         },
-        "product": _product(outcome),
-        "naive": _naive(outcome),
-        "web_ui": outcome.web_ui,
-        "events": [asdict(each) for each in outcome.disturbances],
-        "affected": _affected(outcome),
+        "product": _product(result),
+        "naive": _naive(result),
+        "web_ui": result.web_ui,
+        "events": [asdict(each) for each in result.disturbances],
+        "affected": _affected(result),
     }
 
 
-def _product(outcome: Outcome) -> dict[str, Any]:
-    facts = outcome.facts
-    mine = {order.order_id for order in facts.planned}
+def _product(result: RunResult) -> dict[str, Any]:
+    observations = result.observations
+    mine = {order.order_id for order in observations.planned}
     moved: defaultdict[UUID, set[str]] = defaultdict(set)
-    for movement in facts.movements:
+    for movement in observations.movements:
         if movement.order_id is not None:
             moved[movement.order_id].add(movement.operation)
     tries = defaultdict(set, {order_id: {order_id} for order_id in mine})
     # The last that shoppers heard of an end, as an answer or by looking; who was told to wait and
     # left sees what the order says.
-    ends = {entry.order_id: entry.state for entry in facts.history if entry.state in TERMINAL}
+    ends = {
+        entry.order_id: entry.state for entry in observations.history if entry.state in TERMINAL
+    }
     told = [
         Entry(
             0.0,
@@ -120,20 +122,20 @@ def _product(outcome: Outcome) -> dict[str, Any]:
             1,
             state=ends.get(str(row.order_id), row.status),
         )
-        for row in facts.orders
+        for row in observations.orders
         if row.order_id in mine
     ]
-    judged = judge("", facts.planned, told, tries, moved, facts.fired)
+    judged = judge("", observations.planned, told, tries, moved, observations.fired)
     return {
         "right": judged.correct,
         "kinds": dict(judged.kinds),
-        "first": dict(first_words(facts.history)),
-        "fired": len(facts.fired),
+        "first": dict(first_words(observations.history)),
+        "fired": len(observations.fired),
     }
 
 
-def _naive(outcome: Outcome) -> dict[str, Any] | None:
-    naive = outcome.naive
+def _naive(result: RunResult) -> dict[str, Any] | None:
+    naive = result.naive
     if naive is None:
         return None
     return {
@@ -146,14 +148,14 @@ def _naive(outcome: Outcome) -> dict[str, Any] | None:
     }
 
 
-def _matrix(outcome: Outcome) -> list[dict[str, Any]]:
+def _matrix(result: RunResult) -> list[dict[str, Any]]:
     """Return every row of the fault matrix, who reaches it, and how often this run has."""
     reach: defaultdict[str, set[str]] = defaultdict(set)
     for scenario in SCENARIOS.values():
         for row in scenario.rows:
             reach[row].add(scenario.name)
     fired: Counter[str] = Counter()
-    for fault in outcome.faults:
+    for fault in result.faults:
         fired[fault.row] += fault.fired
     return [
         {"row": text, "scenarios": sorted(reach[name]), "fired": fired[name]}
@@ -161,20 +163,24 @@ def _matrix(outcome: Outcome) -> list[dict[str, Any]]:
     ]
 
 
-def _affected(outcome: Outcome) -> list[dict[str, Any]]:
-    facts = outcome.facts
-    numbers = {order.order_id: order for order in facts.planned}
-    ended = {e.order_id: e.at.timestamp() for e in facts.events if e.type in TERMINAL}
+def _affected(result: RunResult) -> list[dict[str, Any]]:
+    observations = result.observations
+    numbers = {order.order_id: order for order in observations.planned}
+    ended = {e.order_id: e.at.timestamp() for e in observations.events if e.type in TERMINAL}
     found = []
-    for order_id, hits in facts.affected.items():
-        order, row = numbers.get(order_id), facts.by_id.get(order_id)
+    for order_id, hits in observations.affected.items():
+        order, row = numbers.get(order_id), observations.by_id.get(order_id)
         answers = [
             entry
-            for entry in facts.story.get(str(order_id), ())
+            for entry in observations.entries_by_order.get(str(order_id), ())
             if entry.operation == "place" and entry.kind != "invoke"
         ]
         first_sent = min(
-            (e.at for e in facts.story.get(str(order_id), ()) if e.operation == "place"),
+            (
+                e.at
+                for e in observations.entries_by_order.get(str(order_id), ())
+                if e.operation == "place"
+            ),
             default=None,
         )
         end = ended.get(order_id)
@@ -211,21 +217,21 @@ def _time(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def junit(outcome: Outcome) -> str:
+def junit(result: RunResult) -> str:
     """Return the checks as a JUnit test suite."""
-    failures = sum(not check.holds for check in outcome.checks)
+    failures = sum(not check.holds for check in result.checks)
     suite = ET.Element(
         "testsuite",
-        name=f"chaos {outcome.options.scenario.name} seed {outcome.options.seed}",
-        tests=str(len(outcome.checks)),
+        name=f"chaos {result.config.scenario.name} seed {result.config.seed}",
+        tests=str(len(result.checks)),
         failures=str(failures),
-        time=f"{outcome.seconds:.1f}",
+        time=f"{result.seconds:.1f}",
     )
-    for check in outcome.checks:
+    for check in result.checks:
         case = ET.SubElement(
             suite, "testcase", classname="chaos", name=f"{check.name} {check.promise}"
         )
         if not check.holds:
             failure = ET.SubElement(case, "failure", message=f"{check.count} violations")
-            failure.text = "\n".join([*check.violations, f"again: {outcome.options.command}"])
+            failure.text = "\n".join([*check.violations, f"again: {result.config.command}"])
     return ET.tostring(suite, encoding="unicode", xml_declaration=True)

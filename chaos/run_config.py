@@ -10,13 +10,13 @@ from chaos.checker import prediction
 from chaos.checker.prediction import Identity
 from chaos.scenarios import schedule
 from chaos.scenarios.scenario import Scenario
-from chaos.scenarios.schedule import Moment
+from chaos.scenarios.schedule import ScheduledEvent
 from chaos.scenarios.workload import PlannedOrder, from_zero, plan
-from chaos.target.skipped_faults import left_out
+from chaos.target.skipped_faults import skipped_faults
 
 
 @dataclass(frozen=True)
-class Options:
+class RunConfig:
     """What to run. `out` is the folder of the run's files; `naive` None leaves the baseline out.
 
     `against` is the address of the order service of a running stack; None starts one. `tag` sets
@@ -33,9 +33,9 @@ class Options:
     tag: str = ""
 
     @cached_property
-    def left_out(self) -> Mapping[str, str]:
+    def skipped_faults(self) -> Mapping[str, str]:
         """The faults of the scenario that are not possible here, with the reason."""
-        return left_out(self.scenario, against=self.against is not None)
+        return skipped_faults(self.scenario, against=self.against is not None)
 
     @property
     def command(self) -> str:
@@ -57,12 +57,12 @@ class Plan:
     orders: tuple[PlannedOrder, ...]
     blocks: Mapping[int, str]
     promised: tuple[Identity, ...]
-    moments: tuple[Moment, ...]
+    schedule: tuple[ScheduledEvent, ...]
 
     @property
     def fault_list(self) -> str:
         """The plan of faults as text: the same options give the same bytes."""
-        return prediction.as_text(self.promised) + schedule.as_text(self.moments)
+        return prediction.as_text(self.promised) + schedule.as_text(self.schedule)
 
     def parts(self) -> list[tuple[str, tuple[PlannedOrder, ...]]]:
         """Return neighbouring orders of the same kind of block together, each part from zero."""
@@ -75,17 +75,17 @@ class Plan:
         return [(kind, from_zero(tuple(part))) for kind, part in found]
 
 
-def plan_of(options: Options) -> Plan:
+def plan_of(config: RunConfig) -> Plan:
     """Return what the options will lead to."""
-    scenario, seed = options.scenario, options.seed
-    orders = plan(seed, options.orders, options.rate, scenario.crowd, tag=options.tag)
-    per_block = -(-options.orders // len(scenario.blocks))
+    scenario, seed = config.scenario, config.seed
+    orders = plan(seed, config.orders, config.rate, scenario.crowd, tag=config.tag)
+    per_block = -(-config.orders // len(scenario.blocks))
     blocks = {order.number: scenario.blocks[order.number // per_block] for order in orders}
     attacked = [order for order in orders if blocks[order.number] == "attack"]
     ids = [order.order_id for order in attacked]
     promised = (
         *prediction.predicted(scenario.rules(seed), ids),
-        *prediction.predicted(scenario.toxics(seed), ids),
+        *prediction.predicted(scenario.network_faults(seed), ids),
     )
     leaving = {each[1] for each in promised if each[0] == scenario.cancels_hit_by}
     orders = tuple(
@@ -93,7 +93,7 @@ def plan_of(options: Options) -> Plan:
         for order in orders
     )
     duration_s = _span_s(attacked)
-    return Plan(orders, blocks, promised, schedule.schedule(scenario.events, seed, duration_s))
+    return Plan(orders, blocks, promised, schedule.schedule_of(scenario.events, seed, duration_s))
 
 
 def _span_s(orders: Sequence[PlannedOrder]) -> float:

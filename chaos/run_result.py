@@ -3,41 +3,41 @@
 import time
 from dataclasses import dataclass, field
 
-from chaos.baseline.stack import NaiveOutcome
+from chaos.baseline.stack import BaselineResult
 from chaos.checker.check_result import Check, all_hold
 from chaos.checker.fault_coverage import FaultCount
-from chaos.checker.latency import Pace
-from chaos.checker.observations import Facts
+from chaos.checker.latency import LatencyComparison
+from chaos.checker.observations import Observations
 from chaos.checker.prediction import Agreement, Disturbance
-from chaos.client.load import Tally
-from chaos.run_config import Options, Plan
+from chaos.client.load import LoadCounts
+from chaos.run_config import Plan, RunConfig
 
 
 @dataclass
-class Progress:
+class RunProgress:
     """What can be watched while the run goes on."""
 
     stage: str = "starting"
-    tally: Tally = field(default_factory=Tally)
+    counts: LoadCounts = field(default_factory=LoadCounts)
     faults_fired: int = 0
     violations: int = 0
     began: float = field(default_factory=time.monotonic)
 
 
 @dataclass
-class Outcome:
+class RunResult:
     """All that the report says."""
 
-    options: Options
+    config: RunConfig
     plan: Plan
     checks: list[Check]
     faults: list[FaultCount]
     agreement: Agreement
-    pace: Pace
-    facts: Facts
-    tally: Tally
+    latency: LatencyComparison
+    observations: Observations
+    counts: LoadCounts
     disturbances: list[Disturbance]
-    naive: NaiveOutcome | None
+    naive: BaselineResult | None
     web_ui: str
     started_at: float
     seconds: float

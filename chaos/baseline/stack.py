@@ -16,9 +16,9 @@ from chaos.checker.collect import read_warehouse
 from chaos.checker.observations import Fired
 from chaos.client.history import Entry
 from chaos.injection.rules import FaultRule
-from chaos.nemesis.environment import Wired
+from chaos.nemesis.environment import ProxiedEnvironment
 from chaos.nemesis.http_proxy import Evidence
-from chaos.scenarios.network_faults import Toxic
+from chaos.scenarios.network_faults import NetworkFault
 from chaos.scenarios.workload import PlannedOrder
 from chaos.target.fault_rules import put_rules, remove_rules
 from deploy.local.child import ChildSpec
@@ -36,7 +36,7 @@ FROM naive_orders o LEFT JOIN naive_reservations r USING (number) ORDER BY o.num
 
 
 @dataclass(frozen=True, slots=True)
-class NaiveOutcome:
+class BaselineResult:
     """What became of the naive baseline's orders, by kind; an order can be wrong in one way."""
 
     policy: str
@@ -52,7 +52,7 @@ class NaiveOutcome:
         return self.kinds["right"]
 
 
-class NaiveGround(Wired):
+class BaselineStack(ProxiedEnvironment):
     """A warehouse and the naive order service before it; processes are named as in the stack."""
 
     def __init__(self, policy: Policy, *, replicas: int) -> None:
@@ -65,7 +65,7 @@ class NaiveGround(Wired):
     async def _start(self) -> None:
         enter = self._exits.enter_async_context
         folder = self._exits.enter_context(tempfile.TemporaryDirectory(prefix="valerix-naive-"))
-        await self._lay_wires(self._evidence)
+        await self._start_proxies(self._evidence)
         self.stack = Stack(
             StackSettings(
                 home=Path(folder) / "home",
@@ -111,21 +111,23 @@ class NaiveGround(Wired):
         """A token that this system accepts."""
         return self.stack.token(subject, "shopper")
 
-    async def switch_on(self, rules: Sequence[FaultRule], toxics: Sequence[Toxic]) -> None:
+    async def switch_on(
+        self, rules: Sequence[FaultRule], network_faults: Sequence[NetworkFault]
+    ) -> None:
         """Put those faults in force that there is a place for here."""
         here = [rule for rule in rules if rule.point.startswith("inventory.")]
         if here:
             await put_rules(self.stack, here)
-        self._spoil(toxics)
+        self._spoil(network_faults)
 
     async def switch_off(self) -> None:
         """Take all faults away."""
         self._spoil(())
         await remove_rules(self.stack, owners=(INVENTORY,))
 
-    async def outcome(
+    async def result(
         self, orders: Sequence[PlannedOrder], history: Sequence[Entry]
-    ) -> NaiveOutcome:
+    ) -> BaselineResult:
         """Hold what shoppers were told against what left the shelf."""
         movements, _, _, fired = await read_warehouse(self.stack.postgres.dsn("inventory"))
         connection = await asyncpg.connect(self.stack.postgres.dsn("orders"))
@@ -151,7 +153,7 @@ def judge(
     tries: defaultdict[UUID, set[UUID]],
     moved: defaultdict[UUID, set[str]],
     fired: Sequence[Fired],
-) -> NaiveOutcome:
+) -> BaselineResult:
     """Return the baseline's outcomes by kind."""
     told: dict[str, str] = {}
     for entry in history:
@@ -165,7 +167,7 @@ def judge(
         kind = _kind(told.get(str(order.order_id), "nothing"), taken, stuck)
         kinds[kind] += 1
         examples.setdefault(kind, str(order.order_id))
-    return NaiveOutcome(policy, len(orders), kinds, examples, first_words(history), len(fired))
+    return BaselineResult(policy, len(orders), kinds, examples, first_words(history), len(fired))
 
 
 def first_words(history: Sequence[Entry]) -> Counter[str]:

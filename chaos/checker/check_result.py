@@ -28,7 +28,7 @@ def check(name: str, promise: str, checked: int, violations: Iterable[str]) -> C
     return Check(name, promise, checked, tuple(found[:MAX_KEPT]), len(found))
 
 
-def looked_at(found: Check) -> Check:
+def require_nonempty(found: Check) -> Check:
     """Return the check, broken if it had nothing to look at: silence proves nothing."""
     if found.checked:
         return found

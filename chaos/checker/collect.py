@@ -20,9 +20,9 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from chaos.checker.observations import (
-    Facts,
     Fired,
     Movement,
+    Observations,
     OrderEvent,
     OrderRow,
     Replay,
@@ -35,7 +35,7 @@ from chaos.client.history import Entry
 from chaos.scenarios.workload import PlannedOrder
 from workflows.order import OrderWorkflow
 
-AT_ONCE = 16
+CONCURRENCY = 16
 TOLD_SHOPPERS = ("received", "waiting", "shipped", "rejected", "cancelled", "failed")
 
 ORDERS = """
@@ -136,12 +136,12 @@ async def _count(dsn: str, sql: str, *values: object) -> int:
         await connection.close()
 
 
-async def read_facts(
+async def read_databases(
     orders_dsn: str,
     inventory_dsn: str,
     planned: tuple[PlannedOrder, ...],
     history: list[Entry],
-) -> Facts:
+) -> Observations:
     """Return what the databases hold, joined with the client's side."""
     movements, reservations, shelves, fired = await read_warehouse(inventory_dsn)
     connection = await asyncpg.connect(orders_dsn)
@@ -155,7 +155,7 @@ async def read_facts(
         notified = {r["event_seq"]: r["n"] for r in await connection.fetch(NOTIFIED)}
     finally:
         await connection.close()
-    return Facts(
+    return Observations(
         planned=planned,
         history=history,
         orders=orders,
@@ -180,14 +180,14 @@ def _order(row: asyncpg.Record) -> OrderRow:
     )  # fmt: skip
 
 
-class Engine:
+class TemporalReader:
     """Temporal as the oracle asks it."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
 
     @classmethod
-    async def connect(cls, address: str) -> "Engine":
+    async def connect(cls, address: str) -> "TemporalReader":
         """Return the engine at `address`."""
         return cls(await Client.connect(address, data_converter=pydantic_data_converter))
 
@@ -208,7 +208,7 @@ class Engine:
 
     async def results(self, orders: Iterable[UUID]) -> dict[UUID, str]:
         """Return the status that each order's workflow ended with; the error if it failed."""
-        gate = asyncio.Semaphore(AT_ONCE)
+        gate = asyncio.Semaphore(CONCURRENCY)
 
         async def one(order_id: UUID) -> tuple[UUID, str]:
             handle = self.client.get_workflow_handle(f"order-{order_id}")
@@ -273,19 +273,19 @@ class Engine:
             except RPCError as error:
                 found.append(Replay(workflow_id, f"no history: {error.message}"))
                 continue
-            outcome = await replayer.replay_workflow(history, raise_on_replay_failure=False)
-            if (failure := outcome.replay_failure) is not None:
+            result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
+            if (failure := result.replay_failure) is not None:
                 found.append(Replay(workflow_id, str(failure)[:300], history.to_json()))
             else:
                 found.append(Replay(workflow_id, None))
         return found
 
 
-async def seen(
+async def api_statuses(
     base_url: str, token: str, orders: Sequence[UUID], within_s: float = 60.0
 ) -> dict[UUID, str]:
     """Return the status that the API gives for each order."""
-    gate = asyncio.Semaphore(AT_ONCE)
+    gate = asyncio.Semaphore(CONCURRENCY)
     headers = {"Authorization": f"Bearer {token}"}
     limit = aiohttp.ClientTimeout(total=within_s)
     async with aiohttp.ClientSession(headers=headers, timeout=limit) as session:

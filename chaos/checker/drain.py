@@ -11,21 +11,27 @@ from pathlib import Path
 from uuid import UUID
 
 from activities.contracts import TERMINAL
-from chaos.checker.collect import Engine, open_orders, read_facts, seen, unread_events
-from chaos.checker.endpoints import probe
-from chaos.checker.observations import Facts, without_others
+from chaos.checker.collect import (
+    TemporalReader,
+    api_statuses,
+    open_orders,
+    read_databases,
+    unread_events,
+)
+from chaos.checker.endpoints import check_endpoints
+from chaos.checker.observations import Observations, without_others
 from chaos.checker.orders import SETTLE_WITHIN_S
 from chaos.checker.prediction import RECONNECTED_S, Disturbance
 from chaos.client.history import History
 from chaos.nemesis.workflow_release import packed_by, release
 from chaos.scenarios.workload import PlannedOrder
-from chaos.target.own_stack import Ground, OthersGround
+from chaos.target.own_stack import OthersStack, OwnStack
 from service_kit.pool import TROUBLE
 from workflows.contracts import workflow_id
 
 REPLAYED = 150
 RESULTS_ASKED = 2_000
-LOOK_S = 0.5
+POLL_INTERVAL_S = 0.5
 # A process that was killed has gone by then, and whoever kept it running has written that down.
 NOTICED_S = 0.5
 LONG_STALL_S = 0.2
@@ -34,7 +40,9 @@ _HELD_BACK = re.compile(r'"order_id":\s*"([0-9a-f-]{36})"')
 _RULE = re.compile(r'"rule":\s*"([^"]+)"')
 
 
-async def settle(ground: Ground, healed_at: float, customers: Collection[str]) -> float | None:
+async def wait_until_settled(
+    target: OwnStack, healed_at: float, customers: Collection[str]
+) -> float | None:
     """Return when no order was open any more (wall clock, s); None if some still are.
 
     Seen from outside: the system's own times are worth nothing where its clocks are turned.
@@ -43,23 +51,25 @@ async def settle(ground: Ground, healed_at: float, customers: Collection[str]) -
     while not looks or time.monotonic() - healed_at < SETTLE_WITHIN_S + 30.0:
         looks += 1
         with contextlib.suppress(*TROUBLE):
-            if await open_orders(ground.dsn("orders"), customers) == 0:
+            if await open_orders(target.dsn("orders"), customers) == 0:
                 return time.time()
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(POLL_INTERVAL_S)
     return None
 
 
 def settled_within_s(
-    facts: Facts, disturbances: Sequence[Disturbance], settled_at: Sequence[float | None]
+    observations: Observations,
+    disturbances: Sequence[Disturbance],
+    settled_at: Sequence[float | None],
 ) -> float | None:
     """Return how long after a part's last fault or sending its last order ended, at the worst.
 
     `settled_at` says of each part of the run when nothing was open any more. None if an order has
     not ended, or had not when its part was over.
     """
-    if not settled_at or any(row.status not in TERMINAL for row in facts.orders):
+    if not settled_at or any(row.status not in TERMINAL for row in observations.orders):
         return None
-    sent = [entry.at for entry in facts.history if entry.operation == "place"]
+    sent = [entry.at for entry in observations.history if entry.operation == "place"]
     causes = [*sent, *(gone.end for gone in disturbances)]
     worst, begin = 0.0, 0.0
     for at in settled_at:
@@ -71,7 +81,7 @@ def settled_within_s(
 
 
 def disturbances_of(
-    events: Sequence[Disturbance], facts: Facts, logs: Path, since: float
+    events: Sequence[Disturbance], observations: Observations, logs: Path, since: float
 ) -> list[Disturbance]:
     """Return the times at which some process was gone, also those killed by a fault point.
 
@@ -81,7 +91,7 @@ def disturbances_of(
         *events,
         *(
             Disturbance(fired.at, fired.at + NOTICED_S, f"{fired.rule} killed a process")
-            for fired in facts.fired
+            for fired in observations.fired
             if fired.fault == "crash"
         ),
         *(gone for gone in absences(logs / "supervisor.log") if gone.end >= since),
@@ -104,77 +114,81 @@ def absences(log: Path) -> Iterator[Disturbance]:
                     yield Disturbance(away.pop(name), at + RECONNECTED_S, f"{name} was away")
 
 
-def stood_still(facts: Facts) -> list[Disturbance]:
+def stood_still(observations: Observations) -> list[Disturbance]:
     """Return the times at which the machine let nobody run for longer than a step may take."""
     return [
         Disturbance(begin, end, f"nothing ran for {lost:.1f} s")
-        for source, begin, end, lost in facts.stalls
+        for source, begin, end, lost in observations.stalls
         if source != "line" and lost >= LONG_STALL_S
     ]
 
 
-async def add_ons_done(ground: Ground, within_s: float = 45.0) -> None:
+async def subscribers_done(target: OwnStack, within_s: float = 45.0) -> None:
     """Wait until the add-ons have read every event; they owe it, but not at once."""
-    for _ in range(int(within_s / LOOK_S)):
-        if await unread_events(ground.dsn("orders")) == 0:
+    for _ in range(int(within_s / POLL_INTERVAL_S)):
+        if await unread_events(target.dsn("orders")) == 0:
             return
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(POLL_INTERVAL_S)
 
 
-async def workflows_done(engine: Engine, mine: set[str], within_s: float = 45.0) -> None:
+async def workflows_done(temporal: TemporalReader, mine: set[str], within_s: float = 45.0) -> None:
     """Wait until the engine knows that every order has ended; it may learn it after the row."""
-    for _ in range(int(within_s / LOOK_S)):
-        if not mine & await engine.running():
+    for _ in range(int(within_s / POLL_INTERVAL_S)):
+        if not mine & await temporal.running():
             return
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(POLL_INTERVAL_S)
 
 
 async def gather(
-    ground: Ground,
+    target: OwnStack,
     planned: tuple[PlannedOrder, ...],
     history: History,
     forgotten: frozenset[UUID],
-) -> Facts:
+) -> Observations:
     """Return everything that the checks need, read while nothing moves any more.
 
     `forgotten` are the orders whose workflows the run itself has deleted.
     """
-    await add_ons_done(ground)
-    facts = await read_facts(
-        ground.dsn("orders"), ground.dsn("inventory"), planned, history.entries
+    await subscribers_done(target)
+    observations = await read_databases(
+        target.dsn("orders"), target.dsn("inventory"), planned, history.entries
     )
-    facts.fired += ground.evidence.fired
-    facts.turned_away = frozenset(ground.evidence.turned_away)
-    if isinstance(ground, OthersGround):
-        facts = without_others(facts)
-    facts.forgotten = forgotten
-    engine = await Engine.connect(ground.temporal_address)
-    mine = {workflow_id(row.order_id) for row in facts.orders}
-    await workflows_done(engine, mine)
-    facts.parked = await engine.parked(ground.poisoned)
-    facts.workflows = await engine.listed()
-    if isinstance(ground, OthersGround):
-        mine |= facts.parked.keys()
-        facts.workflows = [flow for flow in facts.workflows if flow.workflow_id in mine]
-    ids = [row.order_id for row in facts.orders if row.order_id not in forgotten]
-    asked = _sample(ids, facts, RESULTS_ASKED)
-    facts.results = await engine.results(asked)
-    facts.seen = await seen(ground.order_url, ground.token("oracle", "staff"), asked)
-    facts.releases = ground.releases
-    if facts.releases:
-        facts.packed_by = await packed_by(engine.client)
-    went_over = {each for each in ids if workflow_id(each) in ground.went_over}
-    facts.replays = await engine.replays(
-        went_over.union(_sample(ids, facts, REPLAYED)), release(facts.releases)
+    observations.fired += target.evidence.fired
+    observations.turned_away = frozenset(target.evidence.turned_away)
+    if isinstance(target, OthersStack):
+        observations = without_others(observations)
+    observations.forgotten = forgotten
+    temporal = await TemporalReader.connect(target.temporal_address)
+    mine = {workflow_id(row.order_id) for row in observations.orders}
+    await workflows_done(temporal, mine)
+    observations.parked = await temporal.parked(target.poisoned)
+    observations.workflows = await temporal.listed()
+    if isinstance(target, OthersStack):
+        mine |= observations.parked.keys()
+        observations.workflows = [
+            flow for flow in observations.workflows if flow.workflow_id in mine
+        ]
+    ids = [row.order_id for row in observations.orders if row.order_id not in forgotten]
+    asked = _sample(ids, observations, RESULTS_ASKED)
+    observations.results = await temporal.results(asked)
+    observations.api_statuses = await api_statuses(
+        target.order_url, target.token("oracle", "staff"), asked
     )
-    facts.probes = await probe(ground)
-    return facts
+    observations.releases = target.releases
+    if observations.releases:
+        observations.packed_by = await packed_by(temporal.client)
+    went_over = {each for each in ids if workflow_id(each) in target.went_over}
+    observations.replays = await temporal.replays(
+        went_over.union(_sample(ids, observations, REPLAYED)), release(observations.releases)
+    )
+    observations.endpoint_answers = await check_endpoints(target)
+    return observations
 
 
-def _sample(ids: Sequence[UUID], facts: Facts, limit: int) -> list[UUID]:
+def _sample(ids: Sequence[UUID], observations: Observations, limit: int) -> list[UUID]:
     """Return the orders that faults have hit first, and some others, at most `limit`."""
-    hit = [order_id for order_id in ids if order_id in facts.affected]
-    rest = [order_id for order_id in ids if order_id not in facts.affected]
+    hit = [order_id for order_id in ids if order_id in observations.affected]
+    rest = [order_id for order_id in ids if order_id not in observations.affected]
     dice = random.Random(len(ids))
     chosen = dice.sample(hit, min(len(hit), limit * 3 // 4))
     return chosen + dice.sample(rest, min(len(rest), limit - len(chosen)))

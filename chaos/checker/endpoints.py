@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import aiohttp
 
-from chaos.checker.observations import Probe
-from chaos.target.own_stack import Ground
+from chaos.checker.observations import EndpointAnswer
+from chaos.target.own_stack import OwnStack
 from deploy.local.services import INVENTORY
 
 LAST_ANSWERS = 5
@@ -17,16 +17,16 @@ WELL_WITHIN_S = 60.0
 PROBER = "prober"
 
 
-class Prober:
+class EndpointChecker:
     """Asks, and notes how each endpoint answered."""
 
-    def __init__(self, session: aiohttp.ClientSession, ground: Ground) -> None:
-        self.found: list[Probe] = []
+    def __init__(self, session: aiohttp.ClientSession, target: OwnStack) -> None:
+        self.found: list[EndpointAnswer] = []
         self._session = session
-        self._order = f"{ground.order_url}/v1"
-        self._inventory = f"{ground.stack.url(INVENTORY)}/v1"
-        self._shopper = {"Authorization": f"Bearer {ground.token(PROBER)}"}
-        self._staff = {"Authorization": f"Bearer {ground.token(PROBER, 'staff')}"}
+        self._order = f"{target.order_url}/v1"
+        self._inventory = f"{target.stack.url(INVENTORY)}/v1"
+        self._shopper = {"Authorization": f"Bearer {target.token(PROBER)}"}
+        self._staff = {"Authorization": f"Bearer {target.token(PROBER, 'staff')}"}
 
     async def once(self, bases: list[str]) -> None:
         """Ask every endpoint of both services, and the four of health at each of `bases`."""
@@ -77,27 +77,28 @@ class Prober:
         try:
             async with self._session.request(method, url, headers=headers, json=json) as response:
                 status = 200 if response.status == fine else response.status
-                self.found.append(Probe(name, status))
+                self.found.append(EndpointAnswer(name, status))
                 is_json = "json" in response.headers.get("Content-Type", "")
                 body = await response.json(content_type=None) if is_json else {}
                 return body if isinstance(body, dict) else {}
         except (aiohttp.ClientError, TimeoutError, ValueError):
-            self.found.append(Probe(name, None))
+            self.found.append(EndpointAnswer(name, None))
             return {}
 
 
-async def probe(ground: Ground) -> list[Probe]:
+async def check_endpoints(target: OwnStack) -> list[EndpointAnswer]:
     """Return the last answers of every endpoint."""
-    bases = [ground.order_url, *(ground.stack.url(name) for name in ground.services)]
+    bases = [target.order_url, *(target.stack.url(name) for name in target.services)]
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5.0)) as session:
-        await Prober(session, ground).once(bases)  # connections may have died with the last fault
+        # connections may have died with the last fault
+        await EndpointChecker(session, target).once(bases)
         deadline = time.monotonic() + WELL_WITHIN_S
-        last: list[list[Probe]] = []
+        last: list[list[EndpointAnswer]] = []
         # A machine that stands still for a moment is no illness: it is over with the next look.
         while len(last) < LAST_ANSWERS or (
             time.monotonic() < deadline and not all(each.is_good for each in chain(*last))
         ):
-            prober = Prober(session, ground)
+            prober = EndpointChecker(session, target)
             await prober.once(bases)
             last = [*last, prober.found][-LAST_ANSWERS:]
     return [*chain(*last)]

@@ -7,11 +7,11 @@ from types import MappingProxyType
 
 from activities.contracts import TERMINAL
 from chaos.checker.check_result import Check, check
-from chaos.checker.observations import Facts
+from chaos.checker.observations import Observations
 from chaos.checker.prediction import Identity
 from chaos.client.history import Entry
 from chaos.scenarios.scenario import Scenario
-from chaos.scenarios.schedule import Moment
+from chaos.scenarios.schedule import ScheduledEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +51,25 @@ class FaultCount:
 
 def count_faults(
     scenario: Scenario,
-    facts: Facts,
+    observations: Observations,
     events: Counter[str],
-    moments: Iterable[Moment],
+    schedule: Iterable[ScheduledEvent],
     promised: Sequence[Identity],
     history: Iterable[Entry],
     skipped: Mapping[str, str] = MappingProxyType({}),
 ) -> list[FaultCount]:
     """Return one line for each fault that the scenario plans; `skipped` says why not, by name."""
-    fired = Counter(each.rule for each in facts.fired)
+    fired = Counter(each.rule for each in observations.fired)
     planned = Counter(identity[0] for identity in promised)
     on_attempt = Counter(identity[1:] for identity in promised)
-    given_up = {order.order_id for order in facts.planned if order.cancels}
+    given_up = {order.order_id for order in observations.planned if order.cancels}
     contested = Counter(
         identity[0]
         for identity in promised
         if on_attempt[identity[1:]] > 1
         or (identity[1] in given_up and identity[0] != scenario.cancels_hit_by)
     )
-    turns = Counter(moment.event.name for moment in moments)
+    turns = Counter(scheduled.event.name for scheduled in schedule)
     floors = scenario.floors
     found = []
     for attack in scenario.attacks:
@@ -102,7 +102,7 @@ def count_faults(
     ]
     if scenario.crowd.double_clicks:
         again = {e.order_id for e in history if e.operation == "place" and e.try_ == 2}
-        clicks = [o for o in facts.planned if o.clicks > 1]
+        clicks = [o for o in observations.planned if o.clicks > 1]
         found.append(
             FaultCount(
                 name="double-click",
@@ -121,7 +121,7 @@ def count_faults(
                 row="retention",
                 level="process",
                 planned=scenario.forgets,
-                fired=len(facts.forgotten),
+                fired=len(observations.forgotten),
                 floor=min(floors.process, scenario.forgets),
                 what="Temporal's memory of an order is deleted, and its key sent again",
             )
@@ -129,22 +129,22 @@ def count_faults(
     return found
 
 
-def planned_faults_fired(faults: Sequence[FaultCount], facts: Facts) -> Check:
+def planned_faults_fired(faults: Sequence[FaultCount], observations: Observations) -> Check:
     """I17: every planned fault fired, and every order that was hit has a verdict."""
     wrong = [
         f"{fault.name} fired {fault.fired} times, has to {fault.required}"
         for fault in faults
         if not fault.enough
     ]
-    for order_id, fired in facts.affected.items():
-        row = facts.by_id.get(order_id)
-        story = facts.story.get(str(order_id), [])
+    for order_id, fired in observations.affected.items():
+        row = observations.by_id.get(order_id)
+        entries = observations.entries_by_order.get(str(order_id), [])
         # An order killed before it was stored has a verdict too, if the client was told nothing.
-        if row is None and any(entry.kind == "ok" for entry in story):
+        if row is None and any(entry.kind == "ok" for entry in entries):
             wrong.append(f"order {order_id}, hit by {fired[0].rule}, has no verdict")
         if row is not None and row.status not in TERMINAL:
             wrong.append(f"order {order_id}, hit by {fired[0].rule}, has no verdict")
     return check(
         "I17", "Every planned fault fired, every order it hit has a verdict",
-        len(faults) + len(facts.affected), wrong,
+        len(faults) + len(observations.affected), wrong,
     )  # fmt: skip

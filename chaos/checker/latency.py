@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from chaos.checker.check_result import Check, check
-from chaos.checker.observations import Facts
+from chaos.checker.observations import Observations
 from chaos.checker.prediction import Disturbance
 
 ALLOWED = 1.2
@@ -25,7 +25,7 @@ class Latencies:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class LatencyComparison:
     """Latencies of calm orders, and of unaffected and affected ones under attack."""
 
     calm: Latencies | None
@@ -54,30 +54,30 @@ class Pace:
         return [check("I9", "Unaffected orders are as fast as without faults", count, wrong)]
 
 
-def pace_of(
-    facts: Facts,
+def compare_latencies(
+    observations: Observations,
     blocks: Mapping[int, str],
     disturbances: Sequence[Disturbance],
     *,
     enforced: bool,
-) -> Pace:
+) -> LatencyComparison:
     """Return how fast the first answers of calm, unaffected and affected orders were.
 
     Affected is whom a fault hit, and whoever was under way while a process was gone.
     """
     groups: dict[str, list[float]] = {"calm": [], "unaffected": [], "affected": []}
-    for order in facts.planned:
-        first = _first_answer(facts, order.order_id)
+    for order in observations.planned:
+        first = _first_answer(observations, order.order_id)
         if order.number < WARM_UP or first is None:
             continue
         seconds, at = first
         if blocks[order.number] == "calm":
             groups["calm"].append(seconds)
-        elif order.order_id in facts.affected or _disturbed(at - seconds, at, disturbances):
+        elif order.order_id in observations.affected or _disturbed(at - seconds, at, disturbances):
             groups["affected"].append(seconds)
         else:
             groups["unaffected"].append(seconds)
-    return Pace(
+    return LatencyComparison(
         _latencies(groups["calm"]),
         _latencies(groups["unaffected"]),
         _latencies(groups["affected"]),
@@ -85,14 +85,14 @@ def pace_of(
     )
 
 
-def _first_answer(facts: Facts, order_id: UUID) -> tuple[float, float] | None:
+def _first_answer(observations: Observations, order_id: UUID) -> tuple[float, float] | None:
     """Return the seconds from the intended sending to the first good answer, and when it came.
 
     Good is one about the order: a quick refusal is not a fast answer. Who never got one is as slow
     as the last try, or a system that fails at once would look fast; None: it was never sent.
     """
     last = None
-    for entry in facts.story.get(str(order_id), ()):
+    for entry in observations.entries_by_order.get(str(order_id), ()):
         if entry.operation != "place" or entry.since_intended is None:
             continue
         last = entry.since_intended, entry.at

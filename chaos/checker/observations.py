@@ -103,7 +103,7 @@ class WorkflowRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class EndpointAnswer:
     """An answer of an endpoint after the heal."""
 
     endpoint: str
@@ -125,8 +125,8 @@ class Replay:
 
 
 @dataclass
-class Facts:
-    """Everything, read once the system is at rest. `seen` is what the API says of each order."""
+class Observations:
+    """Everything, read once the system is at rest. `api_statuses` is the API's word on each."""
 
     planned: tuple[PlannedOrder, ...]
     history: list[Entry]
@@ -139,9 +139,9 @@ class Facts:
     fired: list[Fired] = field(default_factory=list)
     workflows: list[WorkflowRow] = field(default_factory=list)
     results: dict[UUID, str] = field(default_factory=dict)
-    seen: dict[UUID, str] = field(default_factory=dict)
+    api_statuses: dict[UUID, str] = field(default_factory=dict)
     replays: list[Replay] = field(default_factory=list)
-    probes: list[Probe] = field(default_factory=list)
+    endpoint_answers: list[EndpointAnswer] = field(default_factory=list)
     notifications: dict[int, int] = field(default_factory=dict)
     rest_before: dict[UUID, str] = field(default_factory=dict)
     # Workflows that nobody can carry out, with what the engine says of the reason.
@@ -160,7 +160,7 @@ class Facts:
     packed_by: frozenset[int] = frozenset()
 
     @classmethod
-    def unread(cls, planned: tuple[PlannedOrder, ...], history: list[Entry]) -> "Facts":
+    def unread(cls, planned: tuple[PlannedOrder, ...], history: list[Entry]) -> "Observations":
         """Return what is known of a system that cannot be asked: nothing."""
         return cls(planned, history, [], [], [], {}, [])
 
@@ -179,7 +179,7 @@ class Facts:
         return dict(found)
 
     @cached_property
-    def story(self) -> "dict[str, list[Entry]]":
+    def entries_by_order(self) -> "dict[str, list[Entry]]":
         """The client's history of each order, by order id as text."""
         found: defaultdict[str, list[Entry]] = defaultdict(list)
         for entry in self.history:
@@ -195,22 +195,22 @@ class Facts:
         return dict(found)
 
 
-def without_others(facts: Facts) -> Facts:
+def without_others(observations: Observations) -> Observations:
     """Return the facts of the run's own customers, out of a stack that others use as well.
 
     Shelves, snapshots and movements stay whole: stock is conserved for everybody or for nobody.
     """
-    mine = {order.customer for order in facts.planned}
-    others = frozenset(row.order_id for row in facts.orders if row.customer not in mine)
-    events = [event for event in facts.events if event.order_id not in others]
+    mine = {order.customer for order in observations.planned}
+    others = frozenset(row.order_id for row in observations.orders if row.customer not in mine)
+    events = [event for event in observations.events if event.order_id not in others]
     seqs = {event.seq for event in events}
     return replace(
-        facts,
-        orders=[row for row in facts.orders if row.order_id not in others],
+        observations,
+        orders=[row for row in observations.orders if row.order_id not in others],
         events=events,
-        reservations={id_: s for id_, s in facts.reservations.items() if id_ not in others},
-        fired=[fired for fired in facts.fired if fired.order_id not in others],
-        notifications={seq: n for seq, n in facts.notifications.items() if seq in seqs},
+        reservations={id_: s for id_, s in observations.reservations.items() if id_ not in others},
+        fired=[fired for fired in observations.fired if fired.order_id not in others],
+        notifications={seq: n for seq, n in observations.notifications.items() if seq in seqs},
         others=others,
     )
 

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from activities.contracts import TERMINAL
-from chaos.checker.check_result import Check, check, looked_at
+from chaos.checker.check_result import Check, check, require_nonempty
 from chaos.checker.collect import TOLD_SHOPPERS
-from chaos.checker.observations import Facts
+from chaos.checker.observations import Observations
 from chaos.checker.told import (
     acknowledged_is_durable,
     denied_is_absent,
@@ -15,78 +15,78 @@ from chaos.checker.told import (
 )
 from chaos.client.history import Entry
 from chaos.client.scheduling_stalls import ByTime, stalled_s
-from chaos.nemesis.history_retention import AGAIN
+from chaos.nemesis.history_retention import RESEND_TRY
 
 SETTLE_WITHIN_S = 60.0
 ANSWER_GRACE_S = 0.2
 
 
-def order_checks(facts: Facts) -> list[Check]:
+def order_checks(observations: Observations) -> list[Check]:
     """Return every check about orders and answers."""
     checks = (
-        settled_once(facts),
-        ends_as_promised(facts),
-        one_key_one_order(facts),
-        acknowledged_is_durable(facts),
-        denied_is_absent(facts),
-        only_forward(facts),
-        told_the_truth(facts),
-        histories_replay(facts),
-        answered_in_time(facts),
-        add_ons_once(facts),
-        well_again(facts),
+        settled_once(observations),
+        ends_as_promised(observations),
+        one_key_one_order(observations),
+        acknowledged_is_durable(observations),
+        denied_is_absent(observations),
+        only_forward(observations),
+        told_the_truth(observations),
+        histories_replay(observations),
+        answered_in_time(observations),
+        add_ons_once(observations),
+        well_again(observations),
     )
-    return [looked_at(each) for each in checks]
+    return [require_nonempty(each) for each in checks]
 
 
-def settled_once(facts: Facts) -> Check:
+def settled_once(observations: Observations) -> Check:
     """I4: every accepted order reaches one end within a minute of the heal, and stays there."""
     ends: Counter[str] = Counter()
-    for event in facts.events:
+    for event in observations.events:
         if event.type in TERMINAL:
             ends[str(event.order_id)] += 1
 
     def wrong() -> Iterator[str]:
-        for row in facts.orders:
+        for row in observations.orders:
             if row.status not in TERMINAL:
                 yield f"order {row.order_id} is still {row.status}"
             elif ends[str(row.order_id)] != 1:
                 yield f"order {row.order_id} has {ends[str(row.order_id)]} ends in its timeline"
-            before = facts.rest_before.get(row.order_id, row.status)
+            before = observations.rest_before.get(row.order_id, row.status)
             if before in TERMINAL and before != row.status:
                 yield f"order {row.order_id} was {before} and became {row.status}"
-        for flow in facts.workflows:
-            if flow.workflow_id in facts.parked:
-                if flow.state != "RUNNING" or not facts.parked[flow.workflow_id]:
+        for flow in observations.workflows:
+            if flow.workflow_id in observations.parked:
+                if flow.state != "RUNNING" or not observations.parked[flow.workflow_id]:
                     yield f"{flow.workflow_id} should wait and say why, but is {flow.state}"
             elif flow.state != "COMPLETED":
                 yield f"{flow.workflow_id} is {flow.state}"
-        if facts.settled_within_s is None or facts.settled_within_s > SETTLE_WITHIN_S:
+        if observations.settled_within_s is None or observations.settled_within_s > SETTLE_WITHIN_S:
             yield f"not all orders had ended {SETTLE_WITHIN_S:.0f} s after the heal"
 
     return check(
         "I4",
         "Every accepted order ends, once, at the latest a minute after the heal",
-        len(facts.orders) + len(facts.workflows),
+        len(observations.orders) + len(observations.workflows),
         wrong(),
     )
 
 
-def ends_as_promised(facts: Facts) -> Check:
+def ends_as_promised(observations: Observations) -> Check:
     """I17b: whatever hit it, an order ships, unless it was sold out or its shopper cancelled it."""
-    leaving = {entry.order_id for entry in facts.history if entry.operation == "cancel"}
+    leaving = {entry.order_id for entry in observations.history if entry.operation == "cancel"}
 
     def wrong() -> Iterator[str]:
-        for order in facts.planned:
-            if order.order_id not in facts.by_id:
+        for order in observations.planned:
+            if order.order_id not in observations.by_id:
                 yield f"order {order.order_id} was never accepted, however often it was sent"
-        for entry in facts.history:
+        for entry in observations.history:
             # A definite no is for who wants what is gone; all else is worth asking again.
             busy = entry.status == 429
             if entry.operation == "place" and entry.kind == "fail" and not (entry.state or busy):
                 yield f"order {entry.order_id} was refused: {entry.status} {entry.told}"
-        for row in facts.orders:
-            state = facts.reservations.get(row.order_id)
+        for row in observations.orders:
+            state = observations.reservations.get(row.order_id)
             if row.status == "failed":
                 yield f"order {row.order_id} failed ({row.reason}); nothing had refused it"
             if row.status == "rejected" and state != "refused":
@@ -97,21 +97,21 @@ def ends_as_promised(facts: Facts) -> Check:
     return check(
         "I17b",
         "Every order ends as promised: shipped, unless sold out or cancelled",
-        len(facts.orders),
+        len(observations.orders),
         wrong(),
     )
 
 
-def one_key_one_order(facts: Facts) -> Check:
+def one_key_one_order(observations: Observations) -> Check:
     """I5: one key of a customer is one order is one workflow."""
-    executions = Counter(flow.workflow_id for flow in facts.workflows)
-    keys = Counter((row.customer, row.key) for row in facts.orders)
+    executions = Counter(flow.workflow_id for flow in observations.workflows)
+    keys = Counter((row.customer, row.key) for row in observations.orders)
 
     def wrong() -> Iterator[str]:
-        for entry in facts.history:
+        for entry in observations.history:
             if entry.answered_id is not None and entry.answered_id != entry.order_id:
                 yield f"order {entry.order_id}: an answer spoke of {entry.answered_id}"
-            if entry.try_ == AGAIN and entry.kind in ("fail", "info"):
+            if entry.try_ == RESEND_TRY and entry.kind in ("fail", "info"):
                 yield f"order {entry.order_id}: sent again long after its end, got {entry.status}"
         for (customer, key), times in keys.items():
             if times > 1:
@@ -119,9 +119,9 @@ def one_key_one_order(facts: Facts) -> Check:
         for workflow_id, times in executions.items():
             if times > 1:
                 yield f"{workflow_id} was executed {times} times"
-        for row in facts.orders:
+        for row in observations.orders:
             known = executions[f"order-{row.order_id}"]
-            if row.order_id in facts.forgotten:
+            if row.order_id in observations.forgotten:
                 if known:
                     yield f"order {row.order_id} had ended long ago, and was started again"
             elif not known:
@@ -130,32 +130,34 @@ def one_key_one_order(facts: Facts) -> Check:
     return check(
         "I5",
         "One key is one order is one workflow",
-        len(facts.orders) + len(facts.workflows),
+        len(observations.orders) + len(observations.workflows),
         wrong(),
     )
 
 
-def histories_replay(facts: Facts) -> Check:
+def histories_replay(observations: Observations) -> Check:
     """I13: the workflow code of the end agrees with every history tried, and each release ran."""
-    idle = set(range(1, facts.releases + 1)) - facts.packed_by
-    wrong = [f"{r.workflow_id}: {r.failure}" for r in facts.replays if r.failure is not None]
+    idle = set(range(1, observations.releases + 1)) - observations.packed_by
+    wrong = [f"{r.workflow_id}: {r.failure}" for r in observations.replays if r.failure is not None]
     wrong += [f"release {number} has packed no order" for number in sorted(idle)]
-    return check("I13", "Stored histories replay", len(facts.replays), wrong)
+    return check("I13", "Stored histories replay", len(observations.replays), wrong)
 
 
-def _limit_s(facts: Facts) -> float:
-    return facts.budget_s + ANSWER_GRACE_S
+def _limit_s(observations: Observations) -> float:
+    return observations.budget_s + ANSWER_GRACE_S
 
 
-def answers_to_judge(facts: Facts) -> list[Entry]:
+def answers_to_judge(observations: Observations) -> list[Entry]:
     """Return the answers to orders whose time is the service's own, and the waits for none."""
-    limit = _limit_s(facts)
+    limit = _limit_s(observations)
     slowed = {
-        (str(fired.order_id), fired.attempt) for fired in facts.fired if fired.point == "wire.order"
+        (str(fired.order_id), fired.attempt)
+        for fired in observations.fired
+        if fired.point == "wire.order"
     }
     return [
         entry
-        for entry in facts.history
+        for entry in observations.history
         if entry.kind != "invoke"
         and entry.operation == "place"
         # A connection that breaks at once is a fault's doing; silence is not.
@@ -165,17 +167,17 @@ def answers_to_judge(facts: Facts) -> list[Entry]:
     ]
 
 
-def late_by_the_clock(facts: Facts) -> list[float]:
+def late_by_the_clock(observations: Observations) -> list[float]:
     """Return the seconds of answers after the limit, before anything is discounted."""
-    limit = _limit_s(facts)
-    return [e.seconds for e in answers_to_judge(facts) if e.seconds and e.seconds > limit]
+    limit = _limit_s(observations)
+    return [e.seconds for e in answers_to_judge(observations) if e.seconds and e.seconds > limit]
 
 
-def answered_in_time(facts: Facts) -> Check:
+def answered_in_time(observations: Observations) -> Check:
     """I14: no answer later than budget + 200 ms; every error says what to do."""
-    answers = answers_to_judge(facts)
-    limit = _limit_s(facts)
-    stalls = ByTime(facts.stalls)
+    answers = answers_to_judge(observations)
+    limit = _limit_s(observations)
+    stalls = ByTime(observations.stalls)
 
     def wrong() -> Iterator[str]:
         for entry in answers:
@@ -186,7 +188,7 @@ def answered_in_time(facts: Facts) -> Check:
             if seconds - stalled_s(stalls.between(*span), *span) > limit:
                 what = f"{entry.status} came" if entry.status else "nothing had come"
                 yield f"order {entry.order_id}: {what} after {seconds:.2f} s"
-        for entry in facts.history:
+        for entry in observations.history:
             if not entry.advised:
                 yield f"order {entry.order_id}: {entry.status} without a problem document"
 
@@ -198,29 +200,29 @@ def answered_in_time(facts: Facts) -> Check:
     )
 
 
-def add_ons_once(facts: Facts) -> Check:
+def add_ons_once(observations: Observations) -> Check:
     """I16: the notifications add-on has taken each event that concerns it once."""
-    due = {event.seq for event in facts.events if event.type in TOLD_SHOPPERS}
+    due = {event.seq for event in observations.events if event.type in TOLD_SHOPPERS}
 
     def wrong() -> Iterator[str]:
-        for seq in sorted(due - facts.notifications.keys()):
+        for seq in sorted(due - observations.notifications.keys()):
             yield f"event {seq} was never turned into a message"
-        for seq, times in facts.notifications.items():
+        for seq, times in observations.notifications.items():
             if times > 1 or seq not in due:
                 yield f"event {seq} has {times} messages"
 
     return check("I16", "Add-ons take each event once", len(due), wrong())
 
 
-def well_again(facts: Facts) -> Check:
+def well_again(observations: Observations) -> Check:
     """I20: the last answers of every endpoint after the heal are good."""
     return check(
         "I20",
         "Every endpoint answers well after the heal",
-        len(facts.probes),
+        len(observations.endpoint_answers),
         (
             f"{probe.endpoint} answered {probe.status}"
-            for probe in facts.probes
+            for probe in observations.endpoint_answers
             if not probe.is_good
         ),
     )

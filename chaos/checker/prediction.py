@@ -13,7 +13,7 @@ from uuid import UUID
 
 from chaos.checker.attempts import Attempt
 from chaos.checker.check_result import Check, check
-from chaos.checker.observations import Facts
+from chaos.checker.observations import Observations
 from chaos.injection.injector import UNKNOWN
 from chaos.injection.rules import Operation, Rule, predict
 
@@ -97,7 +97,7 @@ def as_text(identities: Iterable[Identity]) -> str:
 async def compare(
     promised: Sequence[Identity],
     points: Mapping[str, str],
-    facts: Facts,
+    observations: Observations,
     attempts_of: AttemptsOf,
     disturbances: Sequence[Disturbance],
     abstained: frozenset[tuple[str, UUID]],
@@ -107,7 +107,7 @@ async def compare(
     `points` says where each rule strikes. `abstained` are the (rule, order) of which an injector
     said that it could not write evidence and therefore did not fire; a rule `UNKNOWN` is any.
     """
-    evidence = Counter(fired.identity for fired in facts.fired)
+    evidence = Counter(fired.identity for fired in observations.fired)
     expected = set(promised)
     result = Agreement(
         predicted=len(expected),
@@ -124,10 +124,17 @@ async def compare(
         if order_id not in known and identity[2] != "accept":
             known[order_id] = await attempts_of(order_id)
         if identity[2] == "accept":
-            excuse = _excuse_accept(identity, points[identity[0]], facts, disturbances, abstained)
+            excuse = _excuse_accept(
+                identity, points[identity[0]], observations, disturbances, abstained
+            )
         else:
             excuse = _excuse(
-                identity, points[identity[0]], known[order_id], facts, disturbances, abstained
+                identity,
+                points[identity[0]],
+                known[order_id],
+                observations,
+                disturbances,
+                abstained,
             )
         if excuse is None:
             result.unexplained.append(f"{_words(identity)} was predicted and has not fired")
@@ -149,18 +156,18 @@ def _excuse(
     identity: Identity,
     point: str,
     attempts: Sequence[Attempt],
-    facts: Facts,
+    observations: Observations,
     disturbances: Sequence[Disturbance],
     abstained: frozenset[tuple[str, UUID]],
 ) -> str | None:
     rule, order_id, operation, number = identity
     if abstained & {(rule, order_id), (UNKNOWN, order_id)}:
         return "the injector could not write evidence, and held back"
-    if order_id not in facts.by_id:
+    if order_id not in observations.by_id:
         return "the order was never accepted"
     hits = [
         fired
-        for fired in facts.affected.get(order_id, ())
+        for fired in observations.affected.get(order_id, ())
         if (fired.operation, fired.attempt) == (operation, number)
     ]
     if ended := [fired for fired in hits if fired.fault != "delay"]:
@@ -173,7 +180,7 @@ def _excuse(
         return None  # it went all the way and nothing happened to it
     if hits:
         return f"another fault made the attempt too late: {hits[0].rule}"
-    if point in _AFTER_ITS_DATABASE and (order_id, operation, number) in facts.turned_away:
+    if point in _AFTER_ITS_DATABASE and (order_id, operation, number) in observations.turned_away:
         return "the warehouse was too busy for the attempt: 503"
     for attempt in this:
         for gone in disturbances:
@@ -185,7 +192,7 @@ def _excuse(
 def _excuse_accept(
     identity: Identity,
     point: str,
-    facts: Facts,
+    observations: Observations,
     disturbances: Sequence[Disturbance],
     abstained: frozenset[tuple[str, UUID]],
 ) -> str | None:
@@ -194,7 +201,7 @@ def _excuse_accept(
         return "the injector could not write evidence, and held back"
     answers = [
         entry
-        for entry in facts.story.get(str(order_id), ())
+        for entry in observations.entries_by_order.get(str(order_id), ())
         if entry.operation == "place" and entry.kind != "invoke"
     ]
     if point == "wire.order":
@@ -203,7 +210,7 @@ def _excuse_accept(
             return "the attempt was not needed"
         # A client that found no room to connect in has never been on the wire.
         return "the request was never sent" if sent[0].status is None else None
-    if order_id not in facts.by_id:
+    if order_id not in observations.by_id:
         return "the order was never accepted"
     if point != "order.after_start":
         return None

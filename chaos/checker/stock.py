@@ -3,31 +3,31 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from chaos.checker.check_result import Check, check, looked_at
-from chaos.checker.observations import Facts, Movement
+from chaos.checker.check_result import Check, check, require_nonempty
+from chaos.checker.observations import Movement, Observations
 
 _ADDS = ("initial", "restock")
 _OF_ORDERS = ("reserve", "commit", "release")
 
 
-def stock_checks(facts: Facts) -> list[Check]:
+def stock_checks(observations: Observations) -> list[Check]:
     """Return every check about stock."""
     checks = (
-        conservation(facts),
-        one_effect(facts),
-        effect_as_ordered(facts),
-        release_undoes_own_hold(facts),
-        no_oversell(facts),
-        no_effect_without_request(facts),
+        conservation(observations),
+        one_effect(observations),
+        effect_as_ordered(observations),
+        release_undoes_own_hold(observations),
+        no_oversell(observations),
+        no_effect_without_request(observations),
     )
-    return [looked_at(each) for each in checks]
+    return [require_nonempty(each) for each in checks]
 
 
-def conservation(facts: Facts) -> Check:
+def conservation(observations: Observations) -> Check:
     """I1: per SKU, at every snapshot, level = what came in − what left; held = reserved."""
     added: Counter[str] = Counter()
     held: Counter[str] = Counter()
-    for movement in facts.movements:
+    for movement in observations.movements:
         if movement.operation in _ADDS:
             added[movement.sku] += movement.quantity
         elif movement.operation == "reserve":
@@ -39,13 +39,13 @@ def conservation(facts: Facts) -> Check:
             added[movement.sku] -= movement.quantity
 
     def wrong() -> Iterator[str]:
-        for shelf in facts.shelves:
+        for shelf in observations.shelves:
             if (shelf.on_hand, shelf.reserved) != (added[shelf.sku], held[shelf.sku]):
                 yield (
                     f"{shelf.sku}: {shelf.on_hand} on hand and {shelf.reserved} reserved, but the "
                     f"ledger says {added[shelf.sku]} and {held[shelf.sku]}"
                 )
-        for shot in facts.snapshots:
+        for shot in observations.snapshots:
             if not shot.conserves:
                 yield (
                     f"{shot.sku} during the run: {shot.on_hand} on hand and {shot.reserved} "
@@ -55,22 +55,22 @@ def conservation(facts: Facts) -> Check:
     return check(
         "I1",
         "Stock is conserved: what came in, minus what left, is on the shelf",
-        len(facts.shelves) + len(facts.snapshots),
+        len(observations.shelves) + len(observations.snapshots),
         wrong(),
     )
 
 
-def one_effect(facts: Facts) -> Check:
+def one_effect(observations: Observations) -> Check:
     """I2: at most one effect per order, SKU and operation; one commit exactly if shipped."""
-    effects = Counter((m.order_id, m.sku, m.operation) for m in _of_orders(facts))
+    effects = Counter((m.order_id, m.sku, m.operation) for m in _of_orders(observations))
 
     def wrong() -> Iterator[str]:
         for (order_id, sku, operation), times in effects.items():
             if times > 1:
                 yield f"order {order_id}: {operation} of {sku} happened {times} times"
-        for row in facts.orders:
+        for row in observations.orders:
             committed = {
-                m.sku for m in facts.moved.get(row.order_id, ()) if m.operation == "commit"
+                m.sku for m in observations.moved.get(row.order_id, ()) if m.operation == "commit"
             }
             if row.status == "shipped" and committed != set(row.lines):
                 yield f"order {row.order_id}: shipped, but {sorted(committed)} left the shelf"
@@ -80,30 +80,30 @@ def one_effect(facts: Facts) -> Check:
     return check(
         "I2",
         "Each effect on stock happens once, and goods leave exactly if the order ships",
-        len(effects) + len(facts.orders),
+        len(effects) + len(observations.orders),
         wrong(),
     )
 
 
-def effect_as_ordered(facts: Facts) -> Check:
+def effect_as_ordered(observations: Observations) -> Check:
     """I3: what moved for an order is what was ordered, per SKU."""
 
     def wrong() -> Iterator[str]:
-        for row in facts.orders:
-            moved = _totals(facts.moved.get(row.order_id, []))
+        for row in observations.orders:
+            moved = _totals(observations.moved.get(row.order_id, []))
             for operation, totals in moved.items():
                 if totals != row.lines:
                     yield f"order {row.order_id}: ordered {row.lines}, {operation} {totals}"
 
-    return check("I3", "What moves is what was ordered", len(facts.orders), wrong())
+    return check("I3", "What moves is what was ordered", len(observations.orders), wrong())
 
 
-def release_undoes_own_hold(facts: Facts) -> Check:
+def release_undoes_own_hold(observations: Observations) -> Check:
     """I7: a release undoes a hold of the same order, once; a tombstone stops a late hold."""
-    released = [order for order, state in facts.reservations.items() if state == "released"]
+    released = [order for order, state in observations.reservations.items() if state == "released"]
 
     def wrong() -> Iterator[str]:
-        for order_id, movements in facts.moved.items():
+        for order_id, movements in observations.moved.items():
             net: Counter[str] = Counter()
             for movement in sorted(movements, key=lambda m: m.number):
                 net[movement.sku] += (
@@ -111,28 +111,28 @@ def release_undoes_own_hold(facts: Facts) -> Check:
                 )
                 if net[movement.sku] < 0:
                     yield f"order {order_id}: {movement.operation} of {movement.sku} without a hold"
-            state = facts.reservations.get(order_id)
+            state = observations.reservations.get(order_id)
             leftover = {sku: pieces for sku, pieces in net.items() if pieces > 0}
             if leftover and state != "held":
                 yield f"order {order_id}: is {state} but still holds {leftover}"
-        for row in facts.orders:
+        for row in observations.orders:
             if row.status in ("cancelled", "failed", "rejected"):
-                state = facts.reservations.get(row.order_id)
+                state = observations.reservations.get(row.order_id)
                 if state in ("held", "committed"):
                     yield f"order {row.order_id}: {row.status}, but the warehouse has it {state}"
 
     return check(
         "I7",
         "A release undoes its own order's hold, once, and no late hold follows it",
-        len(released) + len(facts.moved),
+        len(released) + len(observations.moved),
         wrong(),
     )
 
 
-def no_oversell(facts: Facts) -> Check:
+def no_oversell(observations: Observations) -> Check:
     """I8: at no point of the ledger are more pieces held or gone than there were."""
     by_sku: defaultdict[str, list[Movement]] = defaultdict(list)
-    for movement in facts.movements:
+    for movement in observations.movements:
         by_sku[movement.sku].append(movement)
 
     def wrong() -> Iterator[str]:
@@ -146,23 +146,23 @@ def no_oversell(facts: Facts) -> Check:
                 if free < 0:
                     yield f"{sku}: {-free} more promised than there were (at {movement.number})"
                     break
-        for shelf in facts.shelves:
+        for shelf in observations.shelves:
             if shelf.on_hand < 0 or shelf.reserved < 0 or shelf.reserved > shelf.on_hand:
                 yield f"{shelf.sku}: {shelf.on_hand} on hand, {shelf.reserved} reserved"
 
-    return check("I8", "Nothing is sold that is not there", len(facts.movements), wrong())
+    return check("I8", "Nothing is sold that is not there", len(observations.movements), wrong())
 
 
-def no_effect_without_request(facts: Facts) -> Check:
+def no_effect_without_request(observations: Observations) -> Check:
     """I12: every effect belongs to an order that was placed, every order to a request."""
-    asked = {entry.order_id for entry in facts.history if entry.operation == "place"}
-    wanted = {order.order_id: order for order in facts.planned}
+    asked = {entry.order_id for entry in observations.history if entry.operation == "place"}
+    wanted = {order.order_id: order for order in observations.planned}
 
     def wrong() -> Iterator[str]:
-        for order_id in facts.reservations.keys() | facts.moved.keys():
-            if order_id not in facts.by_id:
+        for order_id in observations.reservations.keys() | observations.moved.keys():
+            if order_id not in observations.by_id:
                 yield f"the warehouse moved stock for {order_id}, which nobody ordered"
-        for row in facts.orders:
+        for row in observations.orders:
             if str(row.order_id) not in asked:
                 yield f"order {row.order_id} exists, but no client sent it"
             plan = wanted.get(row.order_id)
@@ -172,13 +172,13 @@ def no_effect_without_request(facts: Facts) -> Check:
     return check(
         "I12",
         "No effect without a request, and none other than the one requested",
-        len(facts.reservations) + len(facts.orders),
+        len(observations.reservations) + len(observations.orders),
         wrong(),
     )
 
 
-def _of_orders(facts: Facts) -> Iterator[Movement]:
-    return (m for m in facts.movements if m.operation in _OF_ORDERS)
+def _of_orders(observations: Observations) -> Iterator[Movement]:
+    return (m for m in observations.movements if m.operation in _OF_ORDERS)
 
 
 def _totals(movements: list[Movement]) -> dict[str, dict[str, int]]:

@@ -5,20 +5,20 @@ from collections.abc import Iterator
 
 from activities.contracts import OPEN, TERMINAL
 from chaos.checker.check_result import Check, check
-from chaos.checker.observations import Facts
+from chaos.checker.observations import Observations
 from chaos.client.history import Entry
 
 _RANK = {"received": 0, "reserved": 1}
 
 
-def acknowledged_is_durable(facts: Facts) -> Check:
+def acknowledged_is_durable(observations: Observations) -> Check:
     """I6: what was acknowledged exists."""
     acknowledged = {
         entry.order_id
-        for entry in facts.history
+        for entry in observations.history
         if entry.operation == "place" and (entry.kind == "ok" or entry.state in TERMINAL)
     }
-    known = {str(order_id) for order_id in facts.by_id}
+    known = {str(order_id) for order_id in observations.by_id}
     lost = sorted(acknowledged - known)
     return check(
         "I6",
@@ -28,7 +28,7 @@ def acknowledged_is_durable(facts: Facts) -> Check:
     )
 
 
-def denied_is_absent(facts: Facts) -> Check:
+def denied_is_absent(observations: Observations) -> Check:
     """I6b: an order of which a shopper was told that it is not stored had not been stored.
 
     Wrong is what was there before the request was even sent. Most runs make no database say no.
@@ -36,39 +36,41 @@ def denied_is_absent(facts: Facts) -> Check:
     """
 
     def wrong() -> Iterator[str]:
-        stored_at = {str(row.order_id): row.created_at.timestamp() for row in facts.orders}
-        for entry in facts.history:
+        stored_at = {str(row.order_id): row.created_at.timestamp() for row in observations.orders}
+        for entry in observations.history:
             if entry.problem != "not-stored" or entry.order_id not in stored_at:
                 continue
             if stored_at[entry.order_id] < entry.at - (entry.seconds or 0.0):
                 yield f"order {entry.order_id}: told {entry.problem}, and it was there before"
 
-    return check("I6b", "What shoppers are told is not stored is not", len(facts.orders), wrong())
+    return check(
+        "I6b", "What shoppers are told is not stored is not", len(observations.orders), wrong()
+    )
 
 
-def only_forward(facts: Facts) -> Check:
+def only_forward(observations: Observations) -> Check:
     """I10: the status a client sees only moves forward; API, workflow and row agree at rest."""
     looks = 0
 
     def wrong() -> Iterator[str]:
         nonlocal looks
-        for order_id, entries in facts.story.items():
+        for order_id, entries in observations.entries_by_order.items():
             answers = [entry for entry in entries if entry.kind != "invoke" and entry.state]
             looks += len(answers)
             known = [entry for entry in answers if entry.state in OPEN | TERMINAL]
             for earlier, later in dict.fromkeys([*_in_turn(answers), *_in_turn(known)]):
                 if _goes_back(earlier, later):
                     yield f"order {order_id} was seen {earlier.state}, then {later.state}"
-        for row in facts.orders:
+        for row in observations.orders:
             found = {
                 "row": row.status,
-                "api": facts.seen.get(row.order_id, row.status),
-                "workflow": facts.results.get(row.order_id, row.status),
+                "api": observations.api_statuses.get(row.order_id, row.status),
+                "workflow": observations.results.get(row.order_id, row.status),
             }
             if len(set(found.values())) != 1:
                 yield f"order {row.order_id}: {found}"
-        statuses = {f"order-{row.order_id}": row.status for row in facts.orders}
-        for flow in facts.workflows:
+        statuses = {f"order-{row.order_id}": row.status for row in observations.orders}
+        for flow in observations.workflows:
             row_status = statuses.get(flow.workflow_id)
             if row_status and flow.order_status and flow.order_status != row_status:
                 yield f"{flow.workflow_id}: listed as {flow.order_status}, its row {row_status}"
@@ -77,17 +79,17 @@ def only_forward(facts: Facts) -> Check:
     return check(
         "I10",
         "The status only moves forward, and all agree on it in the end",
-        looks + len(facts.orders),
+        looks + len(observations.orders),
         violations,
     )
 
 
-def told_the_truth(facts: Facts) -> Check:
+def told_the_truth(observations: Observations) -> Check:
     """I10b: whatever a shopper was told of an order's end is how it ended."""
-    told = [entry for entry in facts.history if entry.state in TERMINAL]
+    told = [entry for entry in observations.history if entry.state in TERMINAL]
 
     def wrong() -> Iterator[str]:
-        by_id = {str(order_id): row.status for order_id, row in facts.by_id.items()}
+        by_id = {str(order_id): row.status for order_id, row in observations.by_id.items()}
         for entry in told:
             became = by_id.get(entry.order_id, "nothing")
             if entry.state != became:

@@ -31,7 +31,7 @@ SHORTEST_WAIT_S = 0.002
 
 
 @dataclass(slots=True)
-class Tally:
+class LoadCounts:
     """What the terminal shows while the run goes on."""
 
     planned: int = 0
@@ -45,7 +45,7 @@ class Tally:
     states: dict[str, int] = field(default_factory=dict)
 
 
-def on_time() -> float:
+def no_delay() -> float:
     """Return by how much shoppers come late who do not come late."""
     return 0.0
 
@@ -65,7 +65,7 @@ class Shoppers:
         *,
         until_settled: bool = True,
     ) -> None:
-        self.tally = Tally()
+        self.counts = LoadCounts()
         self.last_sent_at = 0.0
         self._url = f"{base_url}/v1/orders"
         self._token_of = token_of
@@ -96,30 +96,30 @@ class Shoppers:
         self,
         orders: Sequence[PlannedOrder],
         settle_within_s: float,
-        late_s: Callable[[], float] = on_time,
+        late_s: Callable[[], float] = no_delay,
     ) -> None:
         """Send `orders` at their times; returns when each has ended, or `settle_within_s` later.
 
         `late_s` says by how many seconds everybody comes later than planned; it only grows.
         """
-        self.tally.planned += len(orders)
+        self.counts.planned += len(orders)
         self._leave.clear()
         start = time.monotonic()
         shopping = self._shopping
         shopping.clear()
         for order in orders:
-            intended = await come(start + order.at_s, late_s)
-            self.tally.worst_lag_s = max(self.tally.worst_lag_s, time.monotonic() - intended)
+            intended = await wait_until_due(start + order.at_s, late_s)
+            self.counts.worst_lag_s = max(self.counts.worst_lag_s, time.monotonic() - intended)
             self.last_sent_at = time.monotonic()
             shopping.add(asyncio.create_task(self._shop(order, intended)))
         if shopping:
             _, waiting = await asyncio.wait(shopping, timeout=settle_within_s)
             self._leave.set()
             await asyncio.gather(*shopping)
-            self.tally.given_up += len(waiting)
+            self.counts.given_up += len(waiting)
 
     async def _shop(self, order: PlannedOrder, intended: float) -> None:
-        self.tally.sent += 1
+        self.counts.sent += 1
         clicks = [
             asyncio.create_task(self._place(order, intended, click))
             for click in range(1, order.clicks + 1)
@@ -127,19 +127,19 @@ class Shoppers:
         answers = await asyncio.gather(*clicks)
         state = next((state for state in answers if state is not None), None)
         if state is None:
-            self.tally.given_up += 1
+            self.counts.given_up += 1
             return
-        self.tally.acknowledged += 1
+        self.counts.acknowledged += 1
         if order.cancels and state not in TERMINAL:
             await self._wait_in_vain(order)
             await self._cancel(order)
         if self._until_settled and state not in TERMINAL:
-            self.tally.slow += 1
+            self.counts.slow += 1
             state = await self._follow(order)
-            self.tally.slow -= 1
+            self.counts.slow -= 1
         if state in TERMINAL:
-            self.tally.settled += 1
-            self.tally.states[state] = self.tally.states.get(state, 0) + 1
+            self.counts.settled += 1
+            self.counts.states[state] = self.counts.states.get(state, 0) + 1
 
     async def again(self, order: PlannedOrder, try_: int) -> None:
         """Send an order once more that was sent long ago; the history says what came of it."""
@@ -158,9 +158,9 @@ class Shoppers:
             )
             if is_definite(answer.status, answer.body, order.order_id):
                 return str(answer.body.get("status_of_order") or answer.body.get("status") or "")
-            self.tally.unknown += 1
+            self.counts.unknown += 1
             await asyncio.sleep(pause_s)
-            self.tally.unknown -= 1
+            self.counts.unknown -= 1
             pause_s = min(pause_s * 1.6, LONGEST_PAUSE_S)
         return None
 
@@ -272,7 +272,7 @@ class Shoppers:
         return self._tokens[customer]
 
 
-async def come(planned_at: float, late_s: Callable[[], float]) -> float:
+async def wait_until_due(planned_at: float, late_s: Callable[[], float]) -> float:
     """Return, when it has come, the moment at which somebody is to be there (monotonic clock)."""
     intended = planned_at + late_s()
     while (left_s := intended - time.monotonic()) > 0:

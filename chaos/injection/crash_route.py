@@ -11,7 +11,7 @@ from service_kit.openapi import problems
 from service_kit.tokens import Gate
 
 # Enough for the answer to leave; whoever asked wants to know that it was heard.
-FAREWELL_S = 0.05
+EXIT_DELAY_S = 0.05
 
 _log = logs.get(__name__)
 
@@ -26,7 +26,7 @@ def crash_router(gate: Gate) -> APIRouter:
         caller = gate.caller(request, "staff")
         _log.warning("killed on request", by=caller.subject)
         loop = asyncio.get_running_loop()
-        loop.call_later(FAREWELL_S, os.kill, os.getpid(), signal.SIGKILL)
+        loop.call_later(EXIT_DELAY_S, os.kill, os.getpid(), signal.SIGKILL)
         return Response(status_code=202)
 
     return router

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Self
 
-from chaos.nemesis.http_proxy import Evidence, Wire, call_at_inventory, call_at_orders
-from chaos.scenarios.network_faults import Toxic
+from chaos.nemesis.http_proxy import Evidence, HttpProxy, call_at_inventory, call_at_orders
+from chaos.scenarios.network_faults import NetworkFault
 
 
-class Site(ABC):
+class Environment(ABC):
     """Starts in its with block; what `_start` has put on `_exits` is undone at the end."""
 
     def __init__(self) -> None:
@@ -32,18 +32,18 @@ class Site(ABC):
     async def _start(self) -> None: ...
 
 
-class Wired(Site):
+class ProxiedEnvironment(Environment):
     """A system whose shoppers and whose warehouse are at the end of wires that spoil requests."""
 
-    to_orders: Wire
-    to_inventory: Wire
+    to_orders: HttpProxy
+    to_inventory: HttpProxy
 
-    async def _lay_wires(self, evidence: Evidence) -> None:
+    async def _start_proxies(self, evidence: Evidence) -> None:
         enter = self._exits.enter_async_context
-        self.to_inventory = await enter(Wire("wire.inventory", call_at_inventory, evidence))
-        self.to_orders = await enter(Wire("wire.order", call_at_orders, evidence))
+        self.to_inventory = await enter(HttpProxy("wire.inventory", call_at_inventory, evidence))
+        self.to_orders = await enter(HttpProxy("wire.order", call_at_orders, evidence))
 
-    def _spoil(self, toxics: Sequence[Toxic]) -> None:
+    def _spoil(self, network_faults: Sequence[NetworkFault]) -> None:
         """Put these toxics on both wires, in place of all others."""
         for wire in (self.to_orders, self.to_inventory):
-            wire.toxics = toxics
+            wire.network_faults = network_faults

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-LOOK_EVERY_S = 0.05
+POLL_INTERVAL_S = 0.05
 
 
 def why_not() -> str | None:
@@ -50,7 +50,7 @@ async def full(pids: Callable[[], Iterable[int]], at_bytes: int) -> AsyncIterato
         while not over.is_set():
             await asyncio.to_thread(limit_all)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(over.wait(), LOOK_EVERY_S)
+                await asyncio.wait_for(over.wait(), POLL_INTERVAL_S)
 
     keeping = asyncio.create_task(keep())
     try:

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from chaos.checker.collect import Engine, statuses
+from chaos.checker.collect import TemporalReader, statuses
 from chaos.client.load import Shoppers
 from chaos.scenarios.workload import PlannedOrder
 
 # The number of that sending in the client's history: beyond any retry of the run.
-AGAIN = 1_000
+RESEND_TRY = 1_000
 
 
 async def forget(
@@ -30,8 +30,8 @@ async def forget(
         for order in orders
         if ended.get(order.order_id) == "shipped" and order.order_id not in spared
     ]
-    engine = await Engine.connect(address)
+    temporal = await TemporalReader.connect(address)
     chosen = free[:: max(len(free) // count, 1)][:count]
-    await asyncio.gather(*(engine.forget(order.order_id) for order in chosen))
-    await asyncio.gather(*(shoppers.again(order, AGAIN) for order in chosen))
+    await asyncio.gather(*(temporal.forget(order.order_id) for order in chosen))
+    await asyncio.gather(*(shoppers.again(order, RESEND_TRY) for order in chosen))
     return frozenset(order.order_id for order in chosen)

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from chaos.checker.observations import Fired
 from chaos.injection.rules import decide
-from chaos.scenarios.network_faults import Link, Toxic
+from chaos.scenarios.network_faults import Link, NetworkFault
 from deploy.local.ports import LOOPBACK
 from service_kit.fault_points import Call
 
@@ -59,12 +59,17 @@ class Evidence:
         # Attempts (order, operation, attempt) that a server was too busy for.
         self.turned_away: set[tuple[UUID, str, int]] = set()
 
-    def note(self, toxic: Toxic, call: Call) -> bool:
+    def note(self, network_fault: NetworkFault, call: Call) -> bool:
         """Write it down; False if this has been done before."""
         fired = Fired(
-            toxic.name, call.order_id, call.operation, call.attempt, toxic.point, toxic.fault,
+            network_fault.name,
+            call.order_id,
+            call.operation,
+            call.attempt,
+            network_fault.point,
+            network_fault.fault,
             time.time(),
-        )  # fmt: skip
+        )
         if fired.identity in self._known:
             return False
         self._known.add(fired.identity)
@@ -95,12 +100,12 @@ class _Message:
         return self.head + self.body
 
 
-class Wire:
+class HttpProxy:
     """One link. `toxics` may be changed while it runs; `upstreams` are ports on loopback."""
 
     def __init__(self, link: Link, call_of: CallOf, evidence: Evidence) -> None:
         self.upstreams: Sequence[int] = ()
-        self.toxics: Sequence[Toxic] = ()
+        self.network_faults: Sequence[NetworkFault] = ()
         self._link = link
         self._call_of = call_of
         self._evidence = evidence
@@ -169,9 +174,9 @@ class Wire:
         self, request: _Message, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
         """Pass one request on, spoiled or not; return whether the connection is still good."""
-        call = self._call_of(request.head) if self.toxics else None
-        toxic = decide(self.toxics, self._link, call) if call is not None else None
-        if toxic is None or call is None or not self._evidence.note(toxic, call):
+        call = self._call_of(request.head) if self.network_faults else None
+        network_fault = decide(self.network_faults, self._link, call) if call is not None else None
+        if network_fault is None or call is None or not self._evidence.note(network_fault, call):
             answer = await self._deliver(request)
             if answer is None:
                 writer.transport.abort()
@@ -179,42 +184,42 @@ class Wire:
             writer.write(answer.raw)
             await writer.drain()
             return True
-        return await self._spoil(toxic, call, request, reader, writer)
+        return await self._spoil(network_fault, call, request, reader, writer)
 
     async def _spoil(
         self,
-        toxic: Toxic,
+        network_fault: NetworkFault,
         call: Call,
         request: _Message,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> bool:
-        if toxic.fault == "black_hole":
+        if network_fault.fault == "black_hole":
             await reader.read()  # until the client has had enough
             return False
-        if toxic.fault == "hold":
-            self._later(request, toxic.seconds)
+        if network_fault.fault == "hold":
+            self._later(request, network_fault.seconds)
             await reader.read()
             return False
-        if toxic.fault == "duplicate":
-            for _ in range(toxic.copies(call) - 1):
+        if network_fault.fault == "duplicate":
+            for _ in range(network_fault.copies(call) - 1):
                 self._later(request, 0.0)
         answer = await self._deliver(request)
-        if answer is None or toxic.fault == "reset":
+        if answer is None or network_fault.fault == "reset":
             writer.transport.abort()
             return False
-        if toxic.fault == "cut":
+        if network_fault.fault == "cut":
             writer.write(answer.raw[: len(answer.head) + len(answer.body) // 2])
             await writer.drain()
             return False
-        if toxic.fault == "trickle":
+        if network_fault.fault == "trickle":
             for byte in answer.raw:
                 writer.write(bytes((byte,)))
                 await writer.drain()
-                await asyncio.sleep(toxic.seconds)
+                await asyncio.sleep(network_fault.seconds)
             return True
-        if toxic.fault == "latency":
-            await asyncio.sleep(toxic.seconds)
+        if network_fault.fault == "latency":
+            await asyncio.sleep(network_fault.seconds)
         writer.write(answer.raw)
         await writer.drain()
         return True

@@ -17,10 +17,10 @@ import threading
 from pathlib import Path
 from typing import Literal
 
-from chaos.nemesis.environment import Site
-from chaos.nemesis.tcp_proxy import Line
+from chaos.nemesis.environment import Environment
+from chaos.nemesis.tcp_proxy import TcpProxy
 
-Way = Literal["to", "from", "both"]
+Direction = Literal["to", "from", "both"]
 
 _CLONE_NEWNET = 0x40000000
 _NAMESPACES = Path("/run/netns")
@@ -49,7 +49,7 @@ def why_not() -> str | None:
     return None
 
 
-class Island(Site):
+class NetworkNamespace(Environment):
     """Makes the namespace; gone with everything in it afterwards."""
 
     def __init__(self) -> None:
@@ -83,12 +83,12 @@ class Island(Site):
     async def reach(self, port: int) -> int:
         """Return a port on loopback from which `port` on loopback is reached across the island."""
         landing = await asyncio.to_thread(_listen_in, self._name, self._there)
-        await self._exits.enter_async_context(Line(port, landing=landing))
+        await self._exits.enter_async_context(TcpProxy(port, landing=landing))
         far = landing.getsockname()[1]
-        line = await self._exits.enter_async_context(Line(far, host=self._there))
+        line = await self._exits.enter_async_context(TcpProxy(far, host=self._there))
         return line.listens_on
 
-    async def part(self, way: Way, seconds: float) -> None:
+    async def part(self, way: Direction, seconds: float) -> None:
         """Lose all packets that go to the island, come from it, or both, for a while."""
         try:
             if way in ("to", "both"):

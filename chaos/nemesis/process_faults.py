@@ -18,14 +18,14 @@ from typing import Protocol, TextIO
 import asyncpg
 
 from chaos.checker.prediction import RECONNECTED_S, Disturbance
-from chaos.client.load import come, on_time
+from chaos.client.load import no_delay, wait_until_due
 from chaos.client.scheduling_stalls import Stall
 from chaos.nemesis import full_disk
 from chaos.nemesis.freezing import frozen, pids
 from chaos.nemesis.patched_process import turned
 from chaos.nemesis.recovery import all_ready_again, ready_again, restart
 from chaos.scenarios.scenario import Event
-from chaos.scenarios.schedule import Moment
+from chaos.scenarios.schedule import ScheduledEvent
 from deploy.local.services import INVENTORY
 from deploy.local.stack import POSTGRES, Stack
 from service_kit.pool import TROUBLE
@@ -37,11 +37,11 @@ FULL_LOG_BYTES = 1
 A_WRITE = "SELECT pg_logical_emit_message(true, 'chaos', 'is there room?')"
 # Ahead, behind, and a jump back of two hours in the middle of the work.
 CLOCK_TURNS = ("3600", "-3600", "3600 -3600@4")
-_OF_GROUND = ("cut", "part", "poison", "release")
+_ON_TARGET = ("cut", "part", "poison", "release")
 LOCK = "SELECT 1 FROM {table} FOR UPDATE"
 
 
-class Ground(Protocol):
+class Target(Protocol):
     """What is attacked besides the processes: the lines between them, the queue, the code."""
 
     async def cut(self, link: str, seconds: float) -> None: ...
@@ -53,7 +53,7 @@ class Ground(Protocol):
     async def release(self) -> bool: ...
 
 
-class Timed:
+class Nemesis:
     """Carries out a plan of events on one or more stacks, and keeps the log of it.
 
     `left_out` are the names of events that cannot be carried out here.
@@ -63,17 +63,17 @@ class Timed:
         self,
         stacks: Sequence[Stack],
         log: Path,
-        ground: Ground | None = None,
-        left_out: Container[str] = (),
+        target: Target | None = None,
+        skipped_faults: Container[str] = (),
     ) -> None:
         self._stacks = stacks
         self._log = log
-        self._ground = ground
-        self._left_out = left_out
+        self._target = target
+        self._skipped_faults = skipped_faults
         self._file: TextIO | None = None
         self._behind_s = 0.0
         self._next_due = math.inf
-        self._lost_s: Callable[[], float] = on_time
+        self._lost_s: Callable[[], float] = no_delay
         self.healed_at = 0.0
         self.fired: Counter[str] = Counter()
         self.disturbances: list[Disturbance] = []
@@ -89,7 +89,9 @@ class Timed:
         self._behind_s = max(self._behind_s, time.monotonic() - self._next_due - lost_s)
         return self._behind_s + lost_s
 
-    async def run(self, moments: Sequence[Moment], lost_s: Callable[[], float] = on_time) -> None:
+    async def run(
+        self, schedule: Sequence[ScheduledEvent], lost_s: Callable[[], float] = no_delay
+    ) -> None:
         """Do each at its time, or once the one before has healed; returns when the last has.
 
         By `lost_s`, which only grows, everything is later than planned.
@@ -97,32 +99,32 @@ class Timed:
         self._lost_s = lost_s
         with self._log.open("w", buffering=1, encoding="utf-8") as self._file:
             start = time.monotonic()
-            to_come = [each for each in moments if each.event.name not in self._left_out]
-            for moment, following in zip_longest(to_come, to_come[1:]):
-                await come(start + moment.at_s, lost_s)
+            to_come = [each for each in schedule if each.event.name not in self._skipped_faults]
+            for scheduled, following in zip_longest(to_come, to_come[1:]):
+                await wait_until_due(start + scheduled.at_s, lost_s)
                 self.behind_s()
                 self._next_due = math.inf if following is None else start + following.at_s
                 began = time.time()
-                done = await asyncio.gather(*(self._do(moment, stack) for stack in self._stacks))
+                done = await asyncio.gather(*(self._do(scheduled, stack) for stack in self._stacks))
                 if done[0]:
-                    self.fired[moment.event.name] += 1
-                why = f"{moment.event.name} at {time.strftime('%H:%M:%S', time.gmtime(began))}"
-                if moment.event.kind != "poison":  # nobody is gone then
+                    self.fired[scheduled.event.name] += 1
+                why = f"{scheduled.event.name} at {time.strftime('%H:%M:%S', time.gmtime(began))}"
+                if scheduled.event.kind != "poison":  # nobody is gone then
                     self.disturbances.append(Disturbance(began, time.time() + RECONNECTED_S, why))
-                if (moment.event.kind, moment.event.target) == ("cut", "shoppers"):
+                if (scheduled.event.kind, scheduled.event.target) == ("cut", "shoppers"):
                     self.shoppers_cut_off.append(("line", began, time.time(), time.time() - began))
                 self.healed_at = time.monotonic()
-                self._write(moment, time.time(), "healed")
+                self._write(scheduled, time.time(), "healed")
 
-    async def _do(self, moment: Moment, stack: Stack) -> bool:
+    async def _do(self, scheduled: ScheduledEvent, stack: Stack) -> bool:
         """Return whether the event was possible on this stack, and had its effect."""
-        event = moment.event
+        event = scheduled.event
         ours = stack is self._stacks[0]
-        names = _targets(stack, event, moment.nth)
-        if not names and not (ours and event.kind in _OF_GROUND):
+        names = _targets(stack, event, scheduled.nth)
+        if not names and not (ours and event.kind in _ON_TARGET):
             return False
         if ours:
-            self._write(moment, time.time(), "fires")
+            self._write(scheduled, time.time(), "fires")
         had_effect = True
         if event.kind in ("kill", "freeze", "fill"):
             # Who is not there cannot be hit: it may have died of another fault just now.
@@ -135,7 +137,7 @@ class Timed:
             case "outage":
                 await _stop_for(stack, names, event.seconds)
             case "roll" | "turn":
-                turns = CLOCK_TURNS[moment.nth % len(CLOCK_TURNS)]
+                turns = CLOCK_TURNS[scheduled.nth % len(CLOCK_TURNS)]
                 clock = turned(turns) if event.kind == "turn" else {}
                 for name in names:
                     await restart(stack, name, **clock)
@@ -144,33 +146,33 @@ class Timed:
             case "fill":
                 had_effect = await _fill(stack, names, event.seconds)
             case _:
-                had_effect = await self._on_ground(moment)
+                had_effect = await self._on_target(scheduled)
         await all_ready_again(stack, names)
         return had_effect
 
-    async def _on_ground(self, moment: Moment) -> bool:
-        ground, event = self._ground, moment.event
-        assert ground is not None, "this run has no ground of its own"
+    async def _on_target(self, scheduled: ScheduledEvent) -> bool:
+        target, event = self._target, scheduled.event
+        assert target is not None, "this run has no ground of its own"
         match event.kind:
             case "cut":
-                await ground.cut(event.target, event.seconds)
+                await target.cut(event.target, event.seconds)
             case "part":
-                await ground.part(event.target, event.seconds)
+                await target.part(event.target, event.seconds)
             case "release":
-                return await ground.release()
+                return await target.release()
             case _:
-                await ground.poison(moment.nth)
+                await target.poison(scheduled.nth)
         return True
 
-    def _write(self, moment: Moment, at: float, what: str) -> None:
+    def _write(self, scheduled: ScheduledEvent, at: float, what: str) -> None:
         assert self._file is not None
-        line = {"at": at, "event": moment.event.name, "nth": moment.nth, "what": what}
+        line = {"at": at, "event": scheduled.event.name, "nth": scheduled.nth, "what": what}
         self._file.write(json.dumps(line) + "\n")
 
 
 def _targets(stack: Stack, event: Event, nth: int) -> list[str]:
     """Return the processes an event is for; of replicas, a killer takes one after the other."""
-    if event.kind in _OF_GROUND:
+    if event.kind in _ON_TARGET:
         return []
     if event.kind == "lock":
         return [POSTGRES]

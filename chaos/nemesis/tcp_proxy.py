@@ -14,7 +14,7 @@ from deploy.local.ports import LOOPBACK
 CHUNK = 64 * 1024
 
 
-class Line:
+class TcpProxy:
     """Forwards connections to `port` at `host` while it is not cut.
 
     It listens on loopback, or at `landing`, a socket that somebody has made elsewhere.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from chaos.injection.rules import GREMLIN, Fault, FaultRule, Operation, Point
-from chaos.scenarios.network_faults import Kind, Link, Toxic
+from chaos.scenarios.network_faults import Link, NetworkFault, NetworkFaultKind
 from chaos.scenarios.scenario import Attack, Event, Floors, Scenario
 from chaos.scenarios.workload import Crowd
 
@@ -29,19 +29,19 @@ def _rule(
     return Attack(rule, row)
 
 
-def _toxic(
+def _network_fault(
     name: str,
     row: str,
-    kind: Kind,
+    kind: NetworkFaultKind,
     share: float,
     seconds: float = 0.0,
     link: Link = "wire.inventory",
 ) -> Attack:
     operations: tuple[Operation, ...] = EFFECTS if link == "wire.inventory" else ACCEPT
-    toxic = Toxic(
+    network_fault = NetworkFault(
         name=name, point=link, fault=kind, share=share, seconds=seconds, operations=operations
     )
-    return Attack(toxic, row)
+    return Attack(network_fault, row)
 
 
 def _warehouse(lost: float, killed: float) -> tuple[Attack, ...]:
@@ -64,15 +64,17 @@ def _zombie(share: float) -> Attack:
 
 def _network(share: float) -> tuple[Attack, ...]:
     return (
-        _toxic("wire-latency", "late", "latency", share, 1.5),
-        _toxic("wire-reset", "cut", "reset", share),
-        _toxic("wire-cut", "cut", "cut", share),
-        _toxic("wire-trickle", "trickle", "trickle", share, 0.4),
-        _toxic("wire-black-hole", "black-hole", "black_hole", share),
-        _toxic("wire-duplicate", "duplicate", "duplicate", share),
-        _toxic("wire-hold", "zombie", "hold", share, 2.5),
-        _toxic("shopper-reset", "same-key", "reset", share * 1.5, link="wire.order"),
-        _toxic("shopper-duplicate", "same-key", "duplicate", share * 1.5, link="wire.order"),
+        _network_fault("wire-latency", "late", "latency", share, 1.5),
+        _network_fault("wire-reset", "cut", "reset", share),
+        _network_fault("wire-cut", "cut", "cut", share),
+        _network_fault("wire-trickle", "trickle", "trickle", share, 0.4),
+        _network_fault("wire-black-hole", "black-hole", "black_hole", share),
+        _network_fault("wire-duplicate", "duplicate", "duplicate", share),
+        _network_fault("wire-hold", "zombie", "hold", share, 2.5),
+        _network_fault("shopper-reset", "same-key", "reset", share * 1.5, link="wire.order"),
+        _network_fault(
+            "shopper-duplicate", "same-key", "duplicate", share * 1.5, link="wire.order"
+        ),
     )
 
 
@@ -179,10 +181,12 @@ BLACKOUT = Scenario(
 FLASH_SALE = Scenario(
     "flash-sale",
     "Ten times the usual rate, 200 buyers for 50 pieces, and a warehouse that loses answers.",
-    attacks=(*_warehouse(lost=0.03, killed=0.006), _toxic("wire-duplicate", "hot-sku", "duplicate",
-             0.05)),
+    attacks=(
+        *_warehouse(lost=0.03, killed=0.006),
+        _network_fault("wire-duplicate", "hot-sku", "duplicate", 0.05),
+    ),
     crowd=Crowd(rush=200, double_clicks=0.1),
-)  # fmt: skip
+)
 
 NETWORK = Scenario(
     "network",

@@ -8,7 +8,7 @@ from chaos.injection.rules import Operation, draw
 from service_kit.fault_points import Call
 
 Link = Literal["wire.inventory", "wire.order"]
-Kind = Literal[
+NetworkFaultKind = Literal[
     "latency",  # the answer comes `seconds` late
     "reset",  # the request is served, the connection is reset instead of the answer
     "cut",  # half of the answer, then the end
@@ -20,14 +20,14 @@ Kind = Literal[
 _TIMED: frozenset[str] = frozenset({"latency", "trickle", "hold"})
 
 
-class Toxic(BaseModel):
+class NetworkFault(BaseModel):
     """Do `kind` to a share of all requests on a link; the manners of a `FaultRule`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
     point: Link
-    fault: Kind
+    fault: NetworkFaultKind
     share: float = Field(1.0, gt=0, le=1)
     operations: tuple[Operation, ...] = ()
     attempts: tuple[int, ...] = (1,)

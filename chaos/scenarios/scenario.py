@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from chaos.injection.rules import FaultRule
-from chaos.scenarios.network_faults import Toxic
+from chaos.scenarios.network_faults import NetworkFault
 from chaos.scenarios.workload import Crowd
 
 EventKind = Literal[
@@ -21,7 +21,7 @@ Block = Literal["calm", "attack"]
 class Attack:
     """A request-level fault and the row of the fault matrix that it reaches."""
 
-    rule: FaultRule | Toxic
+    rule: FaultRule | NetworkFault
     row: str
 
     @property
@@ -96,7 +96,7 @@ class Scenario:
     floors: Floors = Floors()
 
     @property
-    def needs_lines(self) -> bool:
+    def needs_tcp_proxies(self) -> bool:
         """Whether Temporal or Postgres has to be reached over a line that can be cut."""
         return any(e.kind == "cut" and e.target in ("temporal", "postgres") for e in self.events)
 
@@ -108,16 +108,16 @@ class Scenario:
             if isinstance(a.rule, FaultRule)
         )
 
-    def toxics(self, seed: int) -> tuple[Toxic, ...]:
+    def network_faults(self, seed: int) -> tuple[NetworkFault, ...]:
         """Return the toxics of a run with this seed."""
         return tuple(
             a.rule.model_copy(update={"seed": seed})
             for a in self.attacks
-            if isinstance(a.rule, Toxic)
+            if isinstance(a.rule, NetworkFault)
         )
 
     @property
-    def needs_island(self) -> bool:
+    def needs_namespace(self) -> bool:
         """Whether the warehouse has to be reached through another network namespace."""
         return any(event.kind == "part" for event in self.events)
 

@@ -14,7 +14,7 @@ _LONGER_S = {"roll": 10.0, "turn": 4.0, "release": 5.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class ScheduledEvent:
     """One planned event: `at_s` after the start of the attack, for the `nth` time."""
 
     at_s: float
@@ -22,7 +22,9 @@ class Moment:
     nth: int
 
 
-def schedule(events: Sequence[Event], seed: int, duration_s: float) -> tuple[Moment, ...]:
+def schedule_of(
+    events: Sequence[Event], seed: int, duration_s: float
+) -> tuple[ScheduledEvent, ...]:
     """Return when each event happens: spread over the attack, in an order of the seed's.
 
     Each happens as often as it wants to, or as often as there is time for all of them in turn
@@ -44,15 +46,15 @@ def schedule(events: Sequence[Event], seed: int, duration_s: float) -> tuple[Mom
     planned = []
     for event, nth in turns:
         slack_s = max(stretch - 1.0, 0.0) * span_s(event)
-        planned.append(Moment(round(at_s + dice.uniform(0, slack_s / 2), 3), event, nth))
+        planned.append(ScheduledEvent(round(at_s + dice.uniform(0, slack_s / 2), 3), event, nth))
         at_s += stretch * span_s(event)
     return tuple(planned)
 
 
-def as_text(moments: Sequence[Moment]) -> str:
+def as_text(schedule: Sequence[ScheduledEvent]) -> str:
     """Return the plan of events in its one form."""
     return "".join(
-        json.dumps({"event": m.event.name, "nth": m.nth, "at_s": m.at_s}) + "\n" for m in moments
+        json.dumps({"event": m.event.name, "nth": m.nth, "at_s": m.at_s}) + "\n" for m in schedule
     )
 
 

@@ -16,16 +16,16 @@ from uuid import uuid4
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from chaos.checker.collect import Engine
+from chaos.checker.collect import TemporalReader
 from chaos.injection.rules import FaultRule
-from chaos.nemesis.environment import Wired
+from chaos.nemesis.environment import ProxiedEnvironment
 from chaos.nemesis.freezing import frozen
-from chaos.nemesis.http_proxy import Evidence, Wire
-from chaos.nemesis.network_namespace import Island, Way
+from chaos.nemesis.http_proxy import Evidence, HttpProxy
+from chaos.nemesis.network_namespace import Direction, NetworkNamespace
 from chaos.nemesis.patched_process import released
 from chaos.nemesis.recovery import restart
-from chaos.nemesis.tcp_proxy import Line
-from chaos.scenarios.network_faults import Toxic
+from chaos.nemesis.tcp_proxy import TcpProxy
+from chaos.scenarios.network_faults import NetworkFault
 from chaos.target.fault_rules import put_rules, remove_rules, rules_in_force
 from chaos.target.running_stack import attach
 from deploy.local.ports import LOOPBACK
@@ -35,12 +35,12 @@ from deploy.local.settings import Ports, StackSettings
 from deploy.local.stack import POSTGRES, TEMPORAL, Stack
 from workflows.contracts import TASK_QUEUE, WORKFLOW, workflow_id
 
-LOOK_S = 0.2
+POLL_INTERVAL_S = 0.2
 HELD_UP_WITHIN_S = 60.0
 NAMES = frozenset({POSTGRES, TEMPORAL, INVENTORY, ORDER, WORKER, SUBSCRIBERS})
 
 
-class Ground(Wired):
+class OwnStack(ProxiedEnvironment):
     """A system of its own, on free ports; gone without a trace afterwards.
 
     Shoppers reach order_api and the worker reaches inventory over wires that can spoil requests.
@@ -54,17 +54,17 @@ class Ground(Wired):
         *,
         replicas: int,
         lines: bool,
-        island: bool,
+        namespace: bool,
         progress: Callable[[str, str], None],
     ) -> None:
         super().__init__()
         self._replicas = replicas
-        self._with_lines = lines
-        self._with_island = island
+        self._with_tcp_proxies = lines
+        self._with_namespace = namespace
         self._progress = progress
         self._out = out
-        self._lines: dict[str, Line | Wire] = {}
-        self._island: Island | None = None
+        self._lines: dict[str, TcpProxy | HttpProxy] = {}
+        self._namespace: NetworkNamespace | None = None
         self.poisoned: list[str] = []
         self.releases = 0
         self.went_over: set[str] = set()
@@ -72,7 +72,7 @@ class Ground(Wired):
         self.stack: Stack
 
     async def _start(self) -> None:
-        await self._lay_wires(self._open_evidence())
+        await self._start_proxies(self._open_evidence())
         enter = self._exits.enter_async_context
         folder = self._exits.enter_context(tempfile.TemporaryDirectory(prefix="valerix-proof-"))
         self._exits.callback(self._keep_logs, Path(folder) / "home" / "logs")
@@ -84,9 +84,9 @@ class Ground(Wired):
             settings = settings.with_env(name, INVENTORY_URL=self.to_inventory.url)
         self._lines["inventory"] = self.to_inventory
         self._lines["shoppers"] = self.to_orders
-        if self._with_lines:
-            self._lines[TEMPORAL] = line = await enter(Line(ports.temporal))
-            self._lines[POSTGRES] = await enter(Line(ports.postgres))
+        if self._with_tcp_proxies:
+            self._lines[TEMPORAL] = line = await enter(TcpProxy(ports.temporal))
+            self._lines[POSTGRES] = await enter(TcpProxy(ports.postgres))
             for name in (WORKER, ORDER):
                 address = f"{LOOPBACK}:{line.listens_on}"
                 settings = settings.with_env(name, TEMPORAL_ADDRESS=address)
@@ -94,12 +94,12 @@ class Ground(Wired):
         await enter(self.stack)
         self.to_orders.upstreams = [ports.order]
         self.to_inventory.upstreams = [self.stack.services.ports[n] for n in self.inventories]
-        if self._with_island:
-            self._island = island = await enter(Island())
+        if self._with_namespace:
+            self._namespace = namespace = await enter(NetworkNamespace())
             self.to_inventory.upstreams = [
-                await island.reach(port) for port in self.to_inventory.upstreams
+                await namespace.reach(port) for port in self.to_inventory.upstreams
             ]
-        if self._with_lines:
+        if self._with_tcp_proxies:
             await self._reach_postgres_over_line()
 
     def _open_evidence(self) -> Evidence:
@@ -114,7 +114,7 @@ class Ground(Wired):
 
     async def _reach_postgres_over_line(self) -> None:
         line = self._lines[POSTGRES]
-        assert isinstance(line, Line)
+        assert isinstance(line, TcpProxy)
 
         def over_line(database: str) -> str:
             direct = f"{LOOPBACK}:{line.port}"
@@ -135,9 +135,9 @@ class Ground(Wired):
     async def part(self, link: str, seconds: float) -> None:
         """Have the kernel lose what passes a link (`WAY inventory`) for a while."""
         way, _, name = link.partition(" ")
-        assert self._island is not None, "this ground has no island"
+        assert self._namespace is not None, "this ground has no island"
         assert name == INVENTORY.partition("_")[0], link
-        await self._island.part(cast("Way", way), seconds)
+        await self._namespace.part(cast("Direction", way), seconds)
 
     async def poison(self, nth: int) -> None:
         """Start an order whose input no workflow code can read."""
@@ -151,14 +151,14 @@ class Ground(Wired):
 
         Waits for such orders, who have begun with older code; returns whether any came.
         """
-        engine = await Engine.connect(self.temporal_address)
+        temporal = await TemporalReader.connect(self.temporal_address)
         waiting: set[str] = set()
         async with frozen(self.stack, self.inventories):
             deadline = time.monotonic() + HELD_UP_WITHIN_S
             while not waiting and time.monotonic() < deadline:
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(POLL_INTERVAL_S)
                 with contextlib.suppress(RPCError):  # too busy to say
-                    waiting = await engine.running("AND OrderStep = 'warehouse'")
+                    waiting = await temporal.running("AND OrderStep = 'warehouse'")
             self.releases += 1
             await restart(self.stack, WORKER, **released(self.releases))
         self.went_over |= waiting
@@ -197,11 +197,13 @@ class Ground(Wired):
         """A token that the system accepts."""
         return self.stack.token(subject, role)
 
-    async def switch_on(self, rules: Sequence[FaultRule], toxics: Sequence[Toxic]) -> None:
+    async def switch_on(
+        self, rules: Sequence[FaultRule], network_faults: Sequence[NetworkFault]
+    ) -> None:
         """Put the faults in force in every process and on every wire that they are for."""
         if rules:
             await put_rules(self.stack, rules)
-        self._spoil(toxics)
+        self._spoil(network_faults)
 
     async def switch_off(self) -> None:
         """Take all faults away."""
@@ -209,14 +211,14 @@ class Ground(Wired):
         await remove_rules(self.stack)
 
 
-class OthersGround(Ground):
+class OthersStack(OwnStack):
     """A stack that somebody has started and goes on using: attacked, and left as it was found.
 
     Shoppers of the run still come over a wire; between the processes there is none of ours.
     """
 
     def __init__(self, out: Path, address: str) -> None:
-        super().__init__(out, replicas=1, lines=False, island=False, progress=_unheard)
+        super().__init__(out, replicas=1, lines=False, namespace=False, progress=_unheard)
         self._address = address
 
     async def _start(self) -> None:
@@ -227,7 +229,7 @@ class OthersGround(Ground):
                 kept="nothing was attacked",
                 remedy="switch them off first: valerix gremlin off",
             )
-        await self._lay_wires(self._open_evidence())
+        await self._start_proxies(self._open_evidence())
         self.to_orders.upstreams = [self.stack.services.ports[ORDER]]
         # However the run ends: nobody else's orders shall meet its faults.
         self._exits.push_async_callback(self.switch_off)

@@ -19,7 +19,7 @@ from deploy.local.settings import Ports, StackSettings
 from deploy.local.stack import POSTGRES, TEMPORAL, Stack
 from deploy.local.supervisor import SupervisedProcess
 
-LOOK_EVERY_S = 0.05
+POLL_INTERVAL_S = 0.05
 _OURS = frozenset({POSTGRES, TEMPORAL, INVENTORY, ORDER, WORKER, SUBSCRIBERS})
 
 
@@ -56,7 +56,7 @@ class AttachedProcess(SupervisedProcess):
             pid = self.pid
             if pid is not None and pid != self._killed and await self.spec.ready():
                 return
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(POLL_INTERVAL_S)
         raise StartRefused(
             problem=f"{self.spec.name} did not become ready within {limit:g} s",
             kept="its data is untouched, its supervisor goes on trying",

@@ -11,7 +11,7 @@ _NO_WIRE = "there is no wire of ours between its worker and its warehouse"
 _TO_OTHERS = ("kill", "freeze", "lock", "poison", "fill")
 
 
-def left_out(scenario: Scenario, *, against: bool) -> Mapping[str, str]:
+def skipped_faults(scenario: Scenario, *, against: bool) -> Mapping[str, str]:
     """Return the names of the scenario's faults that are left out, with the reason.
 
     `against`: the run attacks a stack that somebody else has started.

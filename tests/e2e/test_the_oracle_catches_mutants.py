@@ -16,15 +16,15 @@ import pytest
 import inventory_api.seed
 from activities.inventory import InventoryActivities, Patience
 from chaos.checker.collect import read_warehouse
-from chaos.checker.observations import Facts, OrderRow
+from chaos.checker.observations import Observations, OrderRow
 from chaos.checker.orders import ends_as_promised
 from chaos.checker.stock import stock_checks
 from chaos.client.history import Entry
 from chaos.injection.injector import PUT_RULE
 from chaos.injection.rules import FaultRule
-from chaos.nemesis.http_proxy import Evidence, Wire, call_at_inventory
+from chaos.nemesis.http_proxy import Evidence, HttpProxy, call_at_inventory
 from chaos.scenarios.catalogue import EFFECTS
-from chaos.scenarios.network_faults import Toxic
+from chaos.scenarios.network_faults import NetworkFault
 from chaos.scenarios.workload import Crowd, PlannedOrder, plan
 from deploy.local.child import ChildSpec
 from deploy.local.ports import free_port
@@ -58,13 +58,15 @@ RULES = (
     ),
 )  # fmt: skip
 # Not a delay inside the warehouse, which the kills above would end as often as not.
-KEPT_BACK = Toxic(
+KEPT_BACK = NetworkFault(
     name="kept-back", point="wire.inventory", fault="black_hole", share=0.2,
     operations=("reserve",), seed=SEED,
 )  # fmt: skip
 TOXICS = (
     KEPT_BACK,
-    Toxic(name="wire-duplicate", point="wire.inventory", fault="duplicate", share=0.2, seed=SEED),
+    NetworkFault(
+        name="wire-duplicate", point="wire.inventory", fault="duplicate", share=0.2, seed=SEED
+    ),
 )
 
 
@@ -143,10 +145,10 @@ async def trial(
     await inventory_api.seed.seed(dsn)
     async with (
         warehouse(dsn, mutation, logs) as ports,
-        Wire("wire.inventory", call_at_inventory, Evidence()) as wire,
+        HttpProxy("wire.inventory", call_at_inventory, Evidence()) as wire,
         aiohttp.ClientSession() as session,
     ):
-        wire.upstreams, wire.toxics = ports, TOXICS
+        wire.upstreams, wire.network_faults = ports, TOXICS
         activities = InventoryActivities(
             session, wire.url, issue(KEY, "worker", "service"), Patience(0.6, 5.0), NoFaults()
         )
@@ -162,7 +164,7 @@ async def trial(
     movements, reservations, shelves, fired = await read_warehouse(dsn)
     assert {each.rule for each in fired} == {rule.name for rule in RULES}
     now = datetime.now(UTC)
-    facts = Facts(
+    observations = Observations(
         planned=planned,
         history=[
             Entry(0.0, "invoke", "cancel" if again else "place", order.number,
@@ -183,7 +185,7 @@ async def trial(
         shelves=shelves,
         fired=fired,
     )  # fmt: skip
-    checks = [*stock_checks(facts), ends_as_promised(facts)]
+    checks = [*stock_checks(observations), ends_as_promised(observations)]
     found = {check.name: check.violations[0] for check in checks if not check.holds}
     return set(found), found
 

@@ -10,29 +10,29 @@ from chaos.client.load import Shoppers
 from chaos.injection.rules import FaultRule
 from chaos.report import write
 from chaos.run import Run
-from chaos.run_config import Options, plan_of
-from chaos.run_result import Outcome
+from chaos.run_config import RunConfig, plan_of
+from chaos.run_result import RunResult
 from chaos.scenarios.catalogue import SCENARIOS, SHORT
 from chaos.scenarios.scenario import Attack, Scenario
 from chaos.scenarios.workload import Crowd
-from chaos.target.own_stack import Ground
+from chaos.target.own_stack import OwnStack
 from deploy.local.stack import POSTGRES
 
 # A run ends by itself; only one that hangs is cut off here, not one that a busy machine slows down.
 pytestmark = pytest.mark.timeout(1_200)
 
 
-async def attack(options: Options) -> Outcome:
-    return await Run(options, lambda _: None).go()
+async def attack(config: RunConfig) -> RunResult:
+    return await Run(config, lambda _: None).go()
 
 
-def broken(outcome: Outcome) -> list[Check]:
+def broken(outcome: RunResult) -> list[Check]:
     return [check for check in outcome.checks if not check.holds]
 
 
 async def test_every_promise_is_kept_where_the_naive_way_loses_orders(tmp_path: Path) -> None:
-    options = Options(SHORT.scenario, SHORT.seed, SHORT.orders, SHORT.rate, tmp_path)
-    outcome = await attack(options)
+    config = RunConfig(SHORT.scenario, SHORT.seed, SHORT.orders, SHORT.rate, tmp_path)
+    outcome = await attack(config)
     page = write(outcome)
     assert not broken(outcome)
     assert outcome.agreement.fired >= 20
@@ -45,7 +45,7 @@ async def test_every_promise_is_kept_where_the_naive_way_loses_orders(tmp_path: 
     assert report["naive"]["right"] == SHORT.orders - wrong_without
     assert report["command"] in page.read_text()
     planned = (tmp_path / "faults-planned.jsonl").read_text()
-    assert planned == plan_of(options).fault_list
+    assert planned == plan_of(config).fault_list
     fired = set((tmp_path / "faults-fired.jsonl").read_text().splitlines())
     assert fired <= set(planned.splitlines())
 
@@ -56,7 +56,7 @@ async def test_a_planned_fault_that_cannot_fire_fails_the_run(tmp_path: Path) ->
         name="never", point="inventory.after_commit", fault="error", operations=("release",)
     )
     scenario = Scenario("sham", "Nothing happens.", (Attack(never, "late"),), crowd=Crowd(0.0))
-    outcome = await attack(Options(scenario, 1, 10, 10.0, tmp_path, naive=None))
+    outcome = await attack(RunConfig(scenario, 1, 10, 10.0, tmp_path, naive=None))
     assert [check.name for check in broken(outcome)] == ["I17"]
     assert broken(outcome)[0].violations[0].startswith("never fired 0 times")
 
@@ -64,13 +64,13 @@ async def test_a_planned_fault_that_cannot_fire_fails_the_run(tmp_path: Path) ->
 class LosesItsDatabase(Run):
     """A run in which the database does not come back."""
 
-    async def _forget(self, ground: Ground, shoppers: Shoppers) -> None:
-        await ground.stack.stop(POSTGRES)
+    async def _forget(self, target: OwnStack, shoppers: Shoppers) -> None:
+        await target.stack.stop(POSTGRES)
 
 
 async def test_a_system_that_does_not_come_back_gets_a_verdict_too(tmp_path: Path) -> None:
-    options = Options(SCENARIOS["calm"], 1, 5, 10.0, tmp_path, naive=None)
-    outcome = await LosesItsDatabase(options, lambda _: None).go()
+    config = RunConfig(SCENARIOS["calm"], 1, 5, 10.0, tmp_path, naive=None)
+    outcome = await LosesItsDatabase(config, lambda _: None).go()
     assert {"I2", "I4", "I4a", "I6"} <= {check.name for check in broken(outcome)}
     write(outcome)
     assert not json.loads((tmp_path / "report.json").read_text())["passed"]

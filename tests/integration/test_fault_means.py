@@ -126,8 +126,8 @@ async def echo() -> AsyncIterator[int]:
     network_namespace.why_not() is not None, reason=str(network_namespace.why_not())
 )
 @pytest.mark.parametrize("way", ["to", "from", "both"])
-async def test_nothing_passes_while_the_network_is_parted(way: network_namespace.Way) -> None:
-    async with echo() as port, network_namespace.Island() as land:
+async def test_nothing_passes_while_the_network_is_parted(way: network_namespace.Direction) -> None:
+    async with echo() as port, network_namespace.NetworkNamespace() as land:
         reader, writer = await asyncio.open_connection("127.0.0.1", await land.reach(port))
         writer.write(b"one\n")
         assert await reader.readline() == b"one\n"

@@ -273,7 +273,7 @@ async def test_shoppers_of_a_fault_run_ask_again_until_an_answer_is_about_the_or
             proxy.url, lambda customer: token(subject=customer), history
         ) as shoppers:
             await shoppers.send([planned], settle_within_s=60)
-            assert (shoppers.tally.acknowledged, shoppers.tally.given_up) == (1, 0)
+            assert (shoppers.counts.acknowledged, shoppers.counts.given_up) == (1, 0)
     assert len(await keys_stored(orders_dsn, planned.customer)) == 1
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from chaos.nemesis import full_disk
-from chaos.nemesis.process_faults import Timed
+from chaos.nemesis.process_faults import Nemesis
 from chaos.scenarios.scenario import Event
-from chaos.scenarios.schedule import Moment
+from chaos.scenarios.schedule import ScheduledEvent
 from deploy.local.child import ChildSpec
 from deploy.local.postgres import EmbeddedPostgres
 from deploy.local.services import ORDER
@@ -83,8 +83,8 @@ async def stack_of(process: SupervisedProcess, home: Path) -> AsyncIterator[Stac
 
 
 async def times_fired(stack: Stack, event: Event, log: Path) -> int:
-    events = Timed([stack], log)
-    await events.run([Moment(0.0, event, 0)])
+    events = Nemesis([stack], log)
+    await events.run([ScheduledEvent(0.0, event, 0)])
     return events.fired[event.name]
 
 

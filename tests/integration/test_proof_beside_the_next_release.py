@@ -8,8 +8,8 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from chaos.checker.collect import open_orders, read_facts
-from chaos.checker.observations import Facts
+from chaos.checker.collect import open_orders, read_databases
+from chaos.checker.observations import Observations
 from chaos.checker.orders import order_checks
 from chaos.checker.stock import stock_checks
 from chaos.checker.told import only_forward
@@ -73,13 +73,13 @@ async def test_orders_are_followed_through_unknown_statuses_and_judged_by_known_
                 )
                 await next_release.tell(newer_town.orders_dsn, str(order.order_id), end)
             await sending
-        assert shoppers.tally.states == {"shipped": 1, "cancelled": 1}
-        facts = await facts_of(newer_town, orders, history)
-    assert only_forward(facts).holds, only_forward(facts).violations
-    assert [*order_checks(facts), *stock_checks(facts)], "each came to a verdict"
+        assert shoppers.counts.states == {"shipped": 1, "cancelled": 1}
+        observations = await facts_of(newer_town, orders, history)
+    assert only_forward(observations).holds, only_forward(observations).violations
+    assert [*order_checks(observations), *stock_checks(observations)], "each came to a verdict"
 
 
-async def facts_of(town: Town, orders: tuple[PlannedOrder, ...], history: History) -> Facts:
+async def facts_of(town: Town, orders: tuple[PlannedOrder, ...], history: History) -> Observations:
     """Read everything, an order without lines and a returned mug among it."""
     empty = await next_release.order(town.orders_dsn, "somebody", "empty", WAITS)
     await town.rows("DELETE FROM order_lines WHERE order_id = $1", UUID(empty))
@@ -87,6 +87,8 @@ async def facts_of(town: Town, orders: tuple[PlannedOrder, ...], history: Histor
     connection = await asyncpg.connect(town.orders_dsn)
     await Notifications().prepare(connection)  # type: ignore[arg-type]
     await connection.close()
-    facts = await read_facts(town.orders_dsn, town.inventory_dsn, orders, history.entries)
-    assert facts.by_id[UUID(empty)].lines == {}
-    return facts
+    observations = await read_databases(
+        town.orders_dsn, town.inventory_dsn, orders, history.entries
+    )
+    assert observations.by_id[UUID(empty)].lines == {}
+    return observations

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from chaos.checker.observations import (
-    Facts,
+    EndpointAnswer,
     Fired,
     Movement,
+    Observations,
     OrderEvent,
     OrderRow,
-    Probe,
     Replay,
     Shelf,
     Snapshot,
@@ -33,7 +33,7 @@ def fired_as(identity: Identity) -> Fired:
     return Fired(rule, order_id, operation, attempt, "inventory.after_commit", "error", 0.0)
 
 
-def settled_facts(orders: Sequence[PlannedOrder]) -> Facts:
+def settled_facts(orders: Sequence[PlannedOrder]) -> Observations:
     """Return facts in which every order was placed once and has shipped, and nothing is wrong."""
     delivered = dict.fromkeys(FIRST_DELIVERY, 1000000)
     movements = [
@@ -63,7 +63,7 @@ def settled_facts(orders: Sequence[PlannedOrder]) -> Facts:
         for order in orders
         for kind, status, state in ANSWERED
     ]  # fmt: skip
-    return Facts(
+    return Observations(
         planned=tuple(orders),
         history=history,
         orders=[
@@ -83,9 +83,9 @@ def settled_facts(orders: Sequence[PlannedOrder]) -> Facts:
             for order in orders
         ],
         results={order.order_id: "shipped" for order in orders},
-        seen={order.order_id: "shipped" for order in orders},
+        api_statuses={order.order_id: "shipped" for order in orders},
         replays=[Replay("order-1", None)],
-        probes=[Probe("GET /readyz", 200)],
+        endpoint_answers=[EndpointAnswer("GET /readyz", 200)],
         notifications={event.seq: 1 for event in events},
         settled_within_s=1.0,
     )  # fmt: skip

@@ -10,13 +10,13 @@ import pytest
 from chaos.checker.attempts import Attempt
 from chaos.checker.drain import absences, disturbances_of, stood_still
 from chaos.checker.prediction import compare
-from chaos.client.load import come, on_time
+from chaos.client.load import no_delay, wait_until_due
 from chaos.client.scheduling_stalls import Stalls
-from chaos.nemesis.process_faults import Timed
-from chaos.run_config import Options, plan_of
+from chaos.nemesis.process_faults import Nemesis
+from chaos.run_config import RunConfig, plan_of
 from chaos.scenarios.catalogue import SCENARIOS
 from chaos.scenarios.scenario import Event
-from chaos.scenarios.schedule import Moment
+from chaos.scenarios.schedule import ScheduledEvent
 from deploy.local.settings import Ports, StackSettings
 from deploy.local.stack import Stack
 from tests.unit.settled_facts import fired_as, settled_facts
@@ -32,7 +32,7 @@ LOG = """\
 2026-01-01T00:00:20.000Z exited worker pid=5 code=0
 """
 MIDNIGHT = 1_767_225_600.0
-ORDERS = plan_of(Options(SCENARIOS["calm"], 7, 3, 15.0, Path("unused"))).orders
+ORDERS = plan_of(RunConfig(SCENARIOS["calm"], 7, 3, 15.0, Path("unused"))).orders
 
 
 @pytest.fixture
@@ -54,17 +54,23 @@ def test_a_process_is_away_from_its_end_until_it_is_ready_however_often_it_tried
 
 
 def test_a_run_is_disturbed_by_what_went_away_in_its_own_time(logs: Path) -> None:
-    facts = settled_facts(ORDERS)
-    kill = replace(fired_as(("killed", facts.planned[0].order_id, "reserve", 1)), fault="crash")
-    facts.fired = [kill]
-    found = disturbances_of([], facts, logs, since=MIDNIGHT + 15.0)
+    observations = settled_facts(ORDERS)
+    kill = replace(
+        fired_as(("killed", observations.planned[0].order_id, "reserve", 1)), fault="crash"
+    )
+    observations.fired = [kill]
+    found = disturbances_of([], observations, logs, since=MIDNIGHT + 15.0)
     assert {gone.why for gone in found} == {"killed killed a process", "worker was away"}
 
 
 def test_only_a_long_pause_of_the_machine_is_a_disturbance() -> None:
-    facts = settled_facts(ORDERS)
-    facts.stalls = [("client", 1.0, 1.1, 0.1), ("server", 2.0, 2.5, 0.4), ("line", 3.0, 9.0, 6.0)]
-    assert [(gone.begin, gone.end) for gone in stood_still(facts)] == [(2.0, 2.5)]
+    observations = settled_facts(ORDERS)
+    observations.stalls = [
+        ("client", 1.0, 1.1, 0.1),
+        ("server", 2.0, 2.5, 0.4),
+        ("line", 3.0, 9.0, 6.0),
+    ]
+    assert [(gone.begin, gone.end) for gone in stood_still(observations)] == [(2.0, 2.5)]
 
 
 @pytest.mark.parametrize(
@@ -79,15 +85,15 @@ def test_only_a_long_pause_of_the_machine_is_a_disturbance() -> None:
 async def test_a_busy_warehouse_explains_what_comes_after_its_database(
     point: str, *, explained: bool
 ) -> None:
-    facts = settled_facts(ORDERS)
-    order_id = facts.planned[0].order_id
-    facts.turned_away = frozenset({(order_id, "reserve", 1)})
+    observations = settled_facts(ORDERS)
+    order_id = observations.planned[0].order_id
+    observations.turned_away = frozenset({(order_id, "reserve", 1)})
 
     async def attempts(_: object) -> list[Attempt]:
         return [Attempt("reserve", 1, "reserve: answer 503 cannot be believed", 1.0, 2.0)]
 
     found = await compare(
-        [("late", order_id, "reserve", 1)], {"late": point}, facts, attempts, [], frozenset()
+        [("late", order_id, "reserve", 1)], {"late": point}, observations, attempts, [], frozenset()
     )
     assert (not found.unexplained) == explained
 
@@ -119,13 +125,15 @@ async def test_shoppers_come_later_while_an_event_takes_longer_than_planned(
     """Otherwise the last events of a slow machine would meet no order, and prove nothing."""
     line, cut = SlowLine(), Event("line-cut", "row", "cut", "temporal")
     stack = Stack(StackSettings(home=tmp_path / "home", ports=Ports.free()))
-    events = Timed([stack], tmp_path / "events.jsonl", line)
-    run = asyncio.create_task(events.run([Moment(0.0, cut, 0), Moment(0.05, cut, 1)]))
+    events = Nemesis([stack], tmp_path / "events.jsonl", line)
+    run = asyncio.create_task(
+        events.run([ScheduledEvent(0.0, cut, 0), ScheduledEvent(0.05, cut, 1)])
+    )
     while events.behind_s() <= 0.0:  # noqa: ASYNC110  time passes, that is no event
         await asyncio.sleep(0.01)
     start = time.monotonic()
-    coming = asyncio.create_task(come(start, events.behind_s))
-    await come(start + 0.2, on_time)
+    coming = asyncio.create_task(wait_until_due(start, events.behind_s))
+    await wait_until_due(start + 0.2, no_delay)
     assert not coming.done()
     line.let_go.set()
     await run
@@ -142,12 +150,12 @@ async def test_everybody_comes_later_while_the_machine_keeps_the_run_from_going_
     line, cut = SlowLine(), Event("line-cut", "row", "cut", "temporal")
     line.let_go.set()
     stack = Stack(StackSettings(home=tmp_path / "home", ports=Ports.free()))
-    events = Timed([stack], tmp_path / "events.jsonl", line)
+    events = Nemesis([stack], tmp_path / "events.jsonl", line)
     async with Stalls(lambda: None) as stalls:
         lost_s = stalls.lost_from_now()
-        run = asyncio.create_task(events.run([Moment(0.2, cut, 0)], lost_s))
+        run = asyncio.create_task(events.run([ScheduledEvent(0.2, cut, 0)], lost_s))
         start = time.monotonic()
-        coming = asyncio.create_task(come(start + 0.2, events.behind_s))
+        coming = asyncio.create_task(wait_until_due(start + 0.2, events.behind_s))
         await asyncio.sleep(0)
         time.sleep(0.3)  # noqa: ASYNC251  so it does stand still
         await stalls.caught_up()

@@ -13,7 +13,7 @@ from chaos.checker.check_result import Check
 from chaos.checker.fault_coverage import FaultCount, count_faults, planned_faults_fired
 from chaos.checker.prediction import Disturbance, compare
 from chaos.client.history import Entry
-from chaos.run_config import Options, Plan, plan_of
+from chaos.run_config import Plan, RunConfig, plan_of
 from chaos.scenarios.catalogue import SCENARIOS, VERIFY
 from chaos.scenarios.scenario import Scenario
 from chaos.scenarios.schedule import span_s
@@ -22,22 +22,22 @@ from tests.unit.settled_facts import fired_as, settled_facts
 ATTACKING = [name for name, scenario in SCENARIOS.items() if scenario.attacks or scenario.events]
 
 
-def options(scenario: Scenario, seed: int = 7, orders: int = 400) -> Options:
-    return Options(scenario, seed, orders, 15.0, Path("unused"))
+def config(scenario: Scenario, seed: int = 7, orders: int = 400) -> RunConfig:
+    return RunConfig(scenario, seed, orders, 15.0, Path("unused"))
 
 
 @functools.cache
 def long_plan(name: str) -> Plan:
-    return plan_of(options(SCENARIOS[name], orders=1_500))
+    return plan_of(config(SCENARIOS[name], orders=1_500))
 
 
 @pytest.mark.parametrize("name", ATTACKING)
 def test_the_same_seed_gives_the_same_fault_list_byte_for_byte(name: str) -> None:
-    first = plan_of(options(SCENARIOS[name])).fault_list
-    again = plan_of(options(SCENARIOS[name])).fault_list
+    first = plan_of(config(SCENARIOS[name])).fault_list
+    again = plan_of(config(SCENARIOS[name])).fault_list
     assert first.encode() == again.encode()
     assert first
-    assert first != plan_of(options(SCENARIOS[name], seed=8)).fault_list
+    assert first != plan_of(config(SCENARIOS[name], seed=8)).fault_list
 
 
 @pytest.mark.parametrize("name", ATTACKING)
@@ -51,7 +51,7 @@ def test_a_scenario_without_one_of_its_faults_has_another_fault_list(name: str) 
 
 def test_verification_plans_every_kind_often_enough() -> None:
     plan = plan_of(
-        Options(VERIFY.scenario, VERIFY.seed, VERIFY.orders, VERIFY.rate, Path("unused"))
+        RunConfig(VERIFY.scenario, VERIFY.seed, VERIFY.orders, VERIFY.rate, Path("unused"))
     )
     planned = Counter(identity[0] for identity in plan.promised)
     floors = VERIFY.scenario.floors
@@ -63,7 +63,7 @@ def test_verification_plans_every_kind_often_enough() -> None:
         floor = floors.process if attack.kills else floors.request
         # On a busy machine half of the victims' attempts find the warehouse killed or cut off.
         assert planned[attack.rule.name] >= 2 * floor, attack.rule.name
-    turns = Counter(moment.event.name for moment in plan.moments)
+    turns = Counter(scheduled.event.name for scheduled in plan.schedule)
     assert all(turns[event.name] >= 3 for event in VERIFY.scenario.events)
 
 
@@ -71,12 +71,12 @@ def test_verification_plans_every_kind_often_enough() -> None:
 def test_a_fault_that_does_not_fire_fails_the_run_by_its_name(name: str) -> None:
     scenario = SCENARIOS[name]
     plan = long_plan(name)
-    facts = settled_facts(())
-    facts.planned = plan.orders
+    observations = settled_facts(())
+    observations.planned = plan.orders
 
     def verdict(without: str) -> Check:
-        facts.fired = [fired_as(each) for each in plan.promised if each[0] != without]
-        turns = Counter(moment.event.name for moment in plan.moments)
+        observations.fired = [fired_as(each) for each in plan.promised if each[0] != without]
+        turns = Counter(scheduled.event.name for scheduled in plan.schedule)
         events = Counter({name: times for name, times in turns.items() if name != without})
         clicks = [
             Entry(0.0, "ok", "place", o.number, str(o.order_id), 2)
@@ -84,9 +84,10 @@ def test_a_fault_that_does_not_fire_fails_the_run_by_its_name(name: str) -> None
             if o.clicks > 1 and without != "double-click"
         ]
         gone = 0 if without == "history-gone" else scenario.forgets
-        facts.forgotten = frozenset(o.order_id for o in plan.orders[:gone])
+        observations.forgotten = frozenset(o.order_id for o in plan.orders[:gone])
         return planned_faults_fired(
-            count_faults(scenario, facts, events, plan.moments, plan.promised, clicks), facts
+            count_faults(scenario, observations, events, plan.schedule, plan.promised, clicks),
+            observations,
         )
 
     assert verdict(without="").holds
@@ -100,32 +101,32 @@ def test_a_fault_that_does_not_fire_fails_the_run_by_its_name(name: str) -> None
 
 async def test_what_fires_unpredicted_or_is_predicted_and_does_not_fire_is_told_apart() -> None:
     scenario = replace(SCENARIOS["gremlin"], blocks=("attack",))
-    plan = plan_of(options(scenario))
-    facts = settled_facts(plan.orders)
-    facts.fired = [fired_as(identity) for identity in plan.promised]
+    plan = plan_of(config(scenario))
+    observations = settled_facts(plan.orders)
+    observations.fired = [fired_as(identity) for identity in plan.promised]
 
     async def no_attempts(_: UUID) -> list[Attempt]:
         return []
 
     async def judge(gone: list[Disturbance]) -> tuple[int, int]:
-        del facts.__dict__["affected"]
+        del observations.__dict__["affected"]
         found = await compare(
             plan.promised,
             scenario.points,
-            facts,
+            observations,
             no_attempts,
             gone,
             frozenset(),
         )
         return len(found.unexplained), len(found.unpredicted)
 
-    assert facts.affected
+    assert observations.affected
     assert await judge([]) == (0, 0)
-    one = facts.fired.pop()
-    assert facts.affected is not None
+    one = observations.fired.pop()
+    assert observations.affected is not None
     assert await judge([]) == (1, 0)
-    facts.fired += [one, replace(one, attempt=9), replace(one, attempt=9)]
-    assert facts.affected is not None
+    observations.fired += [one, replace(one, attempt=9), replace(one, attempt=9)]
+    assert observations.affected is not None
     assert await judge([]) == (0, 1)
 
 
@@ -134,11 +135,11 @@ def test_the_orders_of_a_scenario_last_as_long_as_all_its_events(name: str) -> N
     # Requests that are spoiled have no part in it, and to foretell them takes a while.
     scenario = replace(SCENARIOS[name], attacks=(), cancels_hit_by=None)
     for seed in range(1, 6):
-        plan = plan_of(options(scenario, seed, scenario.orders))
-        ends = [moment.at_s + span_s(moment.event) for moment in plan.moments]
-        begins = [*(moment.at_s for moment in plan.moments[1:]), plan.orders[-1].at_s]
+        plan = plan_of(config(scenario, seed, scenario.orders))
+        ends = [scheduled.at_s + span_s(scheduled.event) for scheduled in plan.schedule]
+        begins = [*(scheduled.at_s for scheduled in plan.schedule[1:]), plan.orders[-1].at_s]
         assert all(end <= begin for end, begin in zip(ends, begins, strict=False))
-        assert {m.event.name for m in plan.moments} == {e.name for e in scenario.events}
+        assert {m.event.name for m in plan.schedule} == {e.name for e in scenario.events}
 
 
 def test_a_fault_that_shares_all_its_victims_may_be_missed_unless_it_has_a_floor() -> None:
@@ -167,13 +168,13 @@ FAILED = Attempt("reserve", 1, "too slow", since=100.0, at=102.0)
 async def test_only_what_met_the_attempt_itself_explains_that_a_fault_did_not_fire(
     attempt: Attempt, gone: tuple[float, float] | None, late: bool, explained: bool
 ) -> None:
-    order = plan_of(options(SCENARIOS["calm"], orders=1)).orders[0]
-    facts = settled_facts([order])
+    order = plan_of(config(SCENARIOS["calm"], orders=1)).orders[0]
+    observations = settled_facts([order])
     missing = ("worker-dies-answered", order.order_id, "reserve", 1)
     promised = [missing]
     if late:
         promised.append(("gremlin", order.order_id, "reserve", 1))
-        facts.fired = [replace(fired_as(promised[-1]), fault="delay")]
+        observations.fired = [replace(fired_as(promised[-1]), fault="delay")]
 
     async def attempts(_: UUID) -> list[Attempt]:
         return [attempt]
@@ -181,7 +182,7 @@ async def test_only_what_met_the_attempt_itself_explains_that_a_fault_did_not_fi
     found = await compare(
         promised,
         {missing[0]: "worker.after_answer"},
-        facts,
+        observations,
         attempts,
         [Disturbance(gone[0], gone[1], "something was gone")] if gone else [],
         frozenset(),

@@ -6,7 +6,7 @@ import pytest
 
 from chaos.checker.observations import Snapshot
 from chaos.run import Run
-from chaos.run_config import Options
+from chaos.run_config import RunConfig
 from chaos.scenarios.catalogue import SCENARIOS
 
 
@@ -16,7 +16,7 @@ from chaos.scenarios.catalogue import SCENARIOS
 def test_of_the_looks_that_there_was_time_for_a_part_has_to_succeed(
     looks: int, seen: int, *, enough: bool
 ) -> None:
-    run = Run(Options(SCENARIOS["calm"], 1, 5, 10.0, Path("unused")), lambda _: None)
+    run = Run(RunConfig(SCENARIOS["calm"], 1, 5, 10.0, Path("unused")), lambda _: None)
     run._looks = looks
     run._snapshots = [Snapshot(float(at), "MUG", 1, 0, 1, 0) for at in range(seen)]
     run._check_looks()

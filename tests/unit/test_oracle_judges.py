@@ -7,10 +7,10 @@ import pytest
 
 from chaos.checker.check_result import all_hold
 from chaos.checker.observations import (
-    Facts,
+    EndpointAnswer,
     Movement,
+    Observations,
     OrderEvent,
-    Probe,
     Replay,
     Snapshot,
     WorkflowRow,
@@ -18,7 +18,7 @@ from chaos.checker.observations import (
 from chaos.checker.orders import order_checks
 from chaos.checker.stock import stock_checks
 from chaos.client.scheduling_stalls import ByTime, Stall, stalled_s
-from chaos.nemesis.history_retention import AGAIN
+from chaos.nemesis.history_retention import RESEND_TRY
 from chaos.scenarios.workload import Crowd, plan
 from tests.unit.settled_facts import NOW, settled_facts
 
@@ -26,26 +26,26 @@ ORDERS = plan(3, 40, 10.0, Crowd())
 FIRST = ORDERS[0].order_id
 
 
-def facts() -> Facts:
+def observations() -> Observations:
     return settled_facts(ORDERS)
 
 
-def broken(truth: Facts) -> set[str]:
+def broken(truth: Observations) -> set[str]:
     return {check.name for check in (*stock_checks(truth), *order_checks(truth)) if not check.holds}
 
 
 def test_a_good_truth_breaks_nothing_and_every_check_has_looked_at_something() -> None:
-    checks = (*stock_checks(facts()), *order_checks(facts()))
+    checks = (*stock_checks(observations()), *order_checks(observations()))
     assert all_hold(checks)
     assert all(check.checked > 0 for check in checks)
 
 
-def _commit_again(truth: Facts) -> None:
+def _commit_again(truth: Observations) -> None:
     last = next(m for m in truth.movements if m.order_id == FIRST and m.operation == "commit")
     truth.movements.append(replace(last, number=len(truth.movements)))
 
 
-def _commit_less(truth: Facts) -> None:
+def _commit_less(truth: Observations) -> None:
     truth.movements = [
         replace(m, quantity=m.quantity + 1)
         if m.order_id == FIRST and m.operation == "commit"
@@ -54,31 +54,31 @@ def _commit_less(truth: Facts) -> None:
     ]
 
 
-def _level_off(truth: Facts) -> None:
+def _level_off(truth: Observations) -> None:
     truth.shelves[0] = replace(truth.shelves[0], on_hand=truth.shelves[0].on_hand - 1)
 
 
-def _level_off_for_a_while(truth: Facts) -> None:
+def _level_off_for_a_while(truth: Observations) -> None:
     truth.snapshots.append(Snapshot(1.0, "MUG-BLUE", 5, 1, 5, 2))
 
 
-def _still_open(truth: Facts) -> None:
+def _still_open(truth: Observations) -> None:
     truth.orders[0] = replace(truth.orders[0], status="reserved")
 
 
-def _two_ends(truth: Facts) -> None:
+def _two_ends(truth: Observations) -> None:
     truth.events.append(OrderEvent(9_999, FIRST, "cancelled", NOW))
 
 
-def _left_its_end(truth: Facts) -> None:
+def _left_its_end(truth: Observations) -> None:
     truth.rest_before = {FIRST: "rejected"}
 
 
-def _told_wrong(truth: Facts) -> None:
+def _told_wrong(truth: Observations) -> None:
     truth.history[1] = replace(truth.history[1], status=409, kind="fail", state="rejected")
 
 
-def _denied(truth: Facts) -> None:
+def _denied(truth: Observations) -> None:
     """The second sending of an order that was there before it."""
     long_after = NOW.timestamp() + 60.0
     truth.history.append(
@@ -87,124 +87,124 @@ def _denied(truth: Facts) -> None:
     )  # fmt: skip
 
 
-def _told_of_nothing(truth: Facts) -> None:
+def _told_of_nothing(truth: Observations) -> None:
     truth.orders = [row for row in truth.orders if row.order_id != FIRST]
 
 
-def _never_accepted(truth: Facts) -> None:
+def _never_accepted(truth: Observations) -> None:
     _told_of_nothing(truth)
     truth.history[1] = replace(truth.history[1], status=503, kind="info", state=None)
 
 
-def _turned_away(truth: Facts) -> None:
+def _turned_away(truth: Observations) -> None:
     truth.history.append(replace(truth.history[1], kind="fail", status=401, state=None))
 
 
-def _release_that_did_nothing(truth: Facts) -> None:
+def _release_that_did_nothing(truth: Observations) -> None:
     truth.releases, truth.packed_by = 2, frozenset({1})
 
 
-def _engine_lists_nothing(truth: Facts) -> None:
+def _engine_lists_nothing(truth: Observations) -> None:
     truth.workflows = []
 
 
-def _nobody_looked(truth: Facts) -> None:
-    truth.probes = []
+def _nobody_looked(truth: Observations) -> None:
+    truth.endpoint_answers = []
 
 
-def _silence(truth: Facts) -> None:
+def _silence(truth: Observations) -> None:
     truth.history[1] = replace(truth.history[1], kind="info", status=None, seconds=5.0)
 
 
-def _unparked(truth: Facts) -> None:
+def _unparked(truth: Observations) -> None:
     truth.parked = {"order-poison": "cannot be read"}
     truth.workflows.append(WorkflowRow("order-poison", "r", "COMPLETED", None))
 
 
-def _parked_in_silence(truth: Facts) -> None:
+def _parked_in_silence(truth: Observations) -> None:
     truth.parked = {"order-poison": None}
     truth.workflows.append(WorkflowRow("order-poison", "r", "RUNNING", None))
 
 
-def _started_again(truth: Facts) -> None:
+def _started_again(truth: Observations) -> None:
     truth.forgotten = frozenset({FIRST})  # and yet the engine lists a workflow of it
 
 
-def _refused_long_after(truth: Facts) -> None:
-    truth.history.append(replace(truth.history[1], kind="info", status=503, try_=AGAIN))
+def _refused_long_after(truth: Observations) -> None:
+    truth.history.append(replace(truth.history[1], kind="info", status=503, try_=RESEND_TRY))
 
 
-def _too_late(truth: Facts) -> None:
+def _too_late(truth: Observations) -> None:
     truth.settled_within_s = 61.0
 
 
-def _second_workflow(truth: Facts) -> None:
+def _second_workflow(truth: Observations) -> None:
     truth.workflows.append(WorkflowRow(f"order-{FIRST}", "other", "COMPLETED", "shipped"))
 
 
-def _other_id(truth: Facts) -> None:
+def _other_id(truth: Observations) -> None:
     truth.history[1] = replace(truth.history[1], answered_id=str(ORDERS[1].order_id))
 
 
-def _lost(truth: Facts) -> None:
+def _lost(truth: Observations) -> None:
     truth.orders.pop(0)
 
 
-def _late_hold(truth: Facts) -> None:
+def _late_hold(truth: Observations) -> None:
     truth.movements.append(Movement(10_000, FIRST, "MUG-BLUE", "release", 5))
 
 
-def _hold_left(truth: Facts) -> None:
+def _hold_left(truth: Observations) -> None:
     truth.reservations[FIRST] = "released"
     truth.movements = [
         m for m in truth.movements if not (m.order_id == FIRST and m.operation == "commit")
     ]
 
 
-def _oversold(truth: Facts) -> None:
+def _oversold(truth: Observations) -> None:
     truth.movements = [
         replace(m, quantity=1) if m.operation == "initial" else m for m in truth.movements
     ]
 
 
-def _backwards(truth: Facts) -> None:
+def _backwards(truth: Observations) -> None:
     truth.history.append(
         replace(truth.history[1], at=99.0, state="received", operation="look", seconds=0.01)
     )
 
 
-def _disagreeing(truth: Facts) -> None:
+def _disagreeing(truth: Observations) -> None:
     truth.results[FIRST] = "cancelled"
 
 
-def _nobody_asked(truth: Facts) -> None:
+def _nobody_asked(truth: Observations) -> None:
     truth.history = [entry for entry in truth.history if entry.order_id != str(FIRST)]
 
 
-def _does_not_replay(truth: Facts) -> None:
+def _does_not_replay(truth: Observations) -> None:
     truth.replays.append(Replay("order-2", "nondeterminism"))
 
 
-def _slow_answer(truth: Facts) -> None:
+def _slow_answer(truth: Observations) -> None:
     truth.history[1] = replace(truth.history[1], seconds=2.3)
 
 
-def _rude_error(truth: Facts) -> None:
+def _rude_error(truth: Observations) -> None:
     truth.history.append(
         replace(truth.history[1], kind="info", status=500, state=None, advised=False)
     )
 
 
-def _message_twice(truth: Facts) -> None:
+def _message_twice(truth: Observations) -> None:
     truth.notifications[truth.events[0].seq] = 2
 
 
-def _message_missing(truth: Facts) -> None:
+def _message_missing(truth: Observations) -> None:
     del truth.notifications[truth.events[0].seq]
 
 
-def _not_well(truth: Facts) -> None:
-    truth.probes.append(Probe("GET /health", 503))
+def _not_well(truth: Observations) -> None:
+    truth.endpoint_answers.append(EndpointAnswer("GET /health", 503))
 
 
 @pytest.mark.parametrize(
@@ -249,15 +249,15 @@ def _not_well(truth: Facts) -> None:
     ],
 )
 def test_each_kind_of_wrong_is_found_by_the_invariant_it_breaks(
-    spoil: Callable[[Facts], None], invariant: str
+    spoil: Callable[[Observations], None], invariant: str
 ) -> None:
-    truth = facts()
+    truth = observations()
     spoil(truth)
     assert invariant in broken(truth)
 
 
 def test_an_answer_that_was_late_because_the_client_stood_still_is_not_blamed() -> None:
-    truth = facts()
+    truth = observations()
     _slow_answer(truth)
     at = truth.history[1].at
     truth.stalls = [("client", at - 0.5, at - 0.3, 0.2)]
@@ -265,7 +265,7 @@ def test_an_answer_that_was_late_because_the_client_stood_still_is_not_blamed() 
 
 
 def test_a_moment_in_which_two_stood_still_is_excused_once() -> None:
-    truth = facts()
+    truth = observations()
     truth.history[1] = replace(truth.history[1], seconds=4.0)
     at = truth.history[1].at
     truth.stalls = [("client", at - 2.0, at, 1.0), ("server", at - 2.0, at, 1.0)]
@@ -275,7 +275,7 @@ def test_a_moment_in_which_two_stood_still_is_excused_once() -> None:
 
 
 def test_what_is_parked_or_forgotten_as_planned_breaks_nothing() -> None:
-    truth = facts()
+    truth = observations()
     truth.parked = {"order-poison": "its input cannot be read"}
     truth.workflows = [
         *(flow for flow in truth.workflows if flow.workflow_id != f"order-{FIRST}"),
@@ -286,8 +286,8 @@ def test_what_is_parked_or_forgotten_as_planned_breaks_nothing() -> None:
 
 
 def test_a_system_that_cannot_be_asked_keeps_no_promise() -> None:
-    truth = facts()
-    unread = Facts.unread(truth.planned, truth.history)
+    truth = observations()
+    unread = Observations.unread(truth.planned, truth.history)
     held = {each.name for each in (*stock_checks(unread), *order_checks(unread)) if each.holds}
     assert held == {"I10", "I14"}, "which are about what clients have seen"
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from chaos.checker.latency import ALLOWED, ENOUGH, WARM_UP, pace_of
+from chaos.checker.latency import ALLOWED, ENOUGH, WARM_UP, compare_latencies
 from chaos.client.history import Kind
 from chaos.scenarios.workload import Crowd, plan
 from tests.unit.settled_facts import settled_facts
@@ -15,7 +15,7 @@ BLOCKS = {order.number: "calm" if order.number < CALM else "attack" for order in
 
 
 def test_orders_that_are_all_answered_alike_keep_their_pace() -> None:
-    pace = pace_of(settled_facts(ORDERS), BLOCKS, (), enforced=True)
+    pace = compare_latencies(settled_facts(ORDERS), BLOCKS, (), enforced=True)
     assert pace.ratio == 1.0
     assert all(check.holds for check in pace.checks())
 
@@ -25,9 +25,9 @@ def test_orders_that_are_all_answered_alike_keep_their_pace() -> None:
 def test_an_order_refused_at_once_is_as_slow_as_its_shopper_waited(
     kind: Kind, status: int | None, answered_at_last: bool
 ) -> None:
-    facts = settled_facts(ORDERS)
+    observations = settled_facts(ORDERS)
     history = []
-    for entry in facts.history:
+    for entry in observations.history:
         if entry.number < CALM + ENOUGH // 2 or entry.kind == "invoke":
             history.append(entry)
             continue
@@ -35,7 +35,7 @@ def test_an_order_refused_at_once_is_as_slow_as_its_shopper_waited(
         history += [replace(no, since_intended=0.001), replace(no, since_intended=30.0)]
         if answered_at_last:
             history.append(replace(entry, since_intended=31.0))
-    pace = pace_of(replace(facts, history=history), BLOCKS, (), enforced=True)
+    pace = compare_latencies(replace(observations, history=history), BLOCKS, (), enforced=True)
     assert pace.unaffected is not None
     assert pace.unaffected.count == ENOUGH
     assert pace.ratio is not None
