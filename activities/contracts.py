@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from inventory_api.contracts import Line
 
@@ -36,7 +36,9 @@ class Message(BaseModel):
     know.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", populate_by_name=True, serialize_by_alias=True
+    )
 
 
 class StepCall(Message):
@@ -55,7 +57,7 @@ class StepDone(Message):
     attempt: int = 1
 
 
-class Happening(Message):
+class TimelineEntry(Message):
     """One entry of an order's timeline. `key` names it within the order: it is written once."""
 
     key: str
@@ -64,7 +66,7 @@ class Happening(Message):
     detail: dict[str, Any] = {}
 
 
-class Progress(Message):
+class StatusUpdate(Message):
     """Where an order stands and what has happened since it was last written down."""
 
     order_id: UUID
@@ -72,11 +74,11 @@ class Progress(Message):
     at: datetime
     reason: str | None = None
     waiting_for: str | None = None
-    happenings: tuple[Happening, ...] = ()
+    entries: tuple[TimelineEntry, ...] = Field((), alias="happenings")  # its name in histories
     first_attempt: int = 1
 
 
-class Recorded(Message):
+class StoredStatus(Message):
     """How the order's row stands after a progress was written down, or came too late to be."""
 
     status: str

@@ -28,7 +28,7 @@ STEP_ATTEMPTS = Counter(
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class HttpTimeouts:
     """How long one request may take in all, in seconds: on the fast path and on the durable one."""
 
     fast_s: float
@@ -47,7 +47,7 @@ class InventoryActivities:
         session: aiohttp.ClientSession,
         base_url: str,
         token: str,
-        patience: Patience,
+        timeouts: HttpTimeouts,
         faults: FaultPoints,
     ) -> None:
         self._session = session
@@ -57,7 +57,7 @@ class InventoryActivities:
             "Content-Type": "application/json",
             "Accept-Encoding": "identity",
         }
-        self._patience = patience
+        self._timeouts = timeouts
         self._faults = faults
 
     @activity.defn(name="reserve")
@@ -93,7 +93,7 @@ class InventoryActivities:
         headers = {**self._headers, "X-Attempt": str(attempt)}
         propagate.inject(headers)
         url = f"{self._reservations}/{step.order_id}{path}"
-        seconds = self._patience.fast_s if info.is_local else self._patience.durable_s
+        seconds = self._timeouts.fast_s if info.is_local else self._timeouts.durable_s
         try:
             # A deadline for everything, not per read: a trickle of bytes must not outlast it.
             async with (

@@ -4,17 +4,17 @@ from typing import Protocol
 
 from temporalio import activity
 
-from activities.contracts import Progress, Recorded
+from activities.contracts import StatusUpdate, StoredStatus
 from service_kit.fault_points import Call, FaultPoints
 
 
 class OrderLedger(Protocol):
     """Where progress is kept; order_api's store is the real one."""
 
-    async def record(self, progress: Progress) -> Recorded:
+    async def record(self, progress: StatusUpdate) -> StoredStatus:
         """Keep `progress` and return how the order stands then.
 
-        Repeating it, or bringing older news, changes nothing; an end that was kept stays.
+        Repeating it, or bringing an older update, changes nothing; an end that was kept stays.
         """
         ...
 
@@ -27,7 +27,7 @@ class OrderActivities:
         self._faults = faults
 
     @activity.defn(name="record")
-    async def record(self, progress: Progress) -> Recorded:
+    async def record(self, progress: StatusUpdate) -> StoredStatus:
         """Bring the order's row and timeline up to date."""
         attempt = progress.first_attempt + activity.info().attempt - 1
         call = Call(progress.order_id, "record", attempt)

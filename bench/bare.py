@@ -19,7 +19,7 @@ from temporalio.client import Client, WithStartWorkflowOperation
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.worker import Worker
 
-from service_kit import garbage
+from service_kit import garbage_collection
 from service_kit.server import event_loop
 from workflows.connection import connect
 from workflows.policies import WORKFLOW_TASK
@@ -93,7 +93,7 @@ async def measure(
             total += 1
             finished += time.perf_counter() < until
 
-    garbage.settle()
+    garbage_collection.tune_gc()
     async with worker:
         for lasts_s in (warm_up_s, seconds):
             finished, used_s = 0, time.process_time()

@@ -36,7 +36,7 @@ WITH number AS (SELECT md5('bench' || n)::uuid AS order_id
 INSERT INTO movements (order_id, sku, operation, quantity)
 SELECT order_id, 'MUG-SAND', operation, 1 FROM number, unnest(ARRAY['reserve', 'commit']) operation
 """
-# The add-ons have read all that; what is measured is orders, not their catching up.
+# The subscribers have read all that; what is measured is orders, not their catching up.
 _READ_BY_ALL = "UPDATE subscriber_cursors SET tx = pg_current_xact_id(), seq = 0"
 
 

@@ -34,14 +34,14 @@ from chaos.run_result import RunProgress, RunResult
 from chaos.target.own_stack import OthersStack, OwnStack
 from deploy.local.refusal import StartRefused
 from deploy.local.services import ORDER
-from service_kit.pool import TROUBLE
+from service_kit.pool import POSTGRES_ERRORS
 
 Found = TypeVar("Found")
 SNAPSHOT_EVERY_S = 2.0
 LATECOMERS_S = 12.0  # two delays of five seconds on one attempt, and some more
 # How parts that are asked show that they are gone; a RuntimeError is the SDK's, for the engine.
 GONE: tuple[type[Exception], ...] = (
-    *TROUBLE,
+    *POSTGRES_ERRORS,
     StartRefused,
     RPCError,
     RuntimeError,
@@ -284,7 +284,7 @@ class Run:
         while True:
             await asyncio.sleep(SNAPSHOT_EVERY_S / 2)
             self._looks += 1
-            with contextlib.suppress(*TROUBLE):
+            with contextlib.suppress(*POSTGRES_ERRORS):
                 taken = await snapshots(target.dsn("inventory"))
                 self._snapshots += taken
                 self.progress.violations += sum(not shot.conserves for shot in taken)

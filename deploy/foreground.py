@@ -32,7 +32,7 @@ _WHAT = {
     "order_api": "takes orders",
     "inventory_api": "owns the stock",
     "worker": "carries orders out",
-    "subscribers": "add-ons",
+    "subscribers": "subscribers",
     TEMPORAL: "the story of each order",
     POSTGRES: "orders, inventory",
 }

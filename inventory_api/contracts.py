@@ -63,20 +63,20 @@ class RestockRequest(Model):
     quantity: int = Field(ge=1, le=MAX_RESTOCK)
 
 
-class Answer(BaseModel):
+class ResponseModel(BaseModel):
     """A frozen answer; consumers ignore members that later versions add."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class ReservationAnswer(Answer):
+class ReservationAnswer(ResponseModel):
     """The verdict on one reserve, commit or release."""
 
     order_id: UUID
     state: str
 
 
-class Shortage(Answer):
+class Shortage(ResponseModel):
     """One line that could not be held: how many were asked for and how many were free."""
 
     sku: str
@@ -84,7 +84,7 @@ class Shortage(Answer):
     available: int
 
 
-class Movement(Answer):
+class Movement(ResponseModel):
     """One entry of the append-only ledger."""
 
     sku: str
@@ -101,14 +101,14 @@ class LedgerEntry(Movement):
     restock_key: str | None
 
 
-class Ledger(Answer):
+class Ledger(ResponseModel):
     """Some movements, newest first; `next_cursor` asks for the following ones, None at the end."""
 
     items: list[LedgerEntry]
     next_cursor: str | None = None
 
 
-class Reservation(Answer):
+class Reservation(ResponseModel):
     """All that the warehouse knows of an order."""
 
     order_id: UUID
@@ -119,7 +119,7 @@ class Reservation(Answer):
     updated_at: datetime
 
 
-class StockLevel(Answer):
+class StockLevel(ResponseModel):
     """Pieces of one SKU: on the shelf, promised to orders, and free to promise."""
 
     sku: str
@@ -128,7 +128,7 @@ class StockLevel(Answer):
     available: int
 
 
-class StockLevels(Answer):
+class StockLevels(ResponseModel):
     """Some levels, by SKU; `next_cursor` asks for the following ones, None at the end."""
 
     items: list[StockLevel]

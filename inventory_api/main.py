@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from inventory_api.routes import router
 from inventory_api.settings import InventorySettings
-from inventory_api.state import State
+from inventory_api.state import InventoryApiState
 from inventory_api.stock import Stock
 from service_kit import application, database_health, pool, supervised
 from service_kit.background import Background
@@ -17,7 +17,7 @@ from service_kit.health import Health
 from service_kit.long_transactions import LongTransactions
 from service_kit.migrations import latest
 from service_kit.supervised import Supervised
-from service_kit.tokens import Gate
+from service_kit.tokens import TokenVerifier
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 TABLES = ("stock", "reservations", "movements")
@@ -39,7 +39,7 @@ def create_app(settings: InventorySettings, injector: Injector = no_injector) ->
         long_transactions = LongTransactions(connections)
         reading = Supervised("long transactions", long_transactions.keep_reading)
         async with injector(connections) as faults, Background(reading.run()):
-            app.state.service = State(
+            app.state.service = InventoryApiState(
                 pool=connections,
                 stock=Stock(
                     connections,
@@ -47,7 +47,9 @@ def create_app(settings: InventorySettings, injector: Injector = no_injector) ->
                     deadline_s=settings.request_deadline_s,
                     writers=settings.group_writers,
                 ),
-                gate=Gate(settings.token_key.get_secret_value(), settings.token_audience),
+                verifier=TokenVerifier(
+                    settings.token_key.get_secret_value(), settings.token_audience
+                ),
                 faults=faults,
                 health=_health(connections, long_transactions, reading),
             )

@@ -21,14 +21,14 @@ from inventory_api.contracts import (
     StockLevels,
 )
 from inventory_api.metrics import EFFECTS
-from inventory_api.state import State, state_of
+from inventory_api.state import InventoryApiState, state_of
 from inventory_api.stock import OtherLines, Verdict
 from service_kit.fault_points import Call
 from service_kit.idempotency_key import read as read_idempotency_key
 from service_kit.idempotency_key import read_quoted as read_quoted_key
 from service_kit.openapi import body_of, problems
 from service_kit.paging import PageSize, SearchText, SkuCursor, Skus, contains
-from service_kit.pool import UNAVAILABLE, is_refusal
+from service_kit.pool import POSTGRES_UNAVAILABLE, is_refusal
 from service_kit.problems import Problem, unavailable, unprocessable
 from service_kit.strict_json import read
 from service_kit.tokens import Caller
@@ -36,18 +36,21 @@ from service_kit.tokens import Caller
 router = APIRouter(prefix="/v1", tags=["inventory"])
 
 # Two writers of one key that lost to each other twice in a row are told to come again, too.
-BUSY: tuple[type[Exception], ...] = (*UNAVAILABLE, asyncpg.IntegrityConstraintViolationError)
+BUSY: tuple[type[Exception], ...] = (
+    *POSTGRES_UNAVAILABLE,
+    asyncpg.IntegrityConstraintViolationError,
+)
 MAX_ATTEMPT = 1_000_000
 
 
 async def member(request: Request) -> Caller:
     """Let staff and services in, nobody else. Async, or FastAPI would hand it to a thread."""
-    return state_of(request).gate.caller(request, "staff", "service")
+    return state_of(request).verifier.caller(request, "staff", "service")
 
 
 async def staff(request: Request) -> Caller:
     """Let staff in."""
-    return state_of(request).gate.caller(request, "staff")
+    return state_of(request).verifier.caller(request, "staff")
 
 
 @contextmanager
@@ -61,7 +64,7 @@ def database_limits() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _taking_effect(state: State, call: Call) -> AsyncIterator[None]:
+async def _taking_effect(state: InventoryApiState, call: Call) -> AsyncIterator[None]:
     """Bound what the database may take, between the fault points before and after it."""
     await state.faults.reach("inventory.on_request", call)
     with database_limits():
@@ -264,7 +267,7 @@ async def movements(
 
 
 async def _answer(
-    state: State, call: Call, verdict: Verdict, answer: str, problem: Problem | None
+    state: InventoryApiState, call: Call, verdict: Verdict, answer: str, problem: Problem | None
 ) -> Response:
     """Count the verdict, pass the last fault point, and answer."""
     EFFECTS.labels(call.operation, str(verdict.replayed).lower()).inc()

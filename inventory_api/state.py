@@ -9,20 +9,20 @@ from inventory_api.stock import Stock
 from service_kit.fault_points import FaultPoints
 from service_kit.health import Health
 from service_kit.pool import Pool
-from service_kit.tokens import Gate
+from service_kit.tokens import TokenVerifier
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class InventoryApiState:
     """Made when the app starts, gone when it stops."""
 
     pool: Pool
     stock: Stock
-    gate: Gate
+    verifier: TokenVerifier
     faults: FaultPoints
     health: Health
 
 
-def state_of(request: Request) -> State:
+def state_of(request: Request) -> InventoryApiState:
     """Return the state of the app that serves `request`."""
-    return cast("State", request.app.state.service)
+    return cast("InventoryApiState", request.app.state.service)

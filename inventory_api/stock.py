@@ -92,15 +92,15 @@ class Stock:
     async def commit(self, call: Call) -> Verdict:
         """Take a held order's pieces off the shelf. Only a held order changes."""
         if self._faults.planned(BEFORE_COMMIT, call):
-            row = await self._alone(call, SETTLE, ([call.order_id], "committed"))
-            return _settle_verdict(row, "committed")
+            row = await self._alone(call, COMMIT_OR_RELEASE, ([call.order_id], "committed"))
+            return _commit_or_release_verdict(row, "committed")
         return await self._commit.submit(call.order_id)
 
     async def release(self, call: Call) -> Verdict:
         """Give a held order's pieces back, or leave a tombstone that a late reserve will find."""
         if self._faults.planned(BEFORE_COMMIT, call):
-            row = await self._alone(call, SETTLE, ([call.order_id], "released"))
-            return _settle_verdict(row, "released")
+            row = await self._alone(call, COMMIT_OR_RELEASE, ([call.order_id], "released"))
+            return _commit_or_release_verdict(row, "released")
         return await self._release.submit(call.order_id)
 
     async def _reserve_batch(self, requests: Sequence[_Reserve]) -> list[Verdict | Exception]:
@@ -119,15 +119,17 @@ class Stock:
         return await self._write(requests, lambda request: request.order_id, write, behind_locks)
 
     async def _commit_batch(self, orders: Sequence[UUID]) -> list[Verdict | Exception]:
-        return await self._settle_batch(orders, "committed")
+        return await self._commit_or_release_batch(orders, "committed")
 
     async def _release_batch(self, orders: Sequence[UUID]) -> list[Verdict | Exception]:
-        return await self._settle_batch(orders, "released")
+        return await self._commit_or_release_batch(orders, "released")
 
-    async def _settle_batch(self, orders: Sequence[UUID], target: str) -> list[Verdict | Exception]:
+    async def _commit_or_release_batch(
+        self, orders: Sequence[UUID], target: str
+    ) -> list[Verdict | Exception]:
         async def write(connection: Connection, some: Sequence[UUID]) -> list[Verdict]:
-            rows = await connection.fetch(SETTLE, list(some), target)
-            return [_settle_verdict(row, target) for row in rows]
+            rows = await connection.fetch(COMMIT_OR_RELEASE, list(some), target)
+            return [_commit_or_release_verdict(row, target) for row in rows]
 
         async def behind_locks(connection: Connection) -> list[asyncpg.Record]:
             return await connection.fetch(HOLDS_BEHIND_LOCKS, list(orders))
@@ -226,7 +228,7 @@ BEFORE_COMMIT = "inventory.before_commit"
 
 # See migrations/0002_verdicts.sql for what these three functions do and why they are functions.
 RESERVE = "SELECT outcome, shortage FROM reserve_many($1, $2, $3, $4, $5) ORDER BY place"
-SETTLE = "SELECT outcome FROM settle_many($1, $2) ORDER BY place"
+COMMIT_OR_RELEASE = "SELECT outcome FROM settle_many($1, $2) ORDER BY place"
 # Which of them want a shelf that somebody is sitting on at this moment.
 RESERVES_BEHIND_LOCKS = """
 WITH wanted AS (
@@ -290,7 +292,7 @@ def _reserve_verdict(row: asyncpg.Record) -> Verdict:
     return Verdict(outcome.removeprefix("now "), not outcome.startswith("now "), shortages)
 
 
-def _settle_verdict(row: asyncpg.Record, target: str) -> Verdict:
+def _commit_or_release_verdict(row: asyncpg.Record, target: str) -> Verdict:
     before: str | None = row["outcome"]
     changed = before == "held" or (before is None and target == "released")
     return Verdict(target if changed else before, not changed)

@@ -4,7 +4,7 @@ from order_api.main import create_app
 from order_api.settings import OrderSettings
 from service_kit import logs, server, tracing
 from service_kit.settings import load
-from service_kit.tokens import Gate
+from service_kit.tokens import TokenVerifier
 from workflows.connection import expose_sdk_metrics
 
 
@@ -20,10 +20,10 @@ def main() -> None:
         from chaos.injection.injector import injecting
         from chaos.injection.routes import router
 
-        gate = Gate(settings.token_key.get_secret_value(), settings.token_audience)
+        verifier = TokenVerifier(settings.token_key.get_secret_value(), settings.token_audience)
         app = create_app(settings, injecting("orders"))
         app.include_router(router)
-        app.include_router(crash_router(gate))
+        app.include_router(crash_router(verifier))
     else:
         app = create_app(settings)
     server.run(app, settings.host, settings.port)

@@ -19,11 +19,11 @@ from order_api.rate_limit import RateLimit, Slot
 from order_api.settings import OrderSettings
 from order_api.store import Store
 from order_api.stored_order import Accepted, NewOrder
-from service_kit.pool import TROUBLE, Unreachable
+from service_kit.pool import POSTGRES_ERRORS, Unreachable
 from service_kit.problems import Problem, conflict, unavailable
 
 # Left of the budget for the answer's way out, on a machine that may be busy just then.
-TO_ANSWER_S = 0.1
+ANSWER_MARGIN_S = 0.1
 # What a last look may take where no answer budget leaves it more.
 _LAST_LOOK_S = 0.25
 
@@ -100,7 +100,7 @@ class Acceptance:
                 else:
                     accepted = await self._store.accept(new)
                     slot.stored = accepted.created
-        except TROUBLE as error:
+        except POSTGRES_ERRORS as error:
             certain = slot is None or isinstance(error, _CERTAINLY_NOT_WRITTEN)
             if slot is not None:
                 slot.stored = not certain
@@ -134,11 +134,11 @@ class Acceptance:
         """Use what is left of the budget to find out what the failed request cannot tell."""
         settings = self._settings
         budget_s = max(settings.answer_budget_s, settings.accept_deadline_s + _LAST_LOOK_S)
-        left_s = started + budget_s - TO_ANSWER_S - time.monotonic()
+        left_s = started + budget_s - ANSWER_MARGIN_S - time.monotonic()
         try:
             async with asyncio.timeout(max(left_s, 0.05)):
                 found = await self._store.order(order_id)
-        except TROUBLE:
+        except POSTGRES_ERRORS:
             raise _outcome_unknown(order_id) from None
         if found is not None:
             return Accepted(found, created=not certain)

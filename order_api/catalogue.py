@@ -11,7 +11,7 @@ from order_api.contracts import MAX_TOTAL_MINOR, OrderLine
 from order_api.store import Store
 from service_kit.problems import unprocessable
 
-FRESH_S = 5.0
+MAX_AGE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class _Price:
 
 
 class Catalogue:
-    """The price list. A new price is in force at the latest after `FRESH_S` seconds."""
+    """The price list. A new price is in force at the latest after `MAX_AGE_S` seconds."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -61,7 +61,7 @@ class Catalogue:
     async def _look_up(self, skus: Sequence[str], *, at_once: bool) -> dict[str, _Price]:
         """Return the prices of those of these SKUs that are on sale."""
         asked_at = time.monotonic()
-        since = asked_at if at_once else asked_at - FRESH_S
+        since = asked_at if at_once else asked_at - MAX_AGE_S
         stale = [sku for sku in skus if not self._is_known(sku, since)]
         if stale:
             # One reads for all who wait: a crowd would make each other late with the same question.

@@ -54,13 +54,13 @@ class PlaceOrder(BaseModel):
         return lines
 
 
-class Answer(BaseModel):
+class ResponseModel(BaseModel):
     """A frozen answer; consumers ignore members that later versions add."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Product(Answer):
+class Product(ResponseModel):
     """Something that can be ordered; `unit_price_minor` in the currency's smallest unit."""
 
     sku: str
@@ -71,14 +71,14 @@ class Product(Answer):
     image_url: str
 
 
-class Products(Answer):
+class Products(ResponseModel):
     """Some products, by SKU; `next_cursor` asks for the following ones, None at the end."""
 
     items: list[Product]
     next_cursor: str | None = None
 
 
-class OrderLine(Answer):
+class OrderLine(ResponseModel):
     """One line at the price it was ordered for."""
 
     sku: str
@@ -86,7 +86,7 @@ class OrderLine(Answer):
     unit_price_minor: int
 
 
-class Order(Answer):
+class Order(ResponseModel):
     """An order as its customer sees it. Later releases may add statuses and reasons."""
 
     order_id: UUID
@@ -101,14 +101,14 @@ class Order(Answer):
     workflow_id: str
 
 
-class OrderPage(Answer):
+class OrderPage(ResponseModel):
     """Some orders, newest first; `next_cursor` asks for the following ones, None at the end."""
 
     items: list[Order]
     next_cursor: str | None = None
 
 
-class TimelineEvent(Answer):
+class TimelineEvent(ResponseModel):
     """One thing that happened to an order; `detail.message` says it in plain words."""
 
     seq: int
@@ -123,13 +123,13 @@ class TimelineEvent(Answer):
         return detail if isinstance(detail, dict) else {"value": detail}
 
 
-class Timeline(Answer):
+class Timeline(ResponseModel):
     """All that has happened to an order so far, oldest first."""
 
     items: list[TimelineEvent]
 
 
-class ResponseTime(Answer):
+class ResponseTime(ResponseModel):
     """How fast and how well one process (`instance`) answered orders in the rolling window.
 
     `count` orders were tried; `failed` ended in a 5xx or without an answer; `refused` requests
@@ -153,7 +153,7 @@ class ResponseTime(Answer):
     instance: str = ""
 
 
-class Latency(Answer):
+class Latency(ResponseModel):
     """Percentiles of the answer times of order requests in the window, in seconds."""
 
     p50_s: float | None
@@ -161,7 +161,7 @@ class Latency(Answer):
     p99_s: float | None
 
 
-class OperationsSummary(Answer):
+class OperationsSummary(ResponseModel):
     """How the order service is doing as a whole.
 
     `by_status` counts the orders placed in the last `since_s` seconds; the two rates are orders a
@@ -185,7 +185,7 @@ class OperationsSummary(Answer):
     relay_oldest_s: float
 
 
-_MESSAGES: dict[str, str] = {
+_STATUS_MESSAGES: dict[str, str] = {
     "received": "We have your order and are working on it.",
     "reserved": "Your goods are set aside for you and will ship shortly.",
     "shipped": "Your order is on its way.",
@@ -214,4 +214,4 @@ def message_for(
         return _CANCELLING
     if status in OPEN and waiting_for is not None:
         return _SLOW if waiting_for == "warehouse" else _LONGER
-    return _MESSAGES.get(status, _NEUTRAL)
+    return _STATUS_MESSAGES.get(status, _NEUTRAL)

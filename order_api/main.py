@@ -9,33 +9,33 @@ from fastapi import FastAPI
 
 from order_api.acceptance import Acceptance
 from order_api.catalogue import Catalogue
-from order_api.engine import Engine
-from order_api.live import LiveFeed
+from order_api.event_stream import OrderEventStream
 from order_api.metrics import show_window
 from order_api.missing_workflows import MissingWorkflows
+from order_api.notifier import Notifier
 from order_api.open_streams import OpenStreams
 from order_api.operations import Operations
 from order_api.order_requests import OrderRequests
-from order_api.placing import Placing
+from order_api.placement import OrderPlacement
 from order_api.rate_limit import RateLimit
 from order_api.relay import Relay
 from order_api.response_time import ResponseTimes
 from order_api.routes import router
 from order_api.schema import MIGRATIONS, TABLES
 from order_api.settings import OrderSettings
-from order_api.state import State
+from order_api.state import OrderApiState
 from order_api.store import Store
-from order_api.wakeups import Wakeups
+from order_api.workflow_client import OrderWorkflows
 from service_kit import application, database_health, pool, supervised
 from service_kit.background import Background
 from service_kit.fault_points import Injector, no_injector
-from service_kit.health import Finding, Health, Probe
+from service_kit.health import CheckResult, Health, Probe
 from service_kit.http_client import open_session
 from service_kit.long_transactions import LongTransactions
 from service_kit.migrations import latest
 from service_kit.readiness import readiness_of
 from service_kit.supervised import Supervised
-from service_kit.tokens import Gate
+from service_kit.tokens import TokenVerifier
 from workflows.connection import connect
 
 
@@ -60,7 +60,7 @@ async def _start(
     injector: Injector,
     response_times: ResponseTimes,
     stack: AsyncExitStack,
-) -> State:
+) -> OrderApiState:
     dsn = settings.database_url.get_secret_value()
     connections = await pool.create(
         dsn,
@@ -71,13 +71,13 @@ async def _start(
     )
     stack.callback(connections.terminate)
     faults = await stack.enter_async_context(injector(connections))
-    wakeups = await stack.enter_async_context(Wakeups(connections))
+    notifier = await stack.enter_async_context(Notifier(connections))
     session = await stack.enter_async_context(open_session())
-    store = Store(connections, wakeups, faults)
-    engine = Engine(await connect(lazy=True))
-    relay = Relay(store, engine)
-    live = LiveFeed(dsn, store)
-    missing = MissingWorkflows(store, engine, relay)
+    store = Store(connections, notifier, faults)
+    workflows = OrderWorkflows(await connect(lazy=True))
+    relay = Relay(store, workflows)
+    event_stream = OrderEventStream(dsn, store)
+    missing = MissingWorkflows(store, workflows, relay)
     catalogue = Catalogue(store)
     show_window(response_times)
     operations = Operations(connections, response_times)
@@ -85,21 +85,21 @@ async def _start(
     tasks = (
         Supervised("relay", relay.run),
         Supervised("missing workflows", missing.run),
-        Supervised("live", live.run),
-        Supervised("news", live.keep_looking),
+        Supervised("event stream", event_stream.run),
+        Supervised("event stream poll", event_stream.keep_polling),
         Supervised("operations", operations.keep_reading),
         Supervised("long transactions", long_transactions.keep_reading),
     )
     await stack.enter_async_context(Background(*(task.run() for task in tasks)))
     limit = RateLimit(settings.rate_limit_per_minute)
     acceptance = Acceptance(settings, store, catalogue, limit)
-    return State(
+    return OrderApiState(
         store=store,
         catalogue=catalogue,
-        placing=Placing(settings, store, acceptance, engine, relay, faults),
-        live=live,
+        placement=OrderPlacement(settings, store, acceptance, workflows, relay, faults),
+        event_stream=event_stream,
         streams=OpenStreams(settings.streams, settings.streams_per_customer),
-        gate=Gate(settings.token_key.get_secret_value(), settings.token_audience),
+        verifier=TokenVerifier(settings.token_key.get_secret_value(), settings.token_audience),
         response_times=response_times,
         operations=operations,
         faults=faults,
@@ -107,7 +107,7 @@ async def _start(
             settings,
             connections,
             store,
-            engine,
+            workflows,
             session,
             {
                 "postgres:oldest_transaction": long_transactions.probe,
@@ -123,14 +123,14 @@ def _health(
     settings: OrderSettings,
     connections: pool.Pool,
     store: Store,
-    engine: Engine,
+    workflows: OrderWorkflows,
     session: aiohttp.ClientSession,
     work: dict[str, Probe],
 ) -> Health:
-    async def backlog() -> Finding:
+    async def backlog() -> CheckResult:
         due, oldest_s = await store.backlog()
         late = oldest_s > settings.relay_after_s
-        return Finding(
+        return CheckResult(
             "warn" if late else "pass",
             "orders wait to be started" if late else "",
             due,
@@ -140,7 +140,7 @@ def _health(
     database = database_health.probes(connections, TABLES, latest(MIGRATIONS))
     # Without any of these, orders are still accepted durably and settled later.
     others: dict[str, Probe] = {
-        "temporal:frontend": engine.answers,
+        "temporal:frontend": workflows.answers,
         "inventory_api:readiness": readiness_of(session, settings.inventory_url),
         "relay:backlog": backlog,
         **work,

@@ -10,15 +10,15 @@ import time
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
-from order_api.engine import AWAY, Engine
 from order_api.relay import Relay
 from order_api.store import Store
+from order_api.workflow_client import TEMPORAL_ERRORS, OrderWorkflows
 from service_kit import logs
-from service_kit.pool import TROUBLE
+from service_kit.pool import POSTGRES_ERRORS
 
 POLL_INTERVAL_S = 10.0
 # However long Temporal's lists have grown, reading them takes up no more than this part of it.
-REST_FACTOR = 20.0
+PAUSE_FACTOR = 20.0
 
 _log = logs.get(__name__)
 
@@ -26,9 +26,9 @@ _log = logs.get(__name__)
 class MissingWorkflows:
     """Sends the relay to orders without a workflow until cancelled; replicas may each run one."""
 
-    def __init__(self, store: Store, engine: Engine, relay: Relay) -> None:
+    def __init__(self, store: Store, workflows: OrderWorkflows, relay: Relay) -> None:
         self._store = store
-        self._engine = engine
+        self._workflows = workflows
         self._relay = relay
         self._known_runs: frozenset[str] = frozenset()
         self._unseen: frozenset[UUID] = frozenset()
@@ -44,7 +44,7 @@ class MissingWorkflows:
 
         No clock is compared: what is new is told by run ids.
         """
-        ended = await self._engine.ended_badly()
+        ended = await self._workflows.ended_unsettled()
         await self._send([order for run, order in ended.items() if run not in self._known_runs])
         self._known_runs = frozenset(ended)
 
@@ -54,7 +54,7 @@ class MissingWorkflows:
         One look proves nothing: the lists lag behind the truth by a second or so.
         """
         expected = await self._store.orders_at_work() - self._relay.set_aside.orders
-        running = await self._engine.running() if expected else frozenset()
+        running = await self._workflows.running() if expected else frozenset()
         unseen = expected - running
         await self._send(list(unseen & self._unseen))
         self._unseen = unseen
@@ -71,6 +71,6 @@ async def _repeat(look: Callable[[], Awaitable[None]]) -> None:
         began = time.monotonic()
         try:
             await look()
-        except (*AWAY, *TROUBLE) as error:
+        except (*TEMPORAL_ERRORS, *POSTGRES_ERRORS) as error:
             _log.info("cannot look for missing workflows", reason=type(error).__name__)
-        await asyncio.sleep(max(POLL_INTERVAL_S, REST_FACTOR * (time.monotonic() - began)))
+        await asyncio.sleep(max(POLL_INTERVAL_S, PAUSE_FACTOR * (time.monotonic() - began)))

@@ -42,7 +42,7 @@ class OpenStreams:
                 del self._open[caller.subject]
 
 
-class EventStream(StreamingResponse):
+class EventStreamResponse(StreamingResponse):
     """Server-sent events that need a place for as long as they flow."""
 
     def __init__(self, streams: OpenStreams, caller: Caller, events: AsyncIterator[bytes]) -> None:

@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 
 from order_api.contracts import OperationsSummary
 from order_api.metrics import show_summary
-from order_api.pages import EACH_STATUS
+from order_api.order_lists import EACH_STATUS
 from order_api.response_time import ResponseTimes
-from order_api.store import FURTHEST_S
-from service_kit.pool import TROUBLE, Pool, within
+from order_api.store import MAX_RELAY_DELAY_S
+from service_kit.pool import POSTGRES_ERRORS, Pool, within
 
 SINCE_S = 300.0
 RATE_S = 10.0
 SHARED_FOR_S = 0.9
-DEADLINE_S = 0.8
+READ_DEADLINE_S = 0.8
 GAUGES_EVERY_S = 5.0
 
 
@@ -62,14 +62,14 @@ class Operations:
     async def keep_reading(self) -> None:
         """Read now and then for ever, so that the gauges are true when nobody asks."""
         while True:
-            with contextlib.suppress(*TROUBLE):
+            with contextlib.suppress(*POSTGRES_ERRORS):
                 await self.summary()
             await asyncio.sleep(GAUGES_EVERY_S)
 
     async def _read(self) -> OperationsSummary:
-        async with within(self._pool, DEADLINE_S) as connection:
+        async with within(self._pool, READ_DEADLINE_S) as connection:
             recent = await connection.fetch(RECENT, SINCE_S, RATE_S)
-            unsettled = await connection.fetchrow(UNSETTLED, FURTHEST_S)
+            unsettled = await connection.fetchrow(UNSETTLED, MAX_RELAY_DELAY_S)
             numbers = await connection.fetchrow(NUMBERS, self._oldest_open.number)
         assert unsettled is not None  # an aggregate without GROUP BY always has one row
         assert numbers is not None

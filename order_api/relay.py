@@ -8,25 +8,25 @@ harmless. It paces itself: it has a bounded number of orders under way and waits
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from activities.contracts import Happening, Progress
+from activities.contracts import StatusUpdate, TimelineEntry
 from order_api.database_clock import DatabaseClock
-from order_api.engine import AWAY, Engine, Incompatible
 from order_api.set_aside import SetAside
 from order_api.store import Store
-from order_api.stored_order import Laggard
+from order_api.stored_order import DueOrder
+from order_api.workflow_client import TEMPORAL_ERRORS, Incompatible, OrderWorkflows
 from service_kit import logs
-from service_kit.pool import TROUBLE, is_outage
+from service_kit.pool import POSTGRES_ERRORS, is_outage
 
-AT_ONCE = 48
-WAIT_S = 1.0
+BATCH_SIZE = 48
+WORKFLOW_WAIT_S = 1.0
 LEASE_S = 15.0
-LOOK_S = 0.5
-# After a failed start: soon, since the engine's return is what the order waits for.
-AGAIN_S = 2.0
+POLL_INTERVAL_S = 0.5
+# After a failed start: soon, since Temporal's return is what the order waits for.
+RETRY_DELAY_S = 2.0
 # After a good one: a last resort, MissingWorkflows finds sooner what has lost its workflow.
-CHECK_AGAIN_S = 120.0
+RECHECK_DELAY_S = 120.0
 # After one that failed for a reason of the order's own: it takes another release, or a person.
-SET_ASIDE_S = 60.0
+SET_ASIDE_DELAY_S = 60.0
 
 _log = logs.get(__name__)
 
@@ -34,9 +34,9 @@ _log = logs.get(__name__)
 class Relay:
     """Drives overdue orders until it is cancelled; any number of replicas may run one."""
 
-    def __init__(self, store: Store, engine: Engine) -> None:
+    def __init__(self, store: Store, workflows: OrderWorkflows) -> None:
         self._store = store
-        self._engine = engine
+        self._workflows = workflows
         self._nudged = asyncio.Event()
         self._clock = DatabaseClock()
         self.set_aside = SetAside()
@@ -50,38 +50,38 @@ class Relay:
         while True:
             self._nudged.clear()
             try:
-                await self._heed_clock()
-                due = await self._store.claim_laggards(AT_ONCE, LEASE_S)
+                await self._correct_due_times()
+                due = await self._store.claim_due(BATCH_SIZE, LEASE_S)
                 if due:
                     await self._drive_all(due)
                     continue
-            except TROUBLE as error:
+            except POSTGRES_ERRORS as error:
                 _log.warning("relay cannot reach the database", reason=type(error).__name__)
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(POLL_INTERVAL_S)
             try:
-                async with asyncio.timeout(LOOK_S):
+                async with asyncio.timeout(POLL_INTERVAL_S):
                     await self._nudged.wait()
             except TimeoutError:
                 pass
 
-    async def _heed_clock(self) -> None:
-        at, back_s = await self._store.heed_clock(self._clock.not_before())
+    async def _correct_due_times(self) -> None:
+        at, back_s = await self._store.correct_due_times(self._clock.not_before())
         self._clock.shows(at)
         if back_s > 0:
             _log.warning("the database's clock was put back", seconds=back_s)
 
-    async def _drive_all(self, due: list[Laggard]) -> None:
+    async def _drive_all(self, due: list[DueOrder]) -> None:
         found = await asyncio.gather(*(self._apart(self._drive, order) for order in due))
         started = list(zip(due, found, strict=True))
         going = [order for order, ok in started if ok]
         stuck = [order.order_id for order, ok in started if ok is False]
         aside = [order.order_id for order, ok in started if ok is None]
-        for orders, pause_s in ((stuck, AGAIN_S), (aside, SET_ASIDE_S)):
+        for orders, pause_s in ((stuck, RETRY_DELAY_S), (aside, SET_ASIDE_DELAY_S)):
             if orders:
                 await self._store.relay_later(orders, pause_s)
         if going:
             open_yet = await self._store.relay_later(
-                [order.order_id for order in going], CHECK_AGAIN_S
+                [order.order_id for order in going], RECHECK_DELAY_S
             )
             await asyncio.gather(
                 *(self._apart(self._revive, o) for o in going if o.order_id in open_yet)
@@ -89,7 +89,7 @@ class Relay:
         _log.info("relayed", started=len(going), failed=len(stuck), set_aside=len(aside))
 
     async def _apart(
-        self, work: Callable[[Laggard], Awaitable[bool]], order: Laggard
+        self, work: Callable[[DueOrder], Awaitable[bool]], order: DueOrder
     ) -> bool | None:
         """Return what `work` says of `order`, None if it failed for a reason of the order's own."""
         try:
@@ -103,51 +103,53 @@ class Relay:
             self.set_aside.discard(order.order_id)
         return ok
 
-    async def _drive(self, order: Laggard) -> bool:
+    async def _drive(self, order: DueOrder) -> bool:
         """Return whether the order's workflow is known to be at work or done."""
-        ask = self._engine.cancel if order.cancelling else self._engine.settle
+        ask = self._workflows.cancel if order.cancelling else self._workflows.first_answer
         try:
-            await ask(order.order_id, order.lines, WAIT_S)
+            await ask(order.order_id, order.lines, WORKFLOW_WAIT_S)
         except Incompatible:
             raise
-        except AWAY:
-            if await self._engine.at_work(order.order_id, WAIT_S):
+        except TEMPORAL_ERRORS:
+            if await self._workflows.is_running(order.order_id, WORKFLOW_WAIT_S):
                 # a wish to cancel is repeated until it is known to have arrived
                 return not order.cancelling
             return await self._heal(order)
         return True
 
-    async def _revive(self, order: Laggard) -> bool:
+    async def _revive(self, order: DueOrder) -> bool:
         """See to it that the workflow of an order that is still open has not in truth ended.
 
         An ended workflow repeats what it said while it ran: that it answered proves nothing.
         """
-        if await self._engine.at_work(order.order_id, WAIT_S) or await self._heal(order):
+        if await self._workflows.is_running(order.order_id, WORKFLOW_WAIT_S) or await self._heal(
+            order
+        ):
             return True
         try:
-            await self._engine.start(order.order_id, order.lines, WAIT_S)
+            await self._workflows.start(order.order_id, order.lines, WORKFLOW_WAIT_S)
         except Incompatible:
             raise
-        except AWAY:
+        except TEMPORAL_ERRORS:
             return False
         return True
 
-    async def _heal(self, order: Laggard) -> bool:
+    async def _heal(self, order: DueOrder) -> bool:
         """Write down the end of an order whose row does not know of it (an older backup, say).
 
         Return whether there was an end to write down.
         """
-        outcome = await self._engine.final_outcome(order.order_id, WAIT_S)
+        outcome = await self._workflows.final_outcome(order.order_id, WORKFLOW_WAIT_S)
         if outcome is None:
             return False
         await self._store.record(
-            Progress(
+            StatusUpdate(
                 order_id=order.order_id,
                 status=outcome.status,
                 at=outcome.at,
                 reason=outcome.reason,
-                happenings=(
-                    Happening(
+                entries=(
+                    TimelineEntry(
                         key=outcome.status,
                         type=outcome.status,
                         at=outcome.at,

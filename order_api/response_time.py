@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from order_api.contracts import Latency, ResponseTime
-from service_kit.health import Finding
+from service_kit.health import CheckResult
 
 WINDOW_S = 30.0
 THRESHOLD_S = 1.0
@@ -133,7 +133,7 @@ class ResponseTimes:
         self._forget(self._clock())
         return self._counts()
 
-    async def failing(self) -> Finding:
+    async def failing(self) -> CheckResult:
         """Probe: does the window hold more failures than it should? The value is their share."""
         found = self.read()
         share = found.failed_share or 0.0
@@ -141,7 +141,7 @@ class ResponseTimes:
         if "failing" in found.reasons:
             attempts = self._counts().attempts
             output = f"{found.failed} of {attempts} orders failed in {self._window_s:.0f} s"
-        return Finding("warn" if output else "pass", output, round(100 * share, 1), "% failed")
+        return CheckResult("warn" if output else "pass", output, round(100 * share, 1), "% failed")
 
     def percentiles(self) -> Latency:
         """Return percentiles (nearest rank) over the same requests as the average."""

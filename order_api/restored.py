@@ -1,7 +1,7 @@
 """Order events that a logical restore brought from another cluster (migration 0004)."""
 
 from service_kit import logs
-from service_kit.connecting import connect
+from service_kit.connection import connect
 
 ADOPT = "SELECT adopt_restored_events()"
 

@@ -19,16 +19,16 @@ from order_api.contracts import (
     Timeline,
     message_for,
 )
-from order_api.open_streams import EventStream
+from order_api.open_streams import EventStreamResponse
 from order_api.order_requests import tried, worked_on
 from order_api.search import search_for
-from order_api.state import State, state_of
+from order_api.state import OrderApiState, state_of
 from order_api.stored_order import StoredOrder
 from service_kit.idempotency_key import read as read_idempotency_key
 from service_kit.idempotency_key import read_quoted as read_quoted_key
 from service_kit.openapi import body_of, problems
 from service_kit.paging import PageSize, SearchText, SkuCursor, Skus, contains
-from service_kit.pool import UNAVAILABLE, is_refusal
+from service_kit.pool import POSTGRES_UNAVAILABLE, is_refusal
 from service_kit.problems import Problem, unavailable
 from service_kit.strict_json import read
 from service_kit.tokens import Caller
@@ -40,7 +40,7 @@ RETRY_AFTER_S = "2"
 
 async def caller_of(request: Request) -> Caller:
     """Let in whoever has a good token. Async, or FastAPI would hand it to a thread."""
-    return state_of(request).gate.caller(request)
+    return state_of(request).verifier.caller(request)
 
 
 Who = Annotated[Caller, Depends(caller_of)]
@@ -51,7 +51,7 @@ def database_limits() -> Iterator[None]:
     """Turn what a struggling database raises into a quick 503."""
     try:
         yield
-    except UNAVAILABLE as error:
+    except POSTGRES_UNAVAILABLE as error:
         how = "does not take this right now" if is_refusal(error) else "did not answer in time"
         raise unavailable("database-busy", f"Our database {how}.") from None
 
@@ -92,7 +92,7 @@ async def place_order(request: Request, caller: Who) -> Response:
     key = read_idempotency_key(request)
     wanted = await read(request, PlaceOrder)
     tried(request)
-    placed = await state.placing.place(
+    placed = await state.placement.place(
         caller.subject,
         key,
         wanted,
@@ -122,7 +122,7 @@ async def list_orders(
     state = state_of(request)
     customer: str | None = caller.subject
     if scope == "all":
-        state.gate.caller(request, "staff", "service")
+        state.verifier.caller(request, "staff", "service")
         customer = None
     before = cursors.decode(cursor) if cursor is not None else None
     with database_limits():
@@ -130,7 +130,7 @@ async def list_orders(
             customer, status, limit, before, search_for(search) if search else None
         )
     return OrderPage(
-        items=[order.seen() for order in page.orders],
+        items=[order.to_response() for order in page.orders],
         next_cursor=cursors.encode(*page.next) if page.next else None,
     )
 
@@ -142,7 +142,7 @@ async def list_orders(
 )
 async def get_order(request: Request, order_id: str, caller: Who) -> Order:
     """Return one order."""
-    return (await _own(state_of(request), order_id, caller)).seen()
+    return (await _own(state_of(request), order_id, caller)).to_response()
 
 
 @router.get(
@@ -172,8 +172,8 @@ async def order_events(
                 ended = seen > 0 and not await state.store.events(order.order_id, seen)
             if ended:  # a browser would come back for ever; 204 is what stops it
                 return Response(status_code=204)
-        events = state.live.follow(order.order_id, seen, settled=order.settled)
-        return EventStream(state.streams, caller, events)
+        events = state.event_stream.follow(order.order_id, seen, settled=order.settled)
+        return EventStreamResponse(state.streams, caller, events)
     with database_limits():
         timeline = Timeline(items=await state.store.events(order.order_id))
     return Response(timeline.model_dump_json(), media_type="application/json")
@@ -190,7 +190,7 @@ async def cancel_order(request: Request, order_id: str, caller: Who) -> Response
     state = state_of(request)
     order = await _own(state, order_id, caller)
     with database_limits():
-        order = await state.placing.cancel(order, request.scope["state"]["started"])
+        order = await state.placement.cancel(order, request.scope["state"]["started"])
     if order.settled and order.status != "cancelled":
         raise Problem(
             409,
@@ -218,12 +218,12 @@ async def response_time(request: Request, caller: Who) -> ResponseTime:
 async def operations_summary(request: Request) -> OperationsSummary:
     """Return how the order service as a whole is doing, for staff and the UI."""
     state = state_of(request)
-    state.gate.caller(request, "staff", "service")
+    state.verifier.caller(request, "staff", "service")
     with database_limits():
         return await state.operations.summary()
 
 
-async def _own(state: State, text: str, caller: Caller) -> StoredOrder:
+async def _own(state: OrderApiState, text: str, caller: Caller) -> StoredOrder:
     """Return the caller's order; a 404 problem for anything else, without saying which."""
     try:
         order_id = UUID(text)
@@ -265,7 +265,7 @@ def _placed(order: StoredOrder) -> Response:
 
 def _order_answer(status: int, order: StoredOrder, headers: dict[str, str]) -> Response:
     return Response(
-        order.seen().model_dump_json(),
+        order.to_response().model_dump_json(),
         status_code=status,
         media_type="application/json",
         headers=headers,

@@ -1,6 +1,6 @@
 """The demonstration shop's catalogue. Safe to run again: what is there stays as it is."""
 
-from service_kit.connecting import connect
+from service_kit.connection import connect
 
 _EUR = "EUR"
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from prometheus_client import Counter
 
 from service_kit import logs
-from service_kit.health import Finding
+from service_kit.health import CheckResult
 
 # How long health speaks of one that nobody has met again; another replica may have driven it.
 FORGOTTEN_AFTER_S = 300.0
@@ -41,16 +41,16 @@ class SetAside:
         """Note that it could be driven after all."""
         self._orders.pop(order_id, None)
 
-    async def none(self) -> Finding:
+    async def none(self) -> CheckResult:
         """Probe: is there one?"""
         now = time.monotonic()
         for order_id, (_, at) in list(self._orders.items()):
             if now - at > FORGOTTEN_AFTER_S:
                 del self._orders[order_id]
         if not self._orders:
-            return Finding(value=0, unit="orders")
+            return CheckResult(value=0, unit="orders")
         newest = reversed(self._orders.items())
         named = [f"{order_id} ({why})" for order_id, (why, _) in newest]
         more = ", …" if len(named) > NAMED else ""
         output = f"put aside, tried again once a minute: {', '.join(named[:NAMED])}{more}"
-        return Finding("warn", output, len(named), "orders")
+        return CheckResult("warn", output, len(named), "orders")

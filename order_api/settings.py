@@ -25,7 +25,7 @@ class OrderSettings(ServiceSettings):
     answer_budget_s: float = Field(2.0, ge=0, le=30)
     # Making an order durable has to leave time for an answer.
     accept_deadline_s: float = Field(1.0, ge=0.05, le=30)
-    # So many requests may wait for the engine at a time; the others are answered 202 at once.
+    # So many requests may wait for Temporal at a time; the others are answered 202 at once.
     wait_slots: int = Field(100, ge=1)
     # If a request that was to start the workflow has not by then, the relay does.
     relay_after_s: float = Field(5.0, gt=0, le=20)

@@ -6,33 +6,33 @@ from typing import cast
 from starlette.requests import Request
 
 from order_api.catalogue import Catalogue
-from order_api.live import LiveFeed
+from order_api.event_stream import OrderEventStream
 from order_api.open_streams import OpenStreams
 from order_api.operations import Operations
-from order_api.placing import Placing
+from order_api.placement import OrderPlacement
 from order_api.response_time import ResponseTimes
 from order_api.store import Store
 from service_kit.fault_points import FaultPoints
 from service_kit.health import Health
-from service_kit.tokens import Gate
+from service_kit.tokens import TokenVerifier
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class OrderApiState:
     """Made when the app starts, gone when it stops."""
 
     store: Store
     catalogue: Catalogue
-    placing: Placing
-    live: LiveFeed
+    placement: OrderPlacement
+    event_stream: OrderEventStream
     streams: OpenStreams
-    gate: Gate
+    verifier: TokenVerifier
     response_times: ResponseTimes
     operations: Operations
     faults: FaultPoints
     health: Health
 
 
-def state_of(request: Request) -> State:
+def state_of(request: Request) -> OrderApiState:
     """Return the state of the app that serves `request`."""
-    return cast("State", request.app.state.service)
+    return cast("OrderApiState", request.app.state.service)

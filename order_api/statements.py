@@ -22,7 +22,7 @@ WITH accepted AS (
     FROM unnest($8::uuid[], $9::int[], $10::text[], $11::int[], $12::bigint[])
          AS line (order_id, line_no, sku, quantity, unit_price_minor)
     JOIN accepted USING (order_id)
-), told AS (
+), inserted_events AS (
     INSERT INTO order_events (order_id, key, type, at, detail)
     SELECT order_id, 'received', 'received', created_at, '{"message": "We have your order."}'
     FROM accepted
@@ -54,7 +54,7 @@ EVENTS = """
 SELECT seq, at, type, detail FROM order_events WHERE order_id = $1 AND seq > $2 ORDER BY seq
 """
 # Counted for each order by itself: as a join, this may read the whole table.
-ORDERS_WITH_NEWS = """
+ORDERS_WITH_NEW_EVENTS = """
 SELECT order_id FROM unnest($1::uuid[], $2::bigint[]) AS seen (order_id, seq)
 WHERE (SELECT count(*) FROM order_events e
        WHERE e.order_id = seen.order_id AND e.seq > seen.seq) > 0
@@ -64,29 +64,29 @@ WHERE (SELECT count(*) FROM order_events e
 # the order of commits and a reader who asks for "after n" misses nothing. A row that has ended
 # does not move, and its story is complete.
 RECORD = """
-WITH news AS (
+WITH updates AS (
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
-        AS news (order_id, status, reason, waiting_for, at)
+        AS updates (order_id, status, reason, waiting_for, at)
 ), moved AS (
-    UPDATE orders o SET status = news.status, reason = news.reason,
-           waiting_for = news.waiting_for, updated_at = news.at
-    FROM news
-    WHERE o.order_id = news.order_id
-      AND (order_rank(news.status) > order_rank(o.status)
-           OR (news.status = o.status AND order_rank(o.status) < order_rank('shipped')))
+    UPDATE orders o SET status = updates.status, reason = updates.reason,
+           waiting_for = updates.waiting_for, updated_at = updates.at
+    FROM updates
+    WHERE o.order_id = updates.order_id
+      AND (order_rank(updates.status) > order_rank(o.status)
+           OR (updates.status = o.status AND order_rank(o.status) < order_rank('shipped')))
     RETURNING o.order_id
-), told AS (
+), inserted_events AS (
     INSERT INTO order_events (order_id, key, type, at, detail)
     SELECT happened.order_id, happened.key, happened.type, happened.at, happened.detail::jsonb
     FROM unnest($6::uuid[], $7::text[], $8::text[], $9::timestamptz[], $10::text[])
          WITH ORDINALITY AS happened (order_id, key, type, at, detail, n)
     JOIN moved USING (order_id)
     ORDER BY happened.n
-    ON CONFLICT ON CONSTRAINT told_once DO NOTHING
+    ON CONFLICT (order_id, key) DO NOTHING
 )
 SELECT order_id FROM moved
 """
-STANDING = "SELECT order_id, status, reason FROM orders WHERE order_id = ANY ($1)"
+STATUSES = "SELECT order_id, status, reason FROM orders WHERE order_id = ANY ($1)"
 REQUEST_CANCEL = """
 UPDATE orders SET cancel_requested_at = coalesce(cancel_requested_at, now()),
        relay_at = least(relay_at, now() + interval '3 seconds')
@@ -95,7 +95,7 @@ WHERE order_id = $1 AND order_rank(status) < order_rank('shipped') RETURNING ord
 # Due times and leases are moments of the database's clock, and an administrator, or a failover to
 # another machine, may put that back. $1 is the earliest that it can be now if nobody has (NULL: it
 # has not been read yet). What is further ahead than $2 nobody has set with a clock that was right.
-HEED_CLOCK = """
+CORRECT_DUE_TIMES = """
 WITH clock AS (
     SELECT now() AS at, greatest($1::timestamptz - now(), interval '0') AS back,
            make_interval(secs => $2) AS furthest
@@ -108,7 +108,7 @@ WITH clock AS (
 )
 SELECT at, extract(epoch FROM back)::float8 AS back_s FROM clock
 """
-CLAIM = """
+CLAIM_DUE = """
 UPDATE orders o SET relay_at = now() + make_interval(secs => $2)
 FROM (
     SELECT order_id FROM orders

@@ -7,35 +7,35 @@ from uuid import UUID
 
 import asyncpg
 
-from activities.contracts import Progress, Recorded
-from order_api import pages, statements
+from activities.contracts import StatusUpdate, StoredStatus
+from order_api import order_lists, statements
 from order_api.contracts import Product, TimelineEvent
-from order_api.pages import Page, Wanted
+from order_api.notifier import Notifier
+from order_api.order_lists import ListQuery, Page
 from order_api.search import Search
 from order_api.stored_order import (
     Accepted,
-    Laggard,
+    DueOrder,
     NewOrder,
     StoredOrder,
-    fresh,
-    stored,
+    from_new,
+    from_row,
 )
-from order_api.wakeups import Wakeups
 from service_kit.fault_points import Call, FaultPoints
 from service_kit.group_commit import GroupCommit
 from service_kit.pool import Connection, Pool, leaves_doubt, within
 
-DEADLINE_S = 1.0
+STORE_DEADLINE_S = 1.0
 # No due time is set further ahead than this: one that lies there is of a clock since put back.
-FURTHEST_S = 180.0
+MAX_RELAY_DELAY_S = 180.0
 
 
 class Store:
     """The orders database. Each call is bounded; TimeoutError leaves its outcome unknown."""
 
-    def __init__(self, pool: Pool, wakeups: Wakeups, faults: FaultPoints) -> None:
+    def __init__(self, pool: Pool, notifier: Notifier, faults: FaultPoints) -> None:
         self._pool = pool
-        self._wakeups = wakeups
+        self._notifier = notifier
         self._faults = faults
         raced = (asyncpg.IntegrityConstraintViolationError, asyncpg.DeadlockDetectedError)
         self._accepting = GroupCommit[NewOrder, Accepted](
@@ -45,7 +45,7 @@ class Store:
             doubtful=leaves_doubt,
             writers=2,
         )
-        self._recording = GroupCommit[Progress, Recorded | None](
+        self._recording = GroupCommit[StatusUpdate, StoredStatus | None](
             self._record_batch,
             lambda progress: progress.order_id,
             raced=raced,
@@ -65,12 +65,12 @@ class Store:
         else:
             accepted = await self._accepting.submit(new)
         if accepted.created:
-            self._wakeups.wake([new.order_id])
+            self._notifier.notify([new.order_id])
         await self._faults.reach("order.after_commit", call)
         return accepted
 
     async def _accept_batch(self, batch: Sequence[NewOrder]) -> list[Accepted]:
-        async with within(self._pool, DEADLINE_S) as connection:
+        async with within(self._pool, STORE_DEADLINE_S) as connection:
             return await self._insert(connection, batch)
 
     async def _insert(self, connection: Connection, batch: Sequence[NewOrder]) -> list[Accepted]:
@@ -93,9 +93,9 @@ class Store:
         created_at = {row["order_id"]: row["created_at"] for row in rows}
         known = [new.order_id for new in batch if new.order_id not in created_at]
         # a statement of its own: its snapshot sees what the insert has just run into
-        earlier = {row["order_id"]: stored(row) for row in await self._known(connection, known)}
+        earlier = {row["order_id"]: from_row(row) for row in await self._known(connection, known)}
         return [
-            Accepted(fresh(new, created_at[new.order_id]), created=True)
+            Accepted(from_new(new, created_at[new.order_id]), created=True)
             if new.order_id in created_at
             else Accepted(earlier[new.order_id], created=False)
             for new in batch
@@ -114,21 +114,21 @@ class Store:
 
         Of these `skus` only, unless None; `like` is a LIKE pattern for SKU or name.
         """
-        async with within(self._pool, DEADLINE_S) as connection:
+        async with within(self._pool, STORE_DEADLINE_S) as connection:
             rows = await connection.fetch(statements.PRODUCTS, after, skus, like, limit)
         return [Product.model_validate(dict(row)) for row in rows]
 
     async def prices(self, skus: Sequence[str]) -> dict[str, tuple[int, str]]:
         """Return unit price (minor units) and currency of those of these SKUs that are on sale."""
-        async with within(self._pool, DEADLINE_S) as connection:
+        async with within(self._pool, STORE_DEADLINE_S) as connection:
             rows = await connection.fetch(statements.PRICES, skus)
         return {row["sku"]: (row["unit_price_minor"], row["currency"]) for row in rows}
 
     async def order(self, order_id: UUID) -> StoredOrder | None:
         """Return an order, or None."""
-        async with within(self._pool, DEADLINE_S) as connection:
+        async with within(self._pool, STORE_DEADLINE_S) as connection:
             row = await connection.fetchrow(statements.BY_IDS, [order_id])
-        return None if row is None else stored(row)
+        return None if row is None else from_row(row)
 
     async def page(
         self,
@@ -139,15 +139,15 @@ class Store:
         search: Search | None = None,
     ) -> Page:
         """Return up to `limit` orders, newest first, of `customer` or of all (None)."""
-        wanted = Wanted(customer, status, limit, before)
-        async with within(self._pool, DEADLINE_S) as connection:
+        wanted = ListQuery(customer, status, limit, before)
+        async with within(self._pool, STORE_DEADLINE_S) as connection:
             if search is None:
-                return await pages.newest(connection, wanted)
-            return await pages.found(connection, wanted, search)
+                return await order_lists.newest(connection, wanted)
+            return await order_lists.found(connection, wanted, search)
 
     async def events(self, order_id: UUID, after: int = 0) -> list[TimelineEvent]:
         """Return what has happened to the order since event number `after`."""
-        async with within(self._pool, DEADLINE_S) as connection:
+        async with within(self._pool, STORE_DEADLINE_S) as connection:
             rows = await connection.fetch(statements.EVENTS, order_id, after)
         return [
             TimelineEvent(
@@ -156,29 +156,31 @@ class Store:
             for row in rows
         ]
 
-    async def with_news(self, seen: Mapping[UUID, int]) -> list[UUID]:
+    async def with_new_events(self, seen: Mapping[UUID, int]) -> list[UUID]:
         """Return those of the orders that have events after the number seen."""
-        async with within(self._pool, DEADLINE_S) as connection:
-            rows = await connection.fetch(statements.ORDERS_WITH_NEWS, [*seen], [*seen.values()])
+        async with within(self._pool, STORE_DEADLINE_S) as connection:
+            rows = await connection.fetch(
+                statements.ORDERS_WITH_NEW_EVENTS, [*seen], [*seen.values()]
+            )
         return [row["order_id"] for row in rows]
 
     # --- what the saga and the shopper change --------------------------------------------
 
-    async def record(self, progress: Progress) -> Recorded:
+    async def record(self, progress: StatusUpdate) -> StoredStatus:
         """Keep an order's progress and return how it stands then.
 
-        Repeated or older news change nothing, nor does a second end. LookupError if there is no
-        such order: its news must not be lost, so whoever brings them has to come again.
+        Repeated or older updates change nothing, nor does a second end. LookupError if there is no
+        such order: its update must not be lost, so whoever brings it has to come again.
         """
         recorded = await self._recording.submit(progress)
         if recorded is None:
             raise LookupError(f"no order {progress.order_id}")
-        self._wakeups.wake([progress.order_id])
+        self._notifier.notify([progress.order_id])
         return recorded
 
-    async def _record_batch(self, batch: Sequence[Progress]) -> list[Recorded | None]:
-        happened = [(p.order_id, h) for p in batch for h in p.happenings]
-        async with within(self._pool, DEADLINE_S) as connection:
+    async def _record_batch(self, batch: Sequence[StatusUpdate]) -> list[StoredStatus | None]:
+        happened = [(p.order_id, h) for p in batch for h in p.entries]
+        async with within(self._pool, STORE_DEADLINE_S) as connection:
             moved = await connection.fetch(
                 statements.RECORD,
                 [p.order_id for p in batch],
@@ -192,51 +194,56 @@ class Store:
                 [h.at for _, h in happened],
                 [json.dumps(h.detail) for _, h in happened],
             )
-            news = {p.order_id: Recorded(status=p.status, reason=p.reason) for p in batch}
-            known = list(news.keys() - {row["order_id"] for row in moved})
+            updates = {p.order_id: StoredStatus(status=p.status, reason=p.reason) for p in batch}
+            known = list(updates.keys() - {row["order_id"] for row in moved})
             # a statement of its own: its snapshot sees who was quicker
-            found = await connection.fetch(statements.STANDING, known) if known else []
+            found = await connection.fetch(statements.STATUSES, known) if known else []
         stood = {
-            row["order_id"]: Recorded(status=row["status"], reason=row["reason"]) for row in found
+            row["order_id"]: StoredStatus(status=row["status"], reason=row["reason"])
+            for row in found
         }
-        return [stood.get(p.order_id) if p.order_id in known else news[p.order_id] for p in batch]
+        return [
+            stood.get(p.order_id) if p.order_id in known else updates[p.order_id] for p in batch
+        ]
 
     async def request_cancel(self, order_id: UUID) -> StoredOrder | None:
         """Note down durably that the customer wants out; None if the order has ended already."""
-        async with within(self._pool, DEADLINE_S) as connection:
+        async with within(self._pool, STORE_DEADLINE_S) as connection:
             row = await connection.fetchrow(statements.REQUEST_CANCEL, order_id)
             if row is None:
                 return None
             [found] = await connection.fetch(statements.BY_IDS, [order_id])
-        return stored(found)
+        return from_row(found)
 
     # --- for the relay -------------------------------------------------------------------
 
-    async def heed_clock(self, not_before: datetime | None) -> tuple[datetime, float]:
+    async def correct_due_times(self, not_before: datetime | None) -> tuple[datetime, float]:
         """Make up for a database clock that was put back; return what it shows, and by how much.
 
         `not_before` is the earliest that it can show if nobody has put it back.
         """
-        async with within(self._pool, DEADLINE_S) as connection:
-            row = await connection.fetchrow(statements.HEED_CLOCK, not_before, FURTHEST_S)
+        async with within(self._pool, STORE_DEADLINE_S) as connection:
+            row = await connection.fetchrow(
+                statements.CORRECT_DUE_TIMES, not_before, MAX_RELAY_DELAY_S
+            )
         assert row is not None  # the clock always shows something
         return row["at"], row["back_s"]
 
-    async def claim_laggards(self, limit: int, lease_s: float) -> list[Laggard]:
+    async def claim_due(self, limit: int, lease_s: float) -> list[DueOrder]:
         """Take up to `limit` unsettled orders that are due, for `lease_s` seconds."""
-        async with within(self._pool, DEADLINE_S) as connection:
-            rows = await connection.fetch(statements.CLAIM, limit, lease_s)
-        return [Laggard(row["order_id"], row["lines"], row["cancelling"]) for row in rows]
+        async with within(self._pool, STORE_DEADLINE_S) as connection:
+            rows = await connection.fetch(statements.CLAIM_DUE, limit, lease_s)
+        return [DueOrder(row["order_id"], row["lines"], row["cancelling"]) for row in rows]
 
     async def relay_later(self, orders: Sequence[UUID], seconds: float) -> set[UUID]:
         """Have those of these orders that are unsettled looked after again; return their ids."""
-        async with within(self._pool, DEADLINE_S) as connection:
+        async with within(self._pool, STORE_DEADLINE_S) as connection:
             rows = await connection.fetch(statements.RELAY_LATER, list(orders), seconds)
         return {row["order_id"] for row in rows}
 
     async def relay_now(self, orders: Sequence[UUID]) -> int:
         """Have those of these orders that are open looked after at once; return how many."""
-        async with within(self._pool, DEADLINE_S) as connection:
+        async with within(self._pool, STORE_DEADLINE_S) as connection:
             rows = await connection.fetch(statements.RELAY_NOW, list(orders))
         return len(rows)
 
@@ -245,13 +252,13 @@ class Store:
 
         All others it visits by itself within seconds.
         """
-        async with within(self._pool, DEADLINE_S) as connection:
+        async with within(self._pool, STORE_DEADLINE_S) as connection:
             found = await connection.fetchval(statements.AT_WORK)
         return frozenset(found)
 
     async def backlog(self) -> tuple[int, float]:
         """Return how many orders are due for the relay, and the age in seconds of the oldest."""
-        async with within(self._pool, DEADLINE_S) as connection:
-            row = await connection.fetchrow(statements.BACKLOG, FURTHEST_S)
+        async with within(self._pool, STORE_DEADLINE_S) as connection:
+            row = await connection.fetchrow(statements.BACKLOG, MAX_RELAY_DELAY_S)
         assert row is not None  # an aggregate without GROUP BY always has one row
         return row["due"], row["oldest_s"]

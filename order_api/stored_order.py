@@ -51,7 +51,7 @@ class StoredOrder:
     cancelling: bool = False
     settled: bool = False
 
-    def seen(self) -> Order:
+    def to_response(self) -> Order:
         """Return the order as its customer sees it."""
         return Order.model_validate(
             {
@@ -73,7 +73,7 @@ class StoredOrder:
             }
         )
 
-    def after(self, outcome: OrderOutcome) -> "StoredOrder":
+    def with_outcome(self, outcome: OrderOutcome) -> "StoredOrder":
         """Return the order as it is after what the saga has reported."""
         return replace(
             self,
@@ -105,7 +105,7 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class Laggard:
+class DueOrder:
     """An unsettled order that nobody has looked after for a while.
 
     Its lines are read when they are asked for: one that cannot be read is nobody else's trouble.
@@ -129,7 +129,7 @@ def lines_of(column: str | None) -> tuple[OrderLine, ...]:
     )
 
 
-def stored(row: asyncpg.Record) -> StoredOrder:
+def from_row(row: asyncpg.Record) -> StoredOrder:
     """Return the order in a row of the store's queries."""
     columns: dict[str, Any] = dict(row)
     columns["digest"] = columns.pop("request_digest")
@@ -137,7 +137,7 @@ def stored(row: asyncpg.Record) -> StoredOrder:
     return StoredOrder(**columns)
 
 
-def fresh(new: NewOrder, created_at: datetime) -> StoredOrder:
+def from_new(new: NewOrder, created_at: datetime) -> StoredOrder:
     """Return `new` as it stands right after it was made durable at `created_at`."""
     return StoredOrder(
         order_id=new.order_id,

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.responses import Response
 
-from service_kit import edge, garbage, metrics, problems
+from service_kit import garbage_collection, metrics, problems, request_middleware
 from service_kit.health import Health
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Any]]
@@ -32,7 +32,7 @@ def create(title: str, lifespan: Lifespan, health: HealthOf) -> FastAPI:
     app = FastAPI(
         title=title,
         version=own_version(),
-        lifespan=_tidy(lifespan),
+        lifespan=_with_tuned_gc(lifespan),
         docs_url=None,
         redoc_url=None,
         # a redirect would be to whatever host the request names, and take the token along
@@ -41,7 +41,7 @@ def create(title: str, lifespan: Lifespan, health: HealthOf) -> FastAPI:
         telemetry={"metrics": False, "logs": False},
     )
     problems.install(app)
-    app.add_middleware(edge.Edge)
+    app.add_middleware(request_middleware.RequestMiddleware)
 
     @app.get("/livez", include_in_schema=False)
     async def livez() -> Response:
@@ -62,13 +62,13 @@ def create(title: str, lifespan: Lifespan, health: HealthOf) -> FastAPI:
     return app
 
 
-def _tidy(lifespan: Lifespan) -> Lifespan:
+def _with_tuned_gc(lifespan: Lifespan) -> Lifespan:
     """Return `lifespan` with the garbage collector set for serving once it has started."""
 
     @asynccontextmanager
     async def tidy(app: FastAPI) -> AsyncIterator[Any]:
         async with lifespan(app) as state:
-            garbage.settle()
+            garbage_collection.tune_gc()
             yield state
 
     return tidy

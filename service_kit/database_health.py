@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from service_kit.health import PROBE_LIMIT_S, Finding, Probe
+from service_kit.health import PROBE_LIMIT_S, CheckResult, Probe
 from service_kit.migrations import applied_version
 from service_kit.pool import Pool, Unreachable, size_of, within
 
@@ -17,24 +17,24 @@ SELECT NOT pg_is_in_recovery() AND current_setting('default_transaction_read_onl
 def probes(pool: Pool, tables: Sequence[str], version: int) -> dict[str, Probe]:
     """Return the probes of `pool`'s database, whose schema has to be at `version` or later."""
 
-    async def tables_exist() -> Finding:
+    async def tables_exist() -> CheckResult:
         async with within(pool, PROBE_LIMIT_S) as connection:
             missing = [row["name"] for row in await connection.fetch(_MISSING, list(tables))]
         if missing:
-            return Finding("fail", f"missing: {', '.join(missing)}")
-        return Finding()
+            return CheckResult("fail", f"missing: {', '.join(missing)}")
+        return CheckResult()
 
-    async def schema_fits() -> Finding:
+    async def schema_fits() -> CheckResult:
         async with within(pool, PROBE_LIMIT_S) as connection:
             found = await applied_version(connection)
         if found < version:
-            return Finding("fail", f"at version {found}, needs {version}", found, "version")
+            return CheckResult("fail", f"at version {found}, needs {version}", found, "version")
         if found > version:
             # Additive migrations run before the new program is rolled out: not a failure.
-            return Finding("warn", f"at version {found}, knows {version}", found, "version")
-        return Finding(value=found, unit="version")
+            return CheckResult("warn", f"at version {found}, knows {version}", found, "version")
+        return CheckResult(value=found, unit="version")
 
-    async def takes_writes() -> Finding:
+    async def takes_writes() -> CheckResult:
         # a session on a standby ends as it is given back, so that the next look is elsewhere
         try:
             async with within(pool, PROBE_LIMIT_S) as connection:
@@ -43,12 +43,16 @@ def probes(pool: Pool, tables: Sequence[str], version: int) -> dict[str, Probe]:
             if not isinstance(error.__cause__, asyncpg.TargetServerAttributeNotMatched):
                 raise
             writable = False
-        return Finding() if writable else Finding("fail", "no server that takes writes, only reads")
+        return (
+            CheckResult()
+            if writable
+            else CheckResult("fail", "no server that takes writes, only reads")
+        )
 
-    async def pool_has_room() -> Finding:
+    async def pool_has_room() -> CheckResult:
         size = size_of(pool)
         full = size["in_use"] >= size["max"]
-        return Finding(
+        return CheckResult(
             "warn" if full else "pass",
             "every connection is in use" if full else "",
             size["in_use"],

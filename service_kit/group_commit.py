@@ -12,10 +12,10 @@ from typing import Generic, TypeVar
 SPLIT_FOR_S = 1.0
 
 Request = TypeVar("Request")
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-class GroupCommit(Generic[Request, Answer]):
+class GroupCommit(Generic[Request, Result]):
     """Runs `write` on batches of requests and hands each caller its own answer.
 
     `write` takes 1 to `max_batch` requests with distinct keys and returns their answers in the
@@ -32,7 +32,7 @@ class GroupCommit(Generic[Request, Answer]):
 
     def __init__(
         self,
-        write: Callable[[Sequence[Request]], Awaitable[Sequence[Answer | Exception]]],
+        write: Callable[[Sequence[Request]], Awaitable[Sequence[Result | Exception]]],
         key: Callable[[Request], Hashable],
         *,
         raced: tuple[type[Exception], ...] = (),
@@ -45,17 +45,17 @@ class GroupCommit(Generic[Request, Answer]):
         self._raced = raced
         self._doubtful = doubtful
         self._max_batch = max_batch
-        self._waiting: list[tuple[Request, asyncio.Future[Answer]]] = []
+        self._waiting: list[tuple[Request, asyncio.Future[Result]]] = []
         self._idle_writers = writers
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def submit(self, request: Request) -> Answer:
+    async def submit(self, request: Request) -> Result:
         """Return the answer to `request`, or raise what `write` raised for it alone.
 
         A caller that is cancelled before its batch starts is left out of it; later, the write
         goes on without a listener, as a lost answer would.
         """
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, future))
         if self._idle_writers:
             self._idle_writers -= 1
@@ -67,13 +67,13 @@ class GroupCommit(Generic[Request, Answer]):
     async def _drain(self) -> None:
         try:
             while batch := self._next_batch():
-                await self._settle(batch)
+                await self._write_batch(batch)
         finally:
             self._idle_writers += 1
 
-    def _next_batch(self) -> list[tuple[Request, asyncio.Future[Answer]]]:
-        batch: list[tuple[Request, asyncio.Future[Answer]]] = []
-        later: list[tuple[Request, asyncio.Future[Answer]]] = []
+    def _next_batch(self) -> list[tuple[Request, asyncio.Future[Result]]]:
+        batch: list[tuple[Request, asyncio.Future[Result]]] = []
+        later: list[tuple[Request, asyncio.Future[Result]]] = []
         keys: set[Hashable] = set()
         for entry in self._waiting:
             request, future = entry
@@ -88,14 +88,14 @@ class GroupCommit(Generic[Request, Answer]):
         self._waiting = later
         return batch
 
-    async def _settle(self, batch: list[tuple[Request, asyncio.Future[Answer]]]) -> None:
+    async def _write_batch(self, batch: list[tuple[Request, asyncio.Future[Result]]]) -> None:
         try:
             await self._write_all(batch)
         except Exception as error:
             until = asyncio.get_running_loop().time() + SPLIT_FOR_S
             await self._split(batch, error, until)
 
-    async def _write_all(self, batch: list[tuple[Request, asyncio.Future[Answer]]]) -> None:
+    async def _write_all(self, batch: list[tuple[Request, asyncio.Future[Result]]]) -> None:
         answers = await self._write([request for request, _ in batch])
         for (_, future), answer in list(zip(batch, answers, strict=True)):
             if future.done():
@@ -107,7 +107,7 @@ class GroupCommit(Generic[Request, Answer]):
 
     async def _split(
         self,
-        batch: list[tuple[Request, asyncio.Future[Answer]]],
+        batch: list[tuple[Request, asyncio.Future[Result]]],
         error: Exception,
         until: float,
         doubt: Exception | None = None,

@@ -22,7 +22,7 @@ SHARED_FOR_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """What one probe saw. `output` says what is wrong in words, empty when nothing is."""
 
     status: Status = "pass"
@@ -31,7 +31,7 @@ class Finding:
     unit: str | None = None
 
 
-Probe = Callable[[], Awaitable[Finding]]
+Probe = Callable[[], Awaitable[CheckResult]]
 
 
 class Health:
@@ -71,24 +71,24 @@ class Health:
         began = time.perf_counter()
         try:
             async with asyncio.timeout(PROBE_LIMIT_S):
-                finding = await self._probes[name]()
+                result = await self._probes[name]()
         except TimeoutError:
-            finding = Finding("fail", f"no answer within {PROBE_LIMIT_S * 1000:.0f} ms")
+            result = CheckResult("fail", f"no answer within {PROBE_LIMIT_S * 1000:.0f} ms")
         except Exception as error:
             # the type and not the text: a driver's text may hold addresses and names
-            finding = Finding("fail", f"not reachable ({type(error).__name__})")
+            result = CheckResult("fail", f"not reachable ({type(error).__name__})")
         took_ms = round((time.perf_counter() - began) * 1000, 1)
-        status: Status = finding.status
+        status: Status = result.status
         if status == "fail" and name in self._optional:
             status = "warn"
         check: dict[str, Any] = {
             "status": status,
             "time": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-            "observedValue": took_ms if finding.value is None else finding.value,
-            "observedUnit": "ms" if finding.unit is None else finding.unit,
+            "observedValue": took_ms if result.value is None else result.value,
+            "observedUnit": "ms" if result.unit is None else result.unit,
         }
-        if finding.output:
-            check["output"] = finding.output
+        if result.output:
+            check["output"] = result.output
         return check
 
     async def _answer(self, names: list[str]) -> Response:

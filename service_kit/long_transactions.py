@@ -10,8 +10,8 @@ import time
 
 from prometheus_client import Gauge
 
-from service_kit.health import PROBE_LIMIT_S, Finding
-from service_kit.pool import TROUBLE, Pool, within
+from service_kit.health import PROBE_LIMIT_S, CheckResult
+from service_kit.pool import POSTGRES_ERRORS, Pool, within
 
 # Longer than any transaction of the services, and than a dump of a small shop.
 LONG_S = 120.0
@@ -38,11 +38,11 @@ class LongTransactions:
     async def keep_reading(self) -> None:
         """Read now and then for ever, so that ages and the gauge are true when nobody asks."""
         while True:
-            with contextlib.suppress(*TROUBLE):
+            with contextlib.suppress(*POSTGRES_ERRORS):
                 await self.probe()
             await asyncio.sleep(READ_EVERY_S)
 
-    async def probe(self) -> Finding:
+    async def probe(self) -> CheckResult:
         """Warn and name the session or prepared transaction that has been open for too long."""
         async with within(self._pool, PROBE_LIMIT_S) as connection:
             rows = await connection.fetch(OPEN)
@@ -54,8 +54,8 @@ class LongTransactions:
         age_s, holder = max(ages, default=(0.0, ""))
         OLDEST.set(age_s)
         if age_s > self._limit_s:
-            return Finding("warn", f"{holder} keeps a transaction open", round(age_s), "s")
-        return Finding(value=round(age_s), unit="s")
+            return CheckResult("warn", f"{holder} keeps a transaction open", round(age_s), "s")
+        return CheckResult(value=round(age_s), unit="s")
 
 
 # What marks a transaction is its number or, while it only reads, the oldest one that it may see.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from service_kit.connecting import RawConnection, connect
+from service_kit.connection import RawConnection, connect
 from service_kit.migration_files import Migration, MigrationError, read
 
 if TYPE_CHECKING:
@@ -38,13 +38,13 @@ _INDEX = re.compile(r"CREATE (?:UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (\w+)\
 # Below the limit at which a request gives up waiting for a lock (0.2 s in inventory).
 LOCK_TIMEOUT_S = 0.1
 PAUSE_S = 1.0
-NEWS_AFTER_S = 5.0
+NOTICE_AFTER_S = 5.0
 # Long enough for a backup or a report to end; then a person has to look.
-PATIENCE_S = 600.0
+TABLE_TIMEOUT_S = 600.0
 _CONNECT_S = 10.0
 _BUSY = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 def to_stderr(line: str) -> None:
@@ -59,13 +59,13 @@ def latest(folder: Path) -> int:
 
 
 async def migrate(
-    dsn: str, folder: Path, *, patience_s: float = PATIENCE_S, say: Say = to_stderr
+    dsn: str, folder: Path, *, table_timeout_s: float = TABLE_TIMEOUT_S, report: Report = to_stderr
 ) -> int:
     """Bring the database at `dsn` to the newest version in `folder` and return that version.
 
     Each file is one transaction: what fails leaves nothing of itself behind, and what came before
     it stays. MigrationError if the database is ahead of these files, if an applied file was edited
-    afterwards, or if a table stayed in use for `patience_s` seconds.
+    afterwards, or if a table stayed in use for `table_timeout_s` seconds.
     """
     migrations = read(folder)
     connection = await connect(
@@ -80,20 +80,20 @@ async def migrate(
         },
     )
     try:
-        await _wait_for_turn(connection, say)
+        await _wait_for_turn(connection, report)
         await connection.execute(_LEDGER)
         rows = await connection.fetch("SELECT version, digest FROM schema_migrations")
         applied = {row["version"]: row["digest"] for row in rows}
         _refuse_unknown(applied, migrations)
         for migration in migrations[len(applied) :]:
-            step = _beside_traffic if migration.concurrently else _at_once
-            await _patiently(connection, migration, step, patience_s, say)
+            step = _apply_concurrently if migration.concurrently else _apply_in_transaction
+            await _apply_when_free(connection, migration, step, table_timeout_s, report)
     finally:
         await connection.close()
     return len(migrations)
 
 
-async def _wait_for_turn(connection: RawConnection, say: Say) -> None:
+async def _wait_for_turn(connection: RawConnection, report: Report) -> None:
     """Have the one lock of all runs, until the connection ends.
 
     Asked for again and again, and not waited for: an index that is built concurrently waits for
@@ -102,33 +102,34 @@ async def _wait_for_turn(connection: RawConnection, say: Say) -> None:
     waiting = False
     while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK_KEY):
         if not waiting:
-            say("another run is at work on this database; waiting for it to end")
+            report("another run is at work on this database; waiting for it to end")
         waiting = True
         await asyncio.sleep(PAUSE_S / 10)
 
 
-async def _patiently(
+async def _apply_when_free(
     connection: RawConnection,
     migration: Migration,
-    step: Callable[[RawConnection, Migration, Say], Awaitable[None]],
-    patience_s: float,
-    say: Say,
+    step: Callable[[RawConnection, Migration, Report], Awaitable[None]],
+    table_timeout_s: float,
+    report: Report,
 ) -> None:
     """Apply a file; give way to whoever uses its tables, and come again until patience is over."""
     clock = asyncio.get_running_loop().time
-    gives_up_at = clock() + patience_s
+    gives_up_at = clock() + table_timeout_s
     while True:
         try:
-            await step(connection, migration, say)
+            await step(connection, migration, report)
         except _BUSY:
             if clock() >= gives_up_at:
                 raise MigrationError(
                     f"Migration {migration.version} ({migration.name}) did not get its table for "
-                    f"{patience_s:.0f} s: somebody reads or writes it in one long transaction. "
-                    f"The database is whole, at version {migration.version - 1}. Find the "
-                    "transaction in pg_stat_activity (oldest xact_start), end it, migrate again."
+                    f"{table_timeout_s:.0f} s: somebody reads or writes it in one long "
+                    f"transaction. The database is whole, at version {migration.version - 1}. "
+                    "Find the transaction in pg_stat_activity (oldest xact_start), end it, "
+                    "migrate again."
                 ) from None
-            say(
+            report(
                 f"{migration.version} ({migration.name}): a table is in use; gave way, "
                 f"will try again for {max(gives_up_at - clock(), 0):.0f} s"
             )
@@ -137,22 +138,26 @@ async def _patiently(
             return
 
 
-async def _at_once(connection: RawConnection, migration: Migration, _: Say) -> None:
+async def _apply_in_transaction(connection: RawConnection, migration: Migration, _: Report) -> None:
     """Apply a file and note it down, in one transaction."""
     async with connection.transaction():
         await connection.execute(migration.sql)
-        await _note(connection, migration)
+        await _mark_applied(connection, migration)
 
 
-async def _beside_traffic(connection: RawConnection, migration: Migration, say: Say) -> None:
+async def _apply_concurrently(
+    connection: RawConnection, migration: Migration, report: Report
+) -> None:
     """Build or drop indexes without locking anybody out, and note it down when all are done.
 
     What an interrupted run has built is kept, what it has left unfinished is dropped first. These
     statements lock nobody out while they wait, so they may wait for as long as it takes.
     """
     name = f"{migration.version} ({migration.name})"
-    news = asyncio.get_running_loop().call_later(
-        NEWS_AFTER_S, say, f"{name}: indexes are built beside the traffic; this may take minutes"
+    notice = asyncio.get_running_loop().call_later(
+        NOTICE_AFTER_S,
+        report,
+        f"{name}: indexes are built beside the traffic; this may take minutes",
     )
     await connection.execute("SET lock_timeout = 0")
     try:
@@ -161,14 +166,14 @@ async def _beside_traffic(connection: RawConnection, migration: Migration, say: 
             if built and await connection.fetchval(_IS_INVALID, built[1]):
                 await connection.execute(f"DROP INDEX CONCURRENTLY {built[1]}")
             await connection.execute(statement)
-        await _note(connection, migration)
+        await _mark_applied(connection, migration)
     finally:
-        news.cancel()
+        notice.cancel()
         if not connection.is_closed():
             await connection.execute("RESET lock_timeout")
 
 
-async def _note(connection: RawConnection, migration: Migration) -> None:
+async def _mark_applied(connection: RawConnection, migration: Migration) -> None:
     await connection.execute(_APPLIED, migration.version, migration.name, migration.digest)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import asyncpg
 
 from service_kit import metrics, tracing
-from service_kit.connecting import Primary, is_read_only
+from service_kit.connection import Primary, is_read_only
 
 if TYPE_CHECKING:  # generic for the type checker only
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -20,7 +20,7 @@ else:
 
 # What a caller may see when the database is gone, slow, full or starting: nothing of the request
 # itself was wrong, and unless a commit was on its way nothing was written.
-UNAVAILABLE: tuple[type[Exception], ...] = (
+POSTGRES_UNAVAILABLE: tuple[type[Exception], ...] = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
@@ -43,7 +43,7 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
 )
 
 # The same, and whatever else Postgres may say: for callers who go on regardless.
-TROUBLE: tuple[type[Exception], ...] = (*UNAVAILABLE, asyncpg.PostgresError)
+POSTGRES_ERRORS: tuple[type[Exception], ...] = (*POSTGRES_UNAVAILABLE, asyncpg.PostgresError)
 
 
 class Unreachable(TimeoutError):
@@ -95,8 +95,8 @@ _ENDS_SESSION = (asyncio.CancelledError, OSError, asyncpg.ReadOnlySQLTransaction
 # A connection costs some 20 ms of CPU (SCRAM). When a starved machine has to make a pool full of
 # them, that takes longer than any request may.
 CONNECT_S = 5.0
-_MOST_LEFT_BEHIND = 64
-_left_behind: "set[asyncio.Task[None]]" = set()
+_MAX_LATE_CONNECTIONS = 64
+_late_connections: "set[asyncio.Task[None]]" = set()
 
 
 async def create(
@@ -156,7 +156,7 @@ async def within(pool: Pool, seconds: float) -> AsyncIterator[Connection]:
     try:
         async with asyncio.timeout_at(deadline):
             connection = await _acquire(pool)
-    except TROUBLE as error:
+    except POSTGRES_ERRORS as error:
         raise Unreachable(f"no connection: {type(error).__name__} {error}".rstrip()) from error
     async with asyncio.timeout_at(deadline):
         try:
@@ -183,17 +183,17 @@ async def _acquire(pool: Pool) -> Connection:
     except asyncio.CancelledError:
         # A connection that came in the very moment in which the time was over has to go back: it
         # is nobody's to cancel any more, and a pool that loses it here is never whole again.
-        if acquiring.done() or len(_left_behind) < _MOST_LEFT_BEHIND:
+        if acquiring.done() or len(_late_connections) < _MAX_LATE_CONNECTIONS:
             task = asyncio.create_task(_give_back(pool, acquiring))
-            _left_behind.add(task)
-            task.add_done_callback(_left_behind.discard)
+            _late_connections.add(task)
+            task.add_done_callback(_late_connections.discard)
         else:
             acquiring.cancel()
         raise
 
 
 async def _give_back(pool: Pool, acquiring: "asyncio.Future[Connection]") -> None:
-    with contextlib.suppress(*TROUBLE):
+    with contextlib.suppress(*POSTGRES_ERRORS):
         await pool.release(await acquiring)
 
 

@@ -121,7 +121,7 @@ def from_validation(error: RequestValidationError) -> Problem:
 
 _HTTP = {
     400: ("bad-request", "The request could not be read", "Check the request's syntax."),
-    404: ("not-found", "There is nothing here", "Check the address."),
+    404: ("not-found", "Not found", "Check the address."),
     405: ("method-not-allowed", "This address does not do that", "See the Allow header."),
 }
 

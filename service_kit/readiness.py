@@ -2,7 +2,7 @@
 
 import aiohttp
 
-from service_kit.health import Finding, Probe
+from service_kit.health import CheckResult, Probe
 
 
 def readiness_of(session: aiohttp.ClientSession, base_url: str) -> Probe:
@@ -12,9 +12,9 @@ def readiness_of(session: aiohttp.ClientSession, base_url: str) -> Probe:
     """
     url = f"{base_url.rstrip('/')}/readyz"
 
-    async def is_ready() -> Finding:
+    async def is_ready() -> CheckResult:
         async with session.get(url, allow_redirects=False) as response:
             ok = response.status == 200
-        return Finding() if ok else Finding("fail", f"/readyz answers {response.status}")
+        return CheckResult() if ok else CheckResult("fail", f"/readyz answers {response.status}")
 
     return is_ready

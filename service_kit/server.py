@@ -13,12 +13,12 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from service_kit.problems import Problem
 from service_kit.request_context import request_id
 
-HEAD_WITHIN_S = 10.0
+HEAD_TIMEOUT_S = 10.0
 MAX_HEAD_BYTES = 64 * 1024
 # Longer than clients keep an idle connection (ours 15 s, a JVM 30 s, most proxies 60 s): whoever
 # closes first must be the client, or its next request may meet a server that has just closed.
 KEEP_ALIVE_S = 75
-GRACE_S = 5
+SHUTDOWN_GRACE_S = 5
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -33,7 +33,7 @@ class BoundedHttp(HttpToolsProtocol):
     spoken here is ignored, as RFC 9110, 7.8 has it, and the request is served.
     """
 
-    head_within_s = HEAD_WITHIN_S
+    head_within_s = HEAD_TIMEOUT_S
 
     _clock: asyncio.TimerHandle | None = None
     _in_head = True  # from the end of one request to the end of the next one's head
@@ -209,7 +209,7 @@ def _written_out(problem: Problem) -> bytes:
 
 
 def config(
-    app: Any, host: str, port: int, *, head_within_s: float = HEAD_WITHIN_S
+    app: Any, host: str, port: int, *, head_within_s: float = HEAD_TIMEOUT_S
 ) -> uvicorn.Config:
     """Return uvicorn's settings for `app`: our own logs, bounded connections, quick shutdown."""
     return uvicorn.Config(
@@ -224,7 +224,7 @@ def config(
         proxy_headers=False,  # nothing here depends on the client's address
         date_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=GRACE_S,
+        timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
         backlog=4096,
         lifespan="on",
         workers=1,  # or uvicorn would take the number from WEB_CONCURRENCY

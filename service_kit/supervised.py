@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 from prometheus_client import Counter
 
 from service_kit import logs
-from service_kit.health import Finding, Probe
+from service_kit.health import CheckResult, Probe
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
 # How long health speaks of a failure, and how long work has to go well to be trusted again.
-SHOWN_FOR_S = 120.0
+FAILURE_SHOWN_S = 120.0
 
 FAILURES = Counter(
     "background_failures", "Failures of background work that nobody foresaw.", ["task"]
@@ -50,7 +50,7 @@ class Supervised:
             try:
                 return await self._work()
             except Exception as error:
-                if time.monotonic() - began > SHOWN_FOR_S:
+                if time.monotonic() - began > FAILURE_SHOWN_S:
                     pause_s = self._first_pause_s
                 self._failed_at = time.monotonic()
                 self._reason = type(error).__name__
@@ -59,11 +59,14 @@ class Supervised:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
-    async def well(self) -> Finding:
+    async def well(self) -> CheckResult:
         """Probe: has it failed lately?"""
-        if self._failed_at is None or (ago_s := time.monotonic() - self._failed_at) > SHOWN_FOR_S:
-            return Finding()
-        return Finding("warn", f"failed ({self._reason}) and began anew", round(ago_s), "s ago")
+        if (
+            self._failed_at is None
+            or (ago_s := time.monotonic() - self._failed_at) > FAILURE_SHOWN_S
+        ):
+            return CheckResult()
+        return CheckResult("warn", f"failed ({self._reason}) and began anew", round(ago_s), "s ago")
 
 
 def probes(*tasks: Supervised) -> dict[str, Probe]:

@@ -40,7 +40,7 @@ def _subject_is_clean(subject: str) -> bool:
     return 0 < len(subject) <= MAX_SUBJECT_LENGTH and subject.isprintable()
 
 
-class Gate:
+class TokenVerifier:
     """Checks bearer tokens; remembers the good ones until they expire, for checks are not free."""
 
     def __init__(self, key: str, audience: str = "valerix") -> None:
@@ -99,7 +99,7 @@ def _unauthorized(detail: str) -> Problem:
     return Problem(
         401,
         "unauthorized",
-        "Who are you?",
+        "Unauthorized",
         detail,
         advice="Send Authorization: Bearer with a valid token.",
         headers={"WWW-Authenticate": "Bearer"},

@@ -46,11 +46,11 @@ def configure(service: str) -> Callable[[], None]:
 
 
 @contextmanager
-def journey(name: str, **attributes: str) -> Iterator[None]:
+def start_trace(name: str, **attributes: str) -> Iterator[None]:
     """Begin a trace: what happens in the block and whatever it sets off, in any process.
 
     Always a trace of its own, even inside a connection that stays open for hours and has a span
-    itself. Requests get theirs from FastAPI, calls of the engine from its interceptor.
+    itself. Requests get theirs from FastAPI, calls of Temporal from its interceptor.
     """
     if not is_on():
         yield

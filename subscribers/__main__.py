@@ -1,4 +1,4 @@
-"""Start the add-ons that are installed."""
+"""Start the subscribers that are installed."""
 
 from service_kit import logs, server
 from service_kit.settings import load

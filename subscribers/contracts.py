@@ -1,4 +1,4 @@
-"""What an add-on is: a reader of order events that brings its own effect.
+"""What a subscriber is: a reader of order events that brings its own effect.
 
 Install a package with an entry point in the group `valerix.subscribers` that names such a class,
 and it runs. It cannot slow down or break an order: it reads what was committed, from a process of
@@ -28,7 +28,7 @@ class OrderEvent:
 
 
 class Subscriber(Protocol):
-    """One add-on. Its class takes no arguments; its name is that of its entry point."""
+    """One subscriber. Its class takes no arguments; its name is that of its entry point."""
 
     async def prepare(self, connection: Connection) -> None:
         """Make the tables it writes to, if they are not there yet. Runs at every start."""

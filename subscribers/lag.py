@@ -5,7 +5,7 @@ import time
 from prometheus_client import Gauge
 
 # A runner looks once a second. One that has not for this long has no news that all is read.
-UNHEARD_S = 10.0
+SILENCE_LIMIT_S = 10.0
 
 BEHIND = Gauge(
     "subscriber_behind_seconds",
@@ -45,4 +45,4 @@ class Lag:
         since_s = time.monotonic() - self._looked_at
         if self._behind_s is not None:
             return max(self._behind_s, 0.0) + since_s
-        return since_s if since_s > UNHEARD_S else 0.0
+        return since_s if since_s > SILENCE_LIMIT_S else 0.0

@@ -1,4 +1,4 @@
-"""The process of the add-ons: finds them, runs each on its own, and says how they are."""
+"""The process of the subscribers: finds them, runs each on its own, and says how they are."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -9,49 +9,49 @@ from importlib.metadata import entry_points
 
 from fastapi import FastAPI
 
+from order_api.notifier import CHANNEL
 from order_api.schema import MIGRATIONS
-from order_api.wakeups import CHANNEL
 from service_kit import application, database_health, logs, pool, supervised
 from service_kit.background import Background
-from service_kit.connecting import listen
+from service_kit.connection import listen
 from service_kit.health import Health
 from service_kit.migrations import latest
-from service_kit.pool import TROUBLE
+from service_kit.pool import POSTGRES_ERRORS
 from service_kit.supervised import Supervised
 from subscribers.contracts import ENTRY_POINTS, Subscriber
-from subscribers.own_thread import OwnThread
 from subscribers.progress import progress_of
 from subscribers.settings import SubscriberSettings
+from subscribers.subscriber_thread import SubscriberThread
 
 TABLES = ("order_events", "subscriber_cursors")
 STATEMENT_TIMEOUT_S = 1.0
 RECONNECT_S = 0.5
-# Whoever blocks that long will not return; a new start costs the other add-ons a second.
+# Whoever blocks that long will not return; a new start costs the other subscribers a second.
 STUCK_S = 60.0
 
 _log = logs.get(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class SubscribersState:
     """What the health routes need."""
 
     health: Health
 
 
 def installed() -> dict[str, Subscriber]:
-    """Return the add-ons found through their entry points; one that cannot load is left out."""
+    """Return the subscribers found through their entry points; one that cannot load is left out."""
     found: dict[str, Subscriber] = {}
     for entry in entry_points(group=ENTRY_POINTS):
         try:
             found[entry.name] = entry.load()()
         except Exception:
-            _log.exception("add-on cannot be loaded and is left out", subscriber=entry.name)
+            _log.exception("subscriber cannot be loaded and is left out", subscriber=entry.name)
     return found
 
 
-def create_app(settings: SubscriberSettings, add_ons: Mapping[str, Subscriber]) -> FastAPI:
-    """Return an application that runs `add_ons` for as long as it serves."""
+def create_app(settings: SubscriberSettings, subscribers: Mapping[str, Subscriber]) -> FastAPI:
+    """Return an application that runs `subscribers` for as long as it serves."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -65,12 +65,14 @@ def create_app(settings: SubscriberSettings, add_ons: Mapping[str, Subscriber]) 
                 statement_timeout_s=STATEMENT_TIMEOUT_S,
             )
             stack.callback(connections.terminate)
-            threads = [OwnThread(name, add_on, dsn) for name, add_on in add_ons.items()]
+            threads = [
+                SubscriberThread(name, subscriber, dsn) for name, subscriber in subscribers.items()
+            ]
             for thread in threads:
                 thread.start()
                 stack.push_async_callback(thread.stop)
             listening = Supervised("listen", partial(_listen, dsn, threads))
-            app.state.service = State(_health(connections, threads, listening))
+            app.state.service = SubscribersState(_health(connections, threads, listening))
             await stack.enter_async_context(Background(listening.run(), _watch(threads)))
             yield
 
@@ -78,17 +80,17 @@ def create_app(settings: SubscriberSettings, add_ons: Mapping[str, Subscriber]) 
     return app
 
 
-async def _watch(threads: Sequence[OwnThread]) -> None:
-    """Return, which ends the process and has it started anew, when an add-on blocks for good."""
+async def _watch(threads: Sequence[SubscriberThread]) -> None:
+    """Return, which ends the process and has it started anew, when a subscriber blocks for good."""
     stuck: list[str] = []
     while not stuck:
         await asyncio.sleep(1.0)
         stuck = [thread.name for thread in threads if thread.silent_s() >= STUCK_S]
-    _log.critical("add-on blocks its thread", subscribers=stuck, seconds=STUCK_S)
+    _log.critical("subscriber blocks its thread", subscribers=stuck, seconds=STUCK_S)
 
 
-async def _listen(dsn: str, threads: Sequence[OwnThread]) -> None:
-    """Wake every add-on when orders have changed; without it they look once a second."""
+async def _listen(dsn: str, threads: Sequence[SubscriberThread]) -> None:
+    """Wake every subscriber when orders have changed; without it they look once a second."""
 
     def wake_all(*_: object) -> None:
         for thread in threads:
@@ -97,18 +99,22 @@ async def _listen(dsn: str, threads: Sequence[OwnThread]) -> None:
     while True:
         try:
             await listen(dsn, CHANNEL, wake_all)
-        except TROUBLE:
+        except POSTGRES_ERRORS:
             await asyncio.sleep(RECONNECT_S)
 
 
-def _health(connections: pool.Pool, threads: Sequence[OwnThread], listening: Supervised) -> Health:
+def _health(
+    connections: pool.Pool, threads: Sequence[SubscriberThread], listening: Supervised
+) -> Health:
     database = database_health.probes(connections, TABLES, latest(MIGRATIONS))
-    add_ons = {f"subscriber:{thread.name}": progress_of(thread, connections) for thread in threads}
-    add_ons |= supervised.probes(listening)
+    subscribers = {
+        f"subscriber:{thread.name}": progress_of(thread, connections) for thread in threads
+    }
+    subscribers |= supervised.probes(listening)
     return Health(
         "subscribers",
         application.own_version(),
-        {**database, **add_ons},
+        {**database, **subscribers},
         needed=frozenset(database),
-        optional=frozenset(add_ons),
+        optional=frozenset(subscribers),
     )

@@ -1,4 +1,4 @@
-"""An add-on: writes the message that a shopper would get, to its own table."""
+"""A subscriber: writes the message that a shopper would get, to its own table."""
 
 from service_kit.pool import Connection
 from subscribers.contracts import OrderEvent

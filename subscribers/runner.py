@@ -1,4 +1,4 @@
-"""Feed order events to one add-on, in commit order, each exactly once, and never give up on it."""
+"""Feed order events to one subscriber: in commit order, each exactly once, for ever."""
 
 import asyncio
 import json
@@ -9,42 +9,44 @@ from prometheus_client import Counter
 
 from order_api.restored import ADOPT, say_adopted
 from service_kit import logs
-from service_kit.pool import TROUBLE, Connection, Pool
+from service_kit.pool import POSTGRES_ERRORS, Connection, Pool
 from subscribers.contracts import OrderEvent, Subscriber
 from subscribers.lag import Lag
 from subscribers.statements import ADVANCE, FAILURE, LOCK, NEXT, REGISTER, TAKE_TIME
 
-BATCH = 100
-HANDLE_S = 10.0
+BATCH_SIZE = 100
+HANDLE_TIMEOUT_S = 10.0
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
-LOOK_S = 1.0
-# How the database knows the sessions of add-ons; statements.py looks for it.
+POLL_INTERVAL_S = 1.0
+# How the database knows the sessions of subscribers; statements.py looks for it.
 APPLICATION = "subscribers"
 
-HANDLED = Counter("subscriber_events", "Events an add-on has taken.", ["subscriber"])
-FAILED = Counter("subscriber_failures", "Events an add-on has failed at.", ["subscriber"])
+HANDLED = Counter("subscriber_events", "Events a subscriber has taken.", ["subscriber"])
+FAILED = Counter("subscriber_failures", "Events a subscriber has failed at.", ["subscriber"])
 
 _log = logs.get(__name__)
 
 
 class Runner:
-    """One add-on with its durable cursor.
+    """One subscriber with its durable cursor.
 
-    `news` is set when there may be something to read; the runner also looks once a second.
+    `changed` is set when there may be something to read; the runner also looks once a second.
     Replicas are fine: the cursor's row is locked while a batch is handled, the others wait.
     """
 
-    def __init__(self, name: str, subscriber: Subscriber, pool: Pool, news: asyncio.Event) -> None:
+    def __init__(
+        self, name: str, subscriber: Subscriber, pool: Pool, changed: asyncio.Event
+    ) -> None:
         self.name = name
         self._subscriber = subscriber
         self._pool = pool
-        self._news = news
+        self._changed = changed
         self._one_by_one = False
         self._lag = Lag(name)
 
     async def run(self) -> None:
-        """Hand over events for ever, pausing longer and longer while the add-on fails."""
+        """Hand over events for ever, pausing longer and longer while the subscriber fails."""
         pause_s = FIRST_PAUSE_S
         prepared = False
         while True:
@@ -56,7 +58,7 @@ class Runner:
             except Exception as error:
                 FAILED.labels(self.name).inc()
                 _log.warning(
-                    "add-on failed, will try again",
+                    "subscriber failed, will try again",
                     subscriber=self.name,
                     reason=repr(error)[:300],
                     pause_s=pause_s,
@@ -66,8 +68,8 @@ class Runner:
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
                 continue
             pause_s = FIRST_PAUSE_S
-            if taken < BATCH:
-                await self._wait_for_news()
+            if taken < BATCH_SIZE:
+                await self._wait_for_changes()
 
     async def _prepare(self) -> None:
         # first and by itself, so that failing at the rest can be noted
@@ -75,13 +77,13 @@ class Runner:
         async with self._pool.acquire() as connection, connection.transaction():
             await self._subscriber.prepare(connection)
 
-    async def _wait_for_news(self) -> None:
+    async def _wait_for_changes(self) -> None:
         try:
-            async with asyncio.timeout(LOOK_S):
-                await self._news.wait()
+            async with asyncio.timeout(POLL_INTERVAL_S):
+                await self._changed.wait()
         except TimeoutError:
             pass
-        self._news.clear()
+        self._changed.clear()
 
     async def _take_batch(self) -> int:
         """Handle up to BATCH events and return how many there were.
@@ -90,21 +92,21 @@ class Runner:
         one that fails do not wait for it.
         """
         async with self._pool.acquire() as connection:
-            found = await connection.fetch(NEXT, self.name, BATCH)
+            found = await connection.fetch(NEXT, self.name, BATCH_SIZE)
             if not found:
                 raise RuntimeError("its row in subscriber_cursors is gone; a restart begins anew")
             if found[0]["foreign_events"]:
                 await self._adopt(connection)
-                return BATCH
+                return BATCH_SIZE
             self._lag.saw(found[0]["behind_s"], found[0]["next_seq"])
             rows = [row for row in found if row["seq"] is not None]
-            together = 1 if self._one_by_one else BATCH
+            together = 1 if self._one_by_one else BATCH_SIZE
             self._one_by_one = True  # unless all goes well
             for first in range(0, len(rows), together):
                 if not await self._take(connection, rows[first : first + together]):
-                    return BATCH  # another replica was here; look again at once
+                    return BATCH_SIZE  # another replica was here; look again at once
             self._one_by_one = False
-        if rows and len(rows) < BATCH:
+        if rows and len(rows) < BATCH_SIZE:
             self._lag.saw(found[0]["held_s"], found[0]["held_seq"])
         return len(rows)
 
@@ -126,10 +128,10 @@ class Runner:
 
     async def _hand_over(self, event: OrderEvent, connection: Connection) -> None:
         try:
-            async with asyncio.timeout(HANDLE_S):
+            async with asyncio.timeout(HANDLE_TIMEOUT_S):
                 await self._subscriber.handle(event, connection)
         except SystemExit as error:  # would end the loop, and with it the reading
-            raise RuntimeError("the add-on wanted to end the process") from error
+            raise RuntimeError("the subscriber wanted to end the process") from error
 
     async def _is_next(self, connection: Connection, row: asyncpg.Record) -> bool:
         return bool(await connection.fetchval(LOCK, self.name, row["tx"], row["seq"]))
@@ -137,7 +139,7 @@ class Runner:
     async def _note_failure(self, error: Exception) -> None:
         try:
             await self._pool.execute(FAILURE, self.name, repr(error)[:500])
-        except TROUBLE:
+        except POSTGRES_ERRORS:
             _log.warning("could not note the failure either", subscriber=self.name)
 
 

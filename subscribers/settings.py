@@ -1,4 +1,4 @@
-"""What the process of the add-ons is told."""
+"""What the process of the subscribers is told."""
 
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict

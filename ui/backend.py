@@ -8,7 +8,7 @@ from service_kit import application, supervised
 from service_kit.health import Health
 from service_kit.readiness import readiness_of
 from service_kit.supervised import Supervised
-from service_kit.tokens import Gate
+from service_kit.tokens import TokenVerifier
 from ui.api import InventoryApi, OrderApi
 from ui.checkout import Checkouts
 from ui.faults import FaultApi
@@ -27,7 +27,7 @@ class Backend:
     def __init__(self, settings: UiSettings) -> None:
         key = settings.token_key.get_secret_value()
         self.settings = settings
-        self.gate = Gate(key, settings.token_audience)
+        self.verifier = TokenVerifier(key, settings.token_audience)
         self.http = Http(Tokens(key, settings.token_audience))
         self.orders = OrderApi(self.http, settings.order_api_url)
         self.inventory = InventoryApi(self.http, settings.inventory_api_url)

@@ -75,7 +75,7 @@ class Checkouts:
         while True:
             pause_s = PAUSE_S
             try:
-                with tracing.journey("checkout", cart=sending.key):
+                with tracing.start_trace("checkout", cart=sending.key):
                     order = await self._orders.place(
                         who, sending.key, sending.lines, sending.total_minor, sending.currency
                     )

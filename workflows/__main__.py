@@ -6,14 +6,14 @@ from contextlib import AsyncExitStack
 
 import uvicorn
 
+from order_api.notifier import Notifier
 from order_api.schema import MIGRATIONS, TABLES
 from order_api.store import Store
-from order_api.wakeups import Wakeups
 from service_kit import database_health, logs, pool, server, tracing
 from service_kit.fault_points import FaultPoints, NoFaults
 from service_kit.migrations import latest
 from service_kit.settings import load
-from service_kit.tokens import Gate
+from service_kit.tokens import TokenVerifier
 from workflows.connection import expose_sdk_metrics
 from workflows.process import create_app
 from workflows.settings import WorkerSettings
@@ -35,15 +35,15 @@ async def serve(settings: WorkerSettings) -> None:
             from chaos.injection.injector import injecting
 
             faults = await stack.enter_async_context(injecting("orders")(connections))
-        wakeups = await stack.enter_async_context(Wakeups(connections))
-        store = Store(connections, wakeups, faults)
+        notifier = await stack.enter_async_context(Notifier(connections))
+        store = Store(connections, notifier, faults)
         probes = database_health.probes(connections, TABLES, latest(MIGRATIONS))
         app = create_app(settings, store, faults, probes)
         if settings.fault_injection:
             from chaos.injection.crash_route import crash_router
 
-            gate = Gate(settings.token_key.get_secret_value(), settings.token_audience)
-            app.include_router(crash_router(gate))
+            verifier = TokenVerifier(settings.token_key.get_secret_value(), settings.token_audience)
+            app.include_router(crash_router(verifier))
         await uvicorn.Server(server.config(app, settings.host, settings.port)).serve()
 
 

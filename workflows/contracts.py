@@ -8,7 +8,7 @@ from inventory_api.contracts import Line
 
 TASK_QUEUE = "orders"
 WORKFLOW = "OrderWorkflow"
-SETTLED = "settled"
+FIRST_ANSWER = "settled"
 CANCEL = "cancel"
 
 

@@ -16,10 +16,10 @@ from temporalio.exceptions import (
 
 with workflow.unsafe.imports_passed_through():
     from activities import errors
-    from activities.contracts import OPEN, OrderStatus, Recorded, StepCall, StepDone
+    from activities.contracts import OPEN, OrderStatus, StepCall, StepDone, StoredStatus
     from workflows import policies
-    from workflows.contracts import CANCEL, SETTLED, WORKFLOW, OrderInput, OrderOutcome
-    from workflows.story import Story
+    from workflows.contracts import CANCEL, FIRST_ANSWER, WORKFLOW, OrderInput, OrderOutcome
+    from workflows.timeline import OrderTimeline
 
 STATUS = SearchAttributeKey.for_keyword("OrderStatus")
 STEP = SearchAttributeKey.for_keyword("OrderStep")
@@ -30,11 +30,11 @@ STEP = SearchAttributeKey.for_keyword("OrderStep")
 STEP_FAILED = FailureError
 
 
-class Refused(Exception):
+class OutOfStock(Exception):
     """The warehouse holds nothing for this order and never will."""
 
 
-class GivenUp(Exception):
+class OrderEnded(Exception):
     """The order ends as `status` unless it turns out to have shipped; what it holds goes back."""
 
     def __init__(self, status: OrderStatus, reason: str) -> None:
@@ -50,7 +50,7 @@ class OrderWorkflow:
     @workflow.init
     def __init__(self, order: OrderInput) -> None:
         self._order = order
-        self._story = Story(order.order_id, workflow.now())
+        self._timeline = OrderTimeline(order.order_id, workflow.now())
         self._cancel_requested = False
 
     @workflow.run
@@ -60,28 +60,28 @@ class OrderWorkflow:
             await self._reserve()
             self._ready_to_ship()
             await self._ship()
-        except Refused:
-            self._story.become("rejected", "out-of-stock")
-        except GivenUp as end:
+        except OutOfStock:
+            self._timeline.become("rejected", "out-of-stock")
+        except OrderEnded as end:
             await self._undo(end)
         await self._write_down()
         await workflow.wait_condition(workflow.all_handlers_finished)
-        return self._story.outcome
+        return self._timeline.outcome
 
-    @workflow.update(name=SETTLED)
-    async def settled(self) -> OrderOutcome:
+    @workflow.update(name=FIRST_ANSWER)
+    async def first_answer(self) -> OrderOutcome:
         """Answer once there is something worth telling the shopper."""
-        await workflow.wait_condition(lambda: self._story.worth_telling)
-        return self._story.outcome
+        await workflow.wait_condition(lambda: self._timeline.has_first_answer)
+        return self._timeline.outcome
 
     @workflow.update(name=CANCEL)
     async def cancel(self) -> OrderOutcome:
         """Ask to cancel; answers when the order has ended, one way or the other."""
-        if not self._cancel_requested and self._story.status in OPEN:
+        if not self._cancel_requested and self._timeline.status in OPEN:
             self._cancel_requested = True
-            self._story.happened("cancel_requested", "You asked us to cancel this order.")
-        await workflow.wait_condition(lambda: self._story.ended)
-        return self._story.outcome
+            self._timeline.happened("cancel_requested", "You asked us to cancel this order.")
+        await workflow.wait_condition(lambda: self._timeline.ended)
+        return self._timeline.outcome
 
     # --- the steps -----------------------------------------------------------------------
 
@@ -91,15 +91,15 @@ class OrderWorkflow:
             done = await self._step("reserve", policies.RESERVE_WITHIN)
         except ApplicationError as refusal:
             if refusal.type == errors.OUT_OF_STOCK:
-                self._story.happened("rejected", refusal.message)
-                raise Refused from refusal
+                self._timeline.happened("rejected", refusal.message)
+                raise OutOfStock from refusal
             raise await self._given_up("reserve", refusal) from refusal
-        self._story.become("reserved", at=done)
-        self._story.happened("reserved", "The warehouse holds your goods.", done)
+        self._timeline.become("reserved", at=done)
+        self._timeline.happened("reserved", "The warehouse holds your goods.", done)
 
     def _ready_to_ship(self) -> None:
         self._stop_if_cancelled()
-        self._story.happened("ready_to_ship", "Everything is there; the parcel goes out.")
+        self._timeline.happened("ready_to_ship", "Everything is there; the parcel goes out.")
 
     async def _ship(self) -> None:
         try:
@@ -108,7 +108,7 @@ class OrderWorkflow:
             raise await self._given_up("commit", refusal) from refusal
         self._shipped(done)
 
-    async def _given_up(self, step: str, refusal: ApplicationError) -> GivenUp:
+    async def _given_up(self, step: str, refusal: ApplicationError) -> OrderEnded:
         """Return the end of an order that the warehouse refused, with its reason.
 
         Found released, it may have been cancelled in a task that was cut off after its release:
@@ -119,17 +119,17 @@ class OrderWorkflow:
                 await workflow.wait_condition(
                     lambda: self._cancel_requested, timeout=policies.CANCEL_COMES_AGAIN
                 )
-            except asyncio.TimeoutError:  # noqa: UP041  TimeoutError is the engine's here
+            except asyncio.TimeoutError:  # noqa: UP041  TimeoutError is Temporal's here
                 pass
             except BaseException as error:
                 if not is_cancelled_exception(error):
                     raise
                 self._cancel_requested = True
             if self._cancel_requested:
-                return GivenUp("cancelled", "cancelled-by-customer")
-        return GivenUp("failed", f"{step}: {refusal.type}")
+                return OrderEnded("cancelled", "cancelled-by-customer")
+        return OrderEnded("failed", f"{step}: {refusal.type}")
 
-    async def _undo(self, end: GivenUp) -> None:
+    async def _undo(self, end: OrderEnded) -> None:
         """Release whatever is held. Runs to its end however long the warehouse is away.
 
         A commit may have been on its way: then the warehouse says so, and the order has shipped.
@@ -140,14 +140,14 @@ class OrderWorkflow:
             if refusal.type == errors.ALREADY_COMMITTED:
                 self._shipped(None)
             else:
-                self._story.become("failed", f"{end.reason}; release: {refusal.type}")
-                self._story.happened("failed", f"Needs a person: release: {refusal.type}.")
+                self._timeline.become("failed", f"{end.reason}; release: {refusal.type}")
+                self._timeline.happened("failed", f"Needs a person: release: {refusal.type}.")
         else:
-            self._story.happened("released", "The goods went back on the shelf.", done)
-            self._story.become(end.status, end.reason)
+            self._timeline.happened("released", "The goods went back on the shelf.", done)
+            self._timeline.become(end.status, end.reason)
             cancelled = end.status == "cancelled"
             words = "Cancelled." if cancelled else f"We had to give up: {end.reason}."
-            self._story.happened("cancelled" if cancelled else "failed", words)
+            self._timeline.happened("cancelled" if cancelled else "failed", words)
 
     # --- how a step is taken --------------------------------------------------------------
 
@@ -166,7 +166,7 @@ class OrderWorkflow:
             order_id=self._order.order_id, lines=self._order.lines if name == "reserve" else ()
         )
         try:
-            fast: StepDone = await self._shielded(
+            fast: StepDone = await self._uncancellable(
                 lambda: workflow.start_local_activity(
                     name,
                     call,
@@ -192,18 +192,18 @@ class OrderWorkflow:
             retry_policy=policies.UNTIL_KNOWN,
             summary=f"{name}, retried until the warehouse's answer is known",
         )
-        self._story.wait_for("warehouse", name)
+        self._timeline.mark_waiting("warehouse", name)
         await self._write_down()
         try:
-            done: StepDone = await self._outlast(step, interruptible=interruptible)
+            done: StepDone = await self._wait_unless_cancelled(step, interruptible=interruptible)
         except ActivityError as failure:
             _raise_if_final(failure)
             raise ApplicationError(f"{name} took too long", type="TooLong") from failure
         finally:
-            self._story.waiting_for = None
+            self._timeline.waiting_for = None
         return done
 
-    async def _outlast(
+    async def _wait_unless_cancelled(
         self, step: "workflow.ActivityHandle[StepDone]", *, interruptible: bool
     ) -> StepDone:
         """Wait for `step`, unless a cancel comes first and may."""
@@ -214,18 +214,18 @@ class OrderWorkflow:
         except BaseException as error:
             if not is_cancelled_exception(error):
                 raise
-            # the engine's own Cancel, from the Web UI or the CLI, means the same as the shopper's
+            # Temporal's own Cancel, from the Web UI or the CLI, means the same as the shopper's
             self._cancel_requested = True
             if not interruptible:
-                return await self._outlast(step, interruptible=False)
+                return await self._wait_unless_cancelled(step, interruptible=False)
         if step.done():
             return step.result()
         step.cancel()
-        step.add_done_callback(_disregard)
-        raise GivenUp("cancelled", "cancelled-by-customer")
+        step.add_done_callback(_consume_failure)
+        raise OrderEnded("cancelled", "cancelled-by-customer")
 
-    async def _shielded(self, start: "Callable[[], workflow.ActivityHandle[Any]]") -> Any:
-        """Let a started local activity finish even if the engine's Cancel arrives meanwhile."""
+    async def _uncancellable(self, start: "Callable[[], workflow.ActivityHandle[Any]]") -> Any:
+        """Let a started local activity finish even if Temporal's Cancel arrives meanwhile."""
         handle = start()
         while True:
             try:
@@ -239,52 +239,55 @@ class OrderWorkflow:
 
     def _stop_if_cancelled(self) -> None:
         if self._cancel_requested:
-            raise GivenUp("cancelled", "cancelled-by-customer")
+            raise OrderEnded("cancelled", "cancelled-by-customer")
 
     # --- what is said about it -----------------------------------------------------------
 
     def _shipped(self, done: StepDone | None) -> None:
-        self._story.become("shipped", at=done)
-        self._story.happened("shipped", "Your order is on its way.", done)
+        self._timeline.become("shipped", at=done)
+        self._timeline.happened("shipped", "Your order is on its way.", done)
 
     async def _write_down(self) -> None:
         """Bring the order's row and timeline up to date, and what the Web UI shows with them."""
         self._show()
-        progress = self._story.to_write()
+        progress = self._timeline.to_write()
         try:
-            recorded: Recorded | None = await self._shielded(
+            recorded: StoredStatus | None = await self._uncancellable(
                 lambda: workflow.start_local_activity(
                     "record",
                     progress,
-                    result_type=Recorded,
+                    result_type=StoredStatus,
                     start_to_close_timeout=policies.FAST_STEP,
                     retry_policy=policies.ONCE,
                 )
             )
         except STEP_FAILED:
-            recorded = await self._shielded(
+            recorded = await self._uncancellable(
                 lambda: workflow.start_activity(
                     "record",
                     progress.model_copy(update={"first_attempt": 2}),
-                    result_type=Recorded,
+                    result_type=StoredStatus,
                     start_to_close_timeout=policies.DURABLE_STEP,
                     retry_policy=policies.UNTIL_KNOWN,
                     summary="record, retried until the order's row is up to date",
                 )
             )
-        if self._story.has_been_written(recorded):
+        if self._timeline.has_been_written(recorded):
             self._show()
 
     def _show(self) -> None:
         """Say in Temporal's lists and Web UI how the order stands."""
-        story = self._story
+        timeline = self._timeline
         workflow.upsert_search_attributes(
-            [STATUS.value_set(story.status), STEP.value_set(story.waiting_for or story.status)]
+            [
+                STATUS.value_set(timeline.status),
+                STEP.value_set(timeline.waiting_for or timeline.status),
+            ]
         )
-        workflow.set_current_details(story.details)
+        workflow.set_current_details(timeline.details)
 
 
-def _disregard(step: "asyncio.Task[Any]") -> None:
+def _consume_failure(step: "asyncio.Task[Any]") -> None:
     """Take note of how a step ended that nobody waits for; what it did, its undoing finds out."""
     if not step.cancelled():
         step.exception()

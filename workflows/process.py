@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from activities.inventory import InventoryActivities, Patience
+from activities.inventory import HttpTimeouts, InventoryActivities
 from activities.orders import OrderActivities, OrderLedger
 from service_kit import application
 from service_kit.background import Background
@@ -43,13 +43,13 @@ def create_app(
                 session,
                 settings.inventory_url,
                 settings.inventory_token.get_secret_value(),
-                Patience(DEADLINES.fast_http_s, DEADLINES.durable_http_s),
+                HttpTimeouts(DEADLINES.fast_http_s, DEADLINES.durable_http_s),
                 faults,
             )
             run = WorkerRun(settings, steps(inventory, OrderActivities(ledger, faults)))
             probes: dict[str, Probe] = {
                 "temporal:worker": run.polls,
-                "temporal:frontend": run.engine_answers,
+                "temporal:frontend": run.temporal_answers,
                 **ledger_probes,
                 "inventory_api:readiness": readiness_of(session, settings.inventory_url),
             }

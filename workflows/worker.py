@@ -12,7 +12,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from activities.inventory import InventoryActivities
 from activities.orders import OrderActivities
 from service_kit import logs
-from service_kit.health import PROBE_LIMIT_S, Finding
+from service_kit.health import PROBE_LIMIT_S, CheckResult
 from workflows.connection import connect
 from workflows.contracts import TASK_QUEUE
 from workflows.order import OrderWorkflow
@@ -83,15 +83,15 @@ class WorkerRun:
                 _log.warning("Temporal is not there yet", reason=str(error)[:200])
                 await asyncio.sleep(RECONNECT_S)
 
-    async def polls(self) -> Finding:
+    async def polls(self) -> CheckResult:
         """Probe: is the worker taking tasks?"""
         running = self._worker is not None and self._worker.is_running
-        return Finding() if running else Finding("fail", "not polling for orders")
+        return CheckResult() if running else CheckResult("fail", "not polling for orders")
 
-    async def engine_answers(self) -> Finding:
+    async def temporal_answers(self) -> CheckResult:
         """Probe: does Temporal answer?"""
         if self._client is None:
-            return Finding("fail", "not connected")
+            return CheckResult("fail", "not connected")
         timeout = timedelta(seconds=PROBE_LIMIT_S)
         serving = await self._client.service_client.check_health(timeout=timeout)
-        return Finding() if serving else Finding("fail", "not serving")
+        return CheckResult() if serving else CheckResult("fail", "not serving")

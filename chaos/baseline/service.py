@@ -22,7 +22,7 @@ from order_api.contracts import PlaceOrder, order_id_for
 from service_kit import logs, pool, server
 from service_kit.settings import ServiceSettings, load
 from service_kit.strict_json import read
-from service_kit.tokens import Gate
+from service_kit.tokens import TokenVerifier
 
 Policy = Literal["give-up", "retry-once"]
 Believed = Literal["shipped", "rejected", "failed"]
@@ -85,11 +85,11 @@ def create_app(settings: NaiveSettings) -> FastAPI:
         connections.terminate()
 
     app = FastAPI(lifespan=lifespan, redirect_slashes=False)
-    gate = Gate(settings.token_key.get_secret_value())
+    verifier = TokenVerifier(settings.token_key.get_secret_value())
 
     @app.post("/v1/orders")
     async def place(request: Request) -> Response:
-        caller = gate.caller(request)
+        caller = verifier.caller(request)
         wanted = await read(request, PlaceOrder)
         order_id = order_id_for(caller.subject, request.headers["idempotency-key"])
         status = await app.state.shop.place(order_id, wanted)

@@ -114,7 +114,7 @@ async def open_orders(dsn: str, customers: Collection[str]) -> int:
 
 
 async def unread_events(dsn: str) -> int:
-    """Return how many events some add-on has not taken yet."""
+    """Return how many events some subscriber has not taken yet."""
     return await _count(dsn, UNREAD)
 
 

@@ -26,7 +26,7 @@ from chaos.client.history import History
 from chaos.nemesis.workflow_release import packed_by, release
 from chaos.scenarios.workload import PlannedOrder
 from chaos.target.own_stack import OthersStack, OwnStack
-from service_kit.pool import TROUBLE
+from service_kit.pool import POSTGRES_ERRORS
 from workflows.contracts import workflow_id
 
 REPLAYED = 150
@@ -50,7 +50,7 @@ async def wait_until_settled(
     looks = 0
     while not looks or time.monotonic() - healed_at < SETTLE_WITHIN_S + 30.0:
         looks += 1
-        with contextlib.suppress(*TROUBLE):
+        with contextlib.suppress(*POSTGRES_ERRORS):
             if await open_orders(target.dsn("orders"), customers) == 0:
                 return time.time()
         await asyncio.sleep(POLL_INTERVAL_S)
@@ -124,7 +124,7 @@ def stood_still(observations: Observations) -> list[Disturbance]:
 
 
 async def subscribers_done(target: OwnStack, within_s: float = 45.0) -> None:
-    """Wait until the add-ons have read every event; they owe it, but not at once."""
+    """Wait until the subscribers have read every event; they owe it, but not at once."""
     for _ in range(int(within_s / POLL_INTERVAL_S)):
         if await unread_events(target.dsn("orders")) == 0:
             return

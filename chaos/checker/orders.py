@@ -201,7 +201,7 @@ def answered_in_time(observations: Observations) -> Check:
 
 
 def add_ons_once(observations: Observations) -> Check:
-    """I16: the notifications add-on has taken each event that concerns it once."""
+    """I16: the notifications subscriber has taken each event that concerns it once."""
     due = {event.seq for event in observations.events if event.type in TOLD_SHOPPERS}
 
     def wrong() -> Iterator[str]:
@@ -211,7 +211,7 @@ def add_ons_once(observations: Observations) -> Check:
             if times > 1 or seq not in due:
                 yield f"event {seq} has {times} messages"
 
-    return check("I16", "Add-ons take each event once", len(due), wrong())
+    return check("I16", "Subscribers take each event once", len(due), wrong())
 
 
 def well_again(observations: Observations) -> Check:

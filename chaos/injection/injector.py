@@ -22,7 +22,7 @@ from starlette.responses import Response
 from chaos.injection.rules import FaultRule, decide
 from service_kit import logs
 from service_kit.fault_points import AnswerInstead, Call, FaultPoints
-from service_kit.pool import TROUBLE, Pool
+from service_kit.pool import POSTGRES_ERRORS, Pool
 from service_kit.problems import internal_error
 
 RELOAD_S = 1.0
@@ -74,7 +74,7 @@ class Injector:
         """Read the rules at last; a process that came up without its database has none yet."""
         try:
             await self.reload()
-        except TROUBLE as error:
+        except POSTGRES_ERRORS as error:
             self._hold_back(UNKNOWN, call, error)
 
     def _hold_back(self, rule: str, call: Call, error: BaseException) -> None:
@@ -98,7 +98,7 @@ class Injector:
                     rule.fault,
                     os.getpid(),
                 )
-        except TROUBLE as error:
+        except POSTGRES_ERRORS as error:
             self._hold_back(rule.name, call, error)
             return False
         return row is not None
@@ -113,7 +113,7 @@ class Injector:
         while True:
             try:
                 await self.reload()
-            except TROUBLE as error:
+            except POSTGRES_ERRORS as error:
                 _log.warning("fault rules not readable", reason=type(error).__name__)
             await asyncio.sleep(RELOAD_S)
 
@@ -198,7 +198,7 @@ def injecting(
     async def of_pool(pool: Pool) -> AsyncIterator[FaultPoints]:
         injector = Injector(pool, owner)
         # Before the first request: a process that a fault has just killed must know its rules.
-        with contextlib.suppress(*TROUBLE):
+        with contextlib.suppress(*POSTGRES_ERRORS):
             await injector.reload()
         following = asyncio.create_task(injector.keep_reloading())
         try:

@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1/admin/faults", tags=["faults"])
 
 def staff(request: Request) -> Caller:
     """Let staff in."""
-    caller: Caller = request.app.state.service.gate.caller(request, "staff")
+    caller: Caller = request.app.state.service.verifier.caller(request, "staff")
     return caller
 
 

@@ -28,7 +28,7 @@ from chaos.scenarios.scenario import Event
 from chaos.scenarios.schedule import ScheduledEvent
 from deploy.local.services import INVENTORY
 from deploy.local.stack import POSTGRES, Stack
-from service_kit.pool import TROUBLE
+from service_kit.pool import POSTGRES_ERRORS
 
 REFUSED_WITHIN_S = 60.0
 # A database starts again with less, and can keep nothing.
@@ -248,7 +248,7 @@ async def _takes_writes(dsn: str) -> bool:
             connection.terminate()
     except TimeoutError:
         return True  # slow is not full
-    except TROUBLE:
+    except POSTGRES_ERRORS:
         return False
     return True
 

@@ -14,7 +14,7 @@ from chaos.injection.injector import RELOAD_S, RULES
 from chaos.injection.rules import FaultRule
 from deploy.local.services import INVENTORY, ORDER, WORKER
 from deploy.local.stack import Stack
-from service_kit.pool import TROUBLE
+from service_kit.pool import POSTGRES_ERRORS
 
 FAULTS = "/v1/admin/faults"
 PATIENCE_S = 30.0
@@ -91,7 +91,7 @@ async def _worker_has_read(dsn: str) -> None:
     since: datetime | None = None
     while time.monotonic() < deadline:
         # It or its database may be away just now: then there is no word of it yet.
-        with contextlib.suppress(*TROUBLE):
+        with contextlib.suppress(*POSTGRES_ERRORS):
             connection = await asyncpg.connect(dsn, timeout=2.0)
             try:
                 since = since or await connection.fetchval("SELECT clock_timestamp()")

@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 import inventory_api.seed
-from activities.inventory import InventoryActivities, Patience
+from activities.inventory import HttpTimeouts, InventoryActivities
 from chaos.checker.collect import read_warehouse
 from chaos.checker.observations import Observations, OrderRow
 from chaos.checker.orders import ends_as_promised
@@ -150,7 +150,7 @@ async def trial(
     ):
         wire.upstreams, wire.network_faults = ports, TOXICS
         activities = InventoryActivities(
-            session, wire.url, issue(KEY, "worker", "service"), Patience(0.6, 5.0), NoFaults()
+            session, wire.url, issue(KEY, "worker", "service"), HttpTimeouts(0.6, 5.0), NoFaults()
         )
         settler = Settler(activities, **caller)
         gate = asyncio.Semaphore(12)

@@ -1,4 +1,4 @@
-"""Install an add-on outside of the platform and run the real process of the add-ons with it."""
+"""Install a subscriber outside of the platform and run the real `subscribers` process with it."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from deploy.local.ports import free_port
 from tests.integration.serving import TOKEN_KEY
 
-# What the add-on does is told by files beside it, so that a test can change its mind.
+# What the subscriber does is told by files beside it, so that a test can change its mind.
 ADD_ON = '''
     """Counts the events of each type, in a table of its own, and misbehaves when told to."""
 
@@ -32,7 +32,7 @@ ADD_ON = '''
                 event.seq, event.order_id, event.type)
             if (HERE / "fail").exists():
                 (HERE / "has-failed").touch()
-                raise RuntimeError("this add-on fails")
+                raise RuntimeError("this subscriber fails")
             if (HERE / "exit").exists():
                 (HERE / "has-exited").touch()
                 raise SystemExit(3)
@@ -54,7 +54,7 @@ def install(folder: Path, name: str) -> Path:
     information = folder / f"{name}_add_on-1.0.dist-info"
     information.mkdir()
     (information / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {name}-add-on\nVersion: 1.0\n"
+        f"Metadata-Version: 2.1\nName: {name}-subscriber\nVersion: 1.0\n"
     )
     (information / "entry_points.txt").write_text(
         f"[valerix.subscribers]\n{name} = {name}_add_on:{name.title()}\n"
@@ -64,7 +64,7 @@ def install(folder: Path, name: str) -> Path:
 
 @asynccontextmanager
 async def running(dsn: str, packages: Path, *, complains: str | None = None) -> AsyncIterator[str]:
-    """Run `python -m subscribers` with the add-ons in `packages`, and give its address.
+    """Run `python -m subscribers` with the subscribers in `packages`, and give its address.
 
     `complains` is what its log has to say; without it there must be no traceback in there.
     """

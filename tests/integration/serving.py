@@ -14,10 +14,10 @@ from fastapi import FastAPI
 import inventory_api.main
 import order_api.main
 from inventory_api.settings import InventorySettings
+from order_api.notifier import Notifier
 from order_api.schema import MIGRATIONS, TABLES
 from order_api.settings import OrderSettings
 from order_api.store import Store
-from order_api.wakeups import Wakeups
 from service_kit import database_health, pool, server, tokens
 from service_kit.fault_points import NoFaults
 from service_kit.migrations import latest
@@ -156,8 +156,8 @@ def _worker_lifespan(settings: WorkerSettings) -> Any:
                 statement_timeout_s=0.5,
             )
             stack.callback(connections.terminate)
-            wakeups = await stack.enter_async_context(Wakeups(connections))
-            store = Store(connections, wakeups, NoFaults())
+            notifier = await stack.enter_async_context(Notifier(connections))
+            store = Store(connections, notifier, NoFaults())
             probes = database_health.probes(connections, TABLES, latest(MIGRATIONS))
             inner = create_worker_app(settings, store, NoFaults(), probes)
             await stack.enter_async_context(inner.router.lifespan_context(inner))

@@ -1,4 +1,4 @@
-"""Add-ons from outside: they follow orders, and whatever they do, orders do not notice."""
+"""Subscribers from outside: they follow orders, and whatever they do, orders do not notice."""
 
 import asyncio
 import time
@@ -38,7 +38,7 @@ async def told(place: Town) -> list[tuple[Any, ...]]:
 
 
 async def taken(place: Town, name: str) -> list[tuple[Any, ...]]:
-    """Return what the add-on's own table says, in the order in which it was written."""
+    """Return what the subscriber's own table says, in the order in which it was written."""
     query = f"SELECT event_seq, order_id, type FROM {name}_events ORDER BY n"  # noqa: S608  our names
     try:
         rows = await place.rows(query)
@@ -48,7 +48,7 @@ async def taken(place: Town, name: str) -> list[tuple[Any, ...]]:
 
 
 async def caught_up(place: Town, name: str, within_s: float = 60.0) -> None:
-    """Wait until the add-on has taken every event; each once, in order, or this fails."""
+    """Wait until the subscriber has taken every event; each once, in order, or this fails."""
 
     async def all_taken() -> bool:
         return await taken(place, name) == await told(place)
@@ -103,7 +103,7 @@ async def test_an_add_on_from_outside_may_misbehave_and_nobody_notices(
         began = time.monotonic()
         await shopper.shipped()
         await appears(package / f"has-{done}")
-        # now that it hangs, orders ship and the other add-ons go on
+        # now that it hangs, orders ship and the other subscribers go on
         for _ in range(3):
             await shopper.shipped()
         await caught_up(open_town, good, within_s=8.0)

@@ -208,7 +208,7 @@ def growing(series: str, first: int) -> dict[str, str]:
                 growing('subscriber_behind_seconds{subscriber="notifications",instance="a"}', 290),
                 growing('subscriber_behind_seconds{subscriber="notifications",instance="b"}', 900),
             ],
-            "The add-on notifications is 335 s behind",
+            "The subscriber notifications is 335 s behind",
         ),
         (
             "TransactionLeftOpen",

@@ -16,7 +16,7 @@ from tests.integration.backstage import Backstage
 from tests.integration.databases import Databases
 from tests.integration.next_release import WAITS
 from tests.integration.shoppers import Shopper, Town, eventually, town
-from workflows.contracts import SETTLED, WORKFLOW, OrderInput
+from workflows.contracts import FIRST_ANSWER, WORKFLOW, OrderInput
 from workflows.order import OrderWorkflow
 
 WAITING, UNREADABLE, UNREADABLE_END = 2, 3, 4
@@ -40,15 +40,15 @@ class NextRelease(OrderWorkflow):
             await workflow.wait_condition(lambda: self._cancel_requested)
         return await super().run(order)
 
-    @workflow.update(name=SETTLED)
-    async def settled(self) -> Any:  # type: ignore[override]  # on purpose
+    @workflow.update(name=FIRST_ANSWER)
+    async def first_answer(self) -> Any:  # type: ignore[override]  # on purpose
         if self._pieces == WAITING:
-            outcome = self._story.outcome.model_dump(mode="json")
+            outcome = self._timeline.outcome.model_dump(mode="json")
             return {**outcome, "status": WAITS, "waiting_for": "stock", "place": 3}
         if self._pieces in (UNREADABLE, UNREADABLE_END):
             return {"state": 7}
-        await workflow.wait_condition(lambda: self._story.worth_telling)
-        return self._story.outcome
+        await workflow.wait_condition(lambda: self._timeline.has_first_answer)
+        return self._timeline.outcome
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from service_kit import edge, server
+from service_kit import request_middleware, server
 from tests.integration.bad_bodies import GOOD_LINE, MAX_BODY, lines
 from tests.integration.serving import Served, bearer
 from tests.integration.shop import JSON, Shop, get, new_key
@@ -33,7 +33,7 @@ SOON_S = 5.0
 def impatience() -> Iterator[None]:
     """Tenths of a second where production waits for several."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(edge, "BODY_READ_S", BODY_S)
+        patch.setattr(request_middleware, "BODY_READ_S", BODY_S)
         patch.setattr(server.BoundedHttp, "head_within_s", HEAD_S)
         patch.setattr(server.config, "__kwdefaults__", {"head_within_s": HEAD_S})
         yield

@@ -11,7 +11,7 @@ from tests.integration.serving import Served, bearer
 
 GRAFANA = Path(__file__).parents[2] / "deploy" / "grafana" / "dashboard.json"
 _WORDS = {"sum", "rate", "max", "increase", "ignoring", "histogram_quantile", "status", "point"}
-# Of the worker's and order_api's process, where the SDK serves them; of the add-ons' process; of
+# Of the worker's and order_api's process, where the SDK serves them; of subscribers; of
 # a process with fault injection; and what Prometheus itself makes.
 _ELSEWHERE = ("temporal_", "subscriber_", "faults_fired", "valerix:", "saga_step_attempts")
 

@@ -1,6 +1,6 @@
 """What is said of an order that the database did not confirm: "not stored" only if that is certain.
 
-The engine is away; nothing here waits for it.
+Temporal is away; nothing here waits for it.
 """
 
 import asyncio

@@ -16,7 +16,7 @@ import subscribers.main
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.postgres import EmbeddedPostgres
 from service_kit import pool
-from service_kit.connecting import connect, places_in
+from service_kit.connection import connect, servers_in
 from subscribers.contracts import OrderEvent
 from subscribers.settings import SubscriberSettings
 from tests.integration.backstage import Backstage
@@ -49,7 +49,7 @@ def no_engine() -> Iterator[None]:
 
 
 class Reader:
-    """An add-on that only remembers."""
+    """A subscriber that only remembers."""
 
     def __init__(self) -> None:
         self.read: list[OrderEvent] = []
@@ -168,13 +168,13 @@ async def test_a_server_that_swallows_packets_does_not_hide_the_next(databases: 
 
 def test_an_address_may_name_several_servers() -> None:
     several = "postgresql://u:p%40ss@one:1,two,[::1]:3/orders?target_session_attrs=read-write"
-    assert places_in(several) == [
+    assert servers_in(several) == [
         {"host": "one", "port": 1},
         {"host": "two", "port": 5432},
         {"host": "::1", "port": 3},
     ]
-    assert places_in("postgresql://u:p@one:1/orders") == []
-    assert places_in("postgresql:///orders?host=/tmp") == []
+    assert servers_in("postgresql://u:p@one:1/orders") == []
+    assert servers_in("postgresql:///orders?host=/tmp") == []
 
 
 async def _told_to_read_only(server: EmbeddedPostgres, on: bool) -> None:

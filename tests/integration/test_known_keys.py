@@ -1,6 +1,6 @@
 """An order that there is already: whoever asks again hears of it, whatever a new one would be told.
 
-The engine is away, so every order stays as it was stored and is answered 202.
+Temporal is away, so every order stays as it was stored and is answered 202.
 """
 
 import asyncio
@@ -34,8 +34,8 @@ def orders(orders_dsn: str) -> Iterator[Served]:
     nowhere = f"127.0.0.1:{free_port()}"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEMPORAL_ADDRESS", nowhere)
-        patch.setattr("order_api.catalogue.FRESH_S", 0.0)
-        patch.setattr("order_api.store.DEADLINE_S", 10.0)
+        patch.setattr("order_api.catalogue.MAX_AGE_S", 0.0)
+        patch.setattr("order_api.store.STORE_DEADLINE_S", 10.0)
         with serve_orders(
             orders_dsn,
             f"http://{nowhere}",

@@ -12,8 +12,8 @@ import asyncpg
 import pytest
 
 from inventory_api import movement_lists
-from order_api import operations, pages, statements
-from order_api.pages import Page, Wanted
+from order_api import operations, order_lists, statements
+from order_api.order_lists import ListQuery, Page
 from order_api.search import search_for
 from tests.integration import million_rows
 from tests.integration.backstage import Backstage
@@ -58,14 +58,14 @@ def inventory_dsn(backstage: Backstage, databases: Databases) -> Iterator[str]:
         yield dsn
 
 
-async def looked_up(dsn: str, wanted: Wanted, search: str | None = None) -> Page:
+async def looked_up(dsn: str, wanted: ListQuery, search: str | None = None) -> Page:
     """Return the page, having asserted that each of its statements is quick."""
     connection = await asyncpg.connect(dsn)
     recorder: Any = Recorder(connection)
     if search is None:
-        page = await pages.newest(recorder, wanted)
+        page = await order_lists.newest(recorder, wanted)
     else:
-        page = await pages.found(recorder, wanted, search_for(search))
+        page = await order_lists.found(recorder, wanted, search_for(search))
     for query, arguments in recorder.asked:
         await assert_quick(
             connection, query, arguments, BIG, OF_A_LIST if search is None else OF_A_SEARCH
@@ -78,9 +78,9 @@ async def looked_up(dsn: str, wanted: Wanted, search: str | None = None) -> Page
 @pytest.mark.parametrize("status", [None, "failed", "shipped", "received"])
 @pytest.mark.parametrize("customer", [None, BULK, "customer 7", "nobody"])
 async def test_a_page_of_orders(
-    orders_dsn: str, customer: str | None, status: str | None, before: pages.Place | None
+    orders_dsn: str, customer: str | None, status: str | None, before: order_lists.Position | None
 ) -> None:
-    page = await looked_up(orders_dsn, Wanted(customer, status, 20, before))
+    page = await looked_up(orders_dsn, ListQuery(customer, status, 20, before))
     if customer is None and status in (None, "shipped"):
         assert len(page.orders) == 20
     if status == "failed" and before is None and customer != "nobody":
@@ -99,7 +99,7 @@ async def test_a_page_of_orders(
 async def test_a_page_of_a_search(
     orders_dsn: str, customer: str | None, status: str | None, search: str
 ) -> None:
-    page = await looked_up(orders_dsn, Wanted(customer, status, 20, None), search)
+    page = await looked_up(orders_dsn, ListQuery(customer, status, 20, None), search)
     skus = [line.sku for order in page.orders for line in order.lines]
     if search in (RARE, "steak") and customer is None and status is None:
         assert skus == [RARE] * (MANY // 200_000)
@@ -117,10 +117,10 @@ async def test_a_search_walks_to_the_end_of_its_list(orders_dsn: str) -> None:
     connection: Any = await asyncpg.connect(orders_dsn)
     before, seen = None, []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pages, "MOST_WALKED", 30)
+        patch.setattr(order_lists, "MAX_SCANNED", 30)
         while True:
-            wanted = Wanted(None, "failed", 20, before)
-            page = await pages.found(connection, wanted, search_for(FORGOTTEN))
+            wanted = ListQuery(None, "failed", 20, before)
+            page = await order_lists.found(connection, wanted, search_for(FORGOTTEN))
             seen += [order.order_id for order in page.orders]
             if page.next is None:
                 break
@@ -140,7 +140,7 @@ async def test_a_search_walks_to_the_end_of_its_list(orders_dsn: str) -> None:
         (operations.RECENT, [300.0, 10.0]),
         (operations.UNSETTLED, [120.0]),
         (statements.BACKLOG, [120.0]),
-        (statements.CLAIM, [48, 15.0]),
+        (statements.CLAIM_DUE, [48, 15.0]),
         (statements.BY_IDS, [[UUID(int=1)]]),
         (statements.EVENTS, [UUID(int=1), 0]),
         (statements.PRODUCTS, [None, None, "%mug%", 100]),

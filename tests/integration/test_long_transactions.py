@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from service_kit import pool
-from service_kit.health import Finding
+from service_kit.health import CheckResult
 from service_kit.long_transactions import LongTransactions
 from tests.integration.backstage import Backstage
 from tests.integration.crowded_cluster import check_of, cluster, metric
@@ -40,7 +40,7 @@ async def connections(dsn: str) -> AsyncIterator[pool.Pool]:
 async def warned(watch: LongTransactions) -> str:
     """Wait until `watch` warns, and return whom it names."""
 
-    async def warning() -> Finding | None:
+    async def warning() -> CheckResult | None:
         finding = await watch.probe()
         return finding if finding.status == "warn" else None
 

@@ -11,12 +11,12 @@ import httpx
 import pytest
 
 from deploy.local.ports import free_port
-from order_api import live
+from order_api import event_stream
 from order_api.contracts import TimelineEvent
-from order_api.live import LiveFeed
+from order_api.event_stream import OrderEventStream
 from order_api.main import create_app
+from order_api.notifier import Notifier
 from order_api.store import Store
-from order_api.wakeups import Wakeups
 from service_kit import pool
 from service_kit.background import Background
 from service_kit.fault_points import NoFaults
@@ -30,8 +30,8 @@ STREAMS = 40
 class CountingStore(Store):
     """The real store, and how often streams and their look-out have asked it."""
 
-    def __init__(self, connections: Pool, wakeups: Wakeups) -> None:
-        super().__init__(connections, wakeups, NoFaults())
+    def __init__(self, connections: Pool, notifier: Notifier) -> None:
+        super().__init__(connections, notifier, NoFaults())
         self.reads = 0
         self.reading = 0
         self.most_at_once = 0
@@ -46,8 +46,8 @@ class CountingStore(Store):
         finally:
             self.reading -= 1
 
-    async def with_news(self, seen: Mapping[UUID, int]) -> list[UUID]:
-        found = await super().with_news(seen)
+    async def with_new_events(self, seen: Mapping[UUID, int]) -> list[UUID]:
+        found = await super().with_new_events(seen)
         self.looks.put_nowait(None)
         return found
 
@@ -57,11 +57,11 @@ async def store(orders_database: str) -> AsyncIterator[CountingStore]:
     connections = await pool.create(
         orders_database, name="streams", size=8, lock_timeout_s=10, statement_timeout_s=10
     )
-    yield CountingStore(connections, Wakeups(connections))  # nobody is ever told: a look has to do
+    yield CountingStore(connections, Notifier(connections))  # nobody is ever told: a look has to do
     connections.terminate()
 
 
-def follow(feed: LiveFeed, order_id: UUID) -> AsyncGenerator[bytes]:
+def follow(feed: OrderEventStream, order_id: UUID) -> AsyncGenerator[bytes]:
     return cast("AsyncGenerator[bytes]", feed.follow(order_id, 0, settled=False))
 
 
@@ -75,11 +75,11 @@ async def next_event(stream: AsyncIterator[bytes]) -> str:
 async def test_many_streams_ask_once_for_all_and_still_miss_nothing(
     store: CountingStore, orders_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "LOOK_S", 0.05)
+    monkeypatch.setattr(event_stream, "POLL_INTERVAL_S", 0.05)
     orders = [(await store.accept(new_order(f"look-{n}"))).order for n in range(4)]
-    feed = LiveFeed(orders_database, store)
+    feed = OrderEventStream(orders_database, store)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(Background(feed.keep_looking()))
+        await stack.enter_async_context(Background(feed.keep_polling()))
         streams = [
             await stack.enter_async_context(aclosing(follow(feed, orders[n % 4].order_id)))
             for n in range(STREAMS)
@@ -97,7 +97,7 @@ async def test_many_streams_ask_once_for_all_and_still_miss_nothing(
         await asyncio.gather(*others, return_exceptions=True)
     assert first == ["received"] * STREAMS
     assert told == ["reserved"] * (STREAMS // 4)
-    assert store.most_at_once <= live.READERS, "the other connections are for orders"
+    assert store.most_at_once <= event_stream.MAX_READERS, "the other connections are for orders"
 
 
 async def quiet(store: CountingStore) -> None:

@@ -74,7 +74,7 @@ async def test_requests_go_on_while_a_migration_waits_for_a_long_read(
     (folder / "0002_more.sql").write_text("ALTER TABLE first ADD COLUMN more int")
     said: asyncio.Queue[str] = asyncio.Queue()
     async with long_read(dsn), request(dsn) as session:
-        migrating = asyncio.create_task(migrate(dsn, folder, say=said.put_nowait))
+        migrating = asyncio.create_task(migrate(dsn, folder, report=said.put_nowait))
         for _ in range(2):
             # gave way at least once, and then comes again
             assert "2 (more): a table is in use; gave way" in await said.get()
@@ -94,7 +94,7 @@ async def test_a_migration_that_never_gets_its_table_says_so_and_leaves_nothing(
     )
     async with long_read(dsn):
         with pytest.raises(MigrationError, match=r"whole, at version 2\. Find the transaction"):
-            await migrate(dsn, folder, patience_s=0)
+            await migrate(dsn, folder, table_timeout_s=0)
     assert await columns(dsn) == ["id"]
     async with request(dsn) as session:
         assert await session.fetchval("SELECT to_regclass('second')") == "second"

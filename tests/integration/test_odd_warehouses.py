@@ -16,7 +16,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities import errors
 from activities.contracts import StepCall, StepDone
-from activities.inventory import InventoryActivities, Patience
+from activities.inventory import HttpTimeouts, InventoryActivities
 from inventory_api.contracts import Line
 from service_kit.fault_points import NoFaults
 
@@ -48,7 +48,7 @@ class Warehouse:
     async def failure(self) -> ApplicationError:
         with pytest.raises(ApplicationError) as caught:
             await self.reserve()
-        # it has to travel to the engine and back, which takes well-formed text of bounded length
+        # it has to travel to Temporal and back, which takes well-formed text of bounded length
         assert len(caught.value.message.encode()) < 2_000
         assert caught.value.message.isprintable()
         return caught.value
@@ -69,7 +69,7 @@ async def warehouse() -> AsyncIterator[Warehouse]:
             session,
             f"http://127.0.0.1:{address[1]}/",
             "token",
-            Patience(PATIENCE_S, PATIENCE_S),
+            HttpTimeouts(PATIENCE_S, PATIENCE_S),
             NoFaults(),
         )
         yield odd
@@ -140,7 +140,7 @@ async def test_this_answer_leaves_the_outcome_unknown(
     failure = await warehouse.failure()
     assert failure.type == errors.UNKNOWN_OUTCOME
     assert not failure.non_retryable
-    assert len(warehouse.asked) == 1, "asking again is the engine's business"
+    assert len(warehouse.asked) == 1, "asking again is Temporal's business"
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 import asyncpg
 import pytest
 
-from activities.contracts import EventType, Happening, OrderStatus, Progress, Recorded
+from activities.contracts import EventType, OrderStatus, StatusUpdate, StoredStatus, TimelineEntry
 from order_api.contracts import OrderLine, order_id_for
+from order_api.notifier import Notifier
 from order_api.store import Store
 from order_api.stored_order import Accepted, NewOrder
-from order_api.wakeups import Wakeups
 from service_kit import pool
 from service_kit.fault_points import NoFaults
 
@@ -29,8 +29,8 @@ async def connections(orders_database: str) -> AsyncIterator[pool.Pool]:
 
 @pytest.fixture
 async def store(connections: pool.Pool) -> AsyncIterator[Store]:
-    async with Wakeups(connections) as wakeups:
-        yield Store(connections, wakeups, NoFaults())
+    async with Notifier(connections) as notifier:
+        yield Store(connections, notifier, NoFaults())
 
 
 def new_order(key: str, digest: bytes = b"same", skus: tuple[str, ...] = ("MUG-BLUE",)) -> NewOrder:
@@ -47,10 +47,10 @@ def new_order(key: str, digest: bytes = b"same", skus: tuple[str, ...] = ("MUG-B
     )
 
 
-def progress(order_id: uuid.UUID, status: OrderStatus, *kinds: EventType) -> Progress:
+def progress(order_id: uuid.UUID, status: OrderStatus, *kinds: EventType) -> StatusUpdate:
     now = datetime.now(UTC)
-    told = tuple(Happening(key=kind, type=kind, at=now, detail={"n": 1}) for kind in kinds)
-    return Progress(order_id=order_id, status=status, at=now, happenings=told)
+    told = tuple(TimelineEntry(key=kind, type=kind, at=now, detail={"n": 1}) for kind in kinds)
+    return StatusUpdate(order_id=order_id, status=status, at=now, entries=told)
 
 
 async def test_orders_that_arrive_together_are_stored_together_and_a_known_one_is_found_again(
@@ -78,8 +78,8 @@ async def test_orders_that_arrive_together_are_stored_together_and_a_known_one_i
 async def test_the_same_order_from_many_sides_is_made_once(
     store: Store, connections: pool.Pool
 ) -> None:
-    async with Wakeups(connections) as wakeups:
-        replica = Store(connections, wakeups, NoFaults())
+    async with Notifier(connections) as notifier:
+        replica = Store(connections, notifier, NoFaults())
         answers = await asyncio.gather(
             *((store, replica)[n % 2].accept(new_order("one")) for n in range(40))
         )
@@ -90,7 +90,7 @@ async def test_the_same_order_from_many_sides_is_made_once(
 async def test_news_that_come_twice_late_or_after_the_end_change_nothing(store: Store) -> None:
     order_id = (await store.accept(new_order("told"))).order.order_id
     held = progress(order_id, "reserved", "reserved")
-    assert await store.record(held) == Recorded(status="reserved")
+    assert await store.record(held) == StoredStatus(status="reserved")
     await store.record(held)
     shipped = progress(order_id, "shipped", "shipped")
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""The pages, the command line and the add-ons of this release, in front of the next one's rows."""
+"""Pages, command line and subscribers of this release, in front of the next one's rows."""
 
 import threading
 from collections.abc import AsyncIterator, Iterator

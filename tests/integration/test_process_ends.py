@@ -19,7 +19,7 @@ from temporalio.worker import Worker
 from deploy.local.ports import free_port
 from deploy.local.temporal import EmbeddedTemporal
 from order_api.contracts import OrderLine
-from order_api.engine import AWAY, Engine
+from order_api.workflow_client import TEMPORAL_ERRORS, OrderWorkflows
 from tests.integration.backstage import Backstage
 from tests.integration.databases import Databases
 from tests.integration.serving import TOKEN_KEY, Served, token
@@ -87,7 +87,7 @@ async def process(place: Town, module: str) -> AsyncIterator[str]:
             running.send_signal(signal.SIGTERM)
         code = await asyncio.wait_for(running.wait(), 20)
         log = (await said).decode()
-        # 134 and 139 are what a pending call into the engine's library makes of an exit
+        # 134 and 139 are what a pending call into Temporal's library makes of an exit
         assert code in (0, -signal.SIGTERM), (code, log[-3000:])
         for complaint in ("never retrieved", "was destroyed", "unfinished", "panicked"):
             assert complaint not in log, log[-3000:]
@@ -118,7 +118,7 @@ async def test_a_worker_that_is_told_to_stop_with_attempts_under_way_ends_cleanl
 async def test_an_order_api_that_is_told_to_stop_while_shoppers_wait_answers_them_first(
     quiet_town: Town,
 ) -> None:
-    """Nobody works, so each request waits for the engine when the process is told to end."""
+    """Nobody works, so each request waits for Temporal when the process is told to end."""
     async with process(quiet_town, "order_api") as address:
         served = Served(quiet_town.orders.app, int(address.rpartition(":")[2]))
         async with Shopper(served) as shopper:
@@ -188,13 +188,13 @@ async def test_a_bug_in_the_saga_parks_its_order_until_it_is_mended(
 async def test_a_start_that_fails_leaves_no_exception_that_nobody_looked_at(
     temporal: EmbeddedTemporal, backstage: Backstage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    starter = Engine(await connect())
+    starter = OrderWorkflows(await connect())
     backstage.run(temporal.process.stop())
     try:
         line = OrderLine(sku="MUG-BLUE", quantity=1, unit_price_minor=1490)
         for wait_s in (0.05, 5.0):
-            with pytest.raises(AWAY):
-                await starter.settle(uuid4(), [line], wait_s)
+            with pytest.raises(TEMPORAL_ERRORS):
+                await starter.first_answer(uuid4(), [line], wait_s)
         gc.collect()
     finally:
         backstage.run(temporal.process.start())

@@ -12,9 +12,9 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 
 from deploy.local.temporal import EmbeddedTemporal
 from order_api.contracts import OrderLine, order_id_for
+from order_api.notifier import Notifier
 from order_api.store import Store
 from order_api.stored_order import NewOrder
-from order_api.wakeups import Wakeups
 from service_kit import pool
 from service_kit.fault_points import NoFaults
 from tests.integration.backstage import Backstage
@@ -76,8 +76,8 @@ async def test_orders_that_were_stored_and_never_started_are_started_by_the_rela
     connections = await pool.create(
         quiet_town.orders_dsn, name="dies", size=2, lock_timeout_s=1, statement_timeout_s=1
     )
-    async with Wakeups(connections) as wakeups:
-        store = Store(connections, wakeups, NoFaults())
+    async with Notifier(connections) as notifier:
+        store = Store(connections, notifier, NoFaults())
         orders = [uuid.uuid4() for _ in range(60)]  # more than the relay takes at once
         for order_id in orders:
             line = OrderLine(sku="MUG-BLUE", quantity=1, unit_price_minor=1490)

@@ -9,11 +9,11 @@ from uuid import UUID
 import httpx
 import pytest
 
-from activities.contracts import Happening, Progress, Recorded
+from activities.contracts import StatusUpdate, StoredStatus, TimelineEntry
 from deploy.local.temporal import EmbeddedTemporal
-from order_api import pages
+from order_api import order_lists
+from order_api.notifier import Notifier
 from order_api.store import Store
-from order_api.wakeups import Wakeups
 from service_kit import pool
 from service_kit.fault_points import NoFaults
 from tests.integration import next_release
@@ -94,7 +94,9 @@ async def all_pages(reader: Shopper, **params: str) -> list[dict[str, Any]]:
         cursor = {"cursor": answer.json()["next_cursor"]}
 
 
-@pytest.mark.parametrize("most_looked_at", [pages.MOST_LOOKED_AT, 0], ids=["few fit", "many fit"])
+@pytest.mark.parametrize(
+    "most_looked_at", [order_lists.MAX_MATCHES, 0], ids=["few fit", "many fit"]
+)
 @pytest.mark.parametrize("search", ["", "its number", "MUG-BLUE", "mug"])
 @pytest.mark.parametrize("scope", ["own", "all"])
 async def test_the_pages_of_every_list_and_search_have_each_order_once_whatever_its_status(
@@ -107,7 +109,7 @@ async def test_the_pages_of_every_list_and_search_have_each_order_once_whatever_
     search: str,
     most_looked_at: int,
 ) -> None:
-    monkeypatch.setattr(pages, "MOST_LOOKED_AT", most_looked_at)
+    monkeypatch.setattr(order_lists, "MAX_MATCHES", most_looked_at)
     for status in ("received", EXPIRED, "shipped", WAITS):
         await next_release.order(newer_town.orders_dsn, shopper.name, status, status)
     params = {"scope": scope}
@@ -238,15 +240,15 @@ async def store(newer_town: Town) -> AsyncIterator[Store]:
     connections = await pool.create(
         newer_town.orders_dsn, name="store", size=4, lock_timeout_s=10, statement_timeout_s=10
     )
-    async with Wakeups(connections) as wakeups:
-        yield Store(connections, wakeups, NoFaults())
+    async with Notifier(connections) as notifier:
+        yield Store(connections, notifier, NoFaults())
     connections.terminate()
 
 
-def progress(order_id: str, status: str, *kinds: str) -> Progress:
+def progress(order_id: str, status: str, *kinds: str) -> StatusUpdate:
     now = datetime.now(UTC)
-    told = tuple(Happening(key=kind, type=kind, at=now) for kind in kinds)
-    return Progress(order_id=UUID(order_id), status=status, at=now, happenings=told)
+    told = tuple(TimelineEntry(key=kind, type=kind, at=now) for kind in kinds)
+    return StatusUpdate(order_id=UUID(order_id), status=status, at=now, entries=told)
 
 
 async def test_news_that_an_unknown_status_is_ahead_of_are_answered_with_it_and_hurt_no_neighbour(
@@ -260,8 +262,8 @@ async def test_news_that_an_unknown_status_is_ahead_of_are_answered_with_it_and_
         *(store.record(progress(order_id, "received", "waiting")) for order_id in [*others, waits])
     )
     assert heard == [
-        *[Recorded(status="received")] * 5,
-        Recorded(status=WAITS, reason="later"),
+        *[StoredStatus(status="received")] * 5,
+        StoredStatus(status=WAITS, reason="later"),
     ]
 
 
@@ -271,7 +273,7 @@ async def test_news_in_words_of_the_next_release_are_written_down(
     order_id = await next_release.order(newer_town.orders_dsn, shopper.name, "new", "received")
     sent = progress(order_id, WAITS, "place_in_queue").model_dump(mode="json")
     sent |= {"place": 3, "happenings": [{**sent["happenings"][0], "who": "queue"}]}
-    assert await store.record(Progress.model_validate(sent)) == Recorded(status=WAITS)
+    assert await store.record(StatusUpdate.model_validate(sent)) == StoredStatus(status=WAITS)
     assert (await store.events(UUID(order_id)))[-1].type == "place_in_queue"
 
 

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 import inventory_api.seed
-from inventory_api.stock import SETTLE, Stock
+from inventory_api.stock import COMMIT_OR_RELEASE, Stock
 from tests.integration.ledger import broken_promises
 from tests.integration.warehouses import call, line, new_sku, replicas
 
@@ -68,7 +68,9 @@ async def test_a_commit_and_a_release_that_meet_a_fresh_hold_do_not_both_win(
             await database.fetch(LOCK, [other for other, _ in others.values()])
             for target, settler in settlers.items():
                 batch = [others[target][0], order]
-                settling.append(asyncio.create_task(settler.fetch(SETTLE, batch, target)))
+                settling.append(
+                    asyncio.create_task(settler.fetch(COMMIT_OR_RELEASE, batch, target))
+                )
                 while not await watcher.fetchval(IS_WAITING, settler.get_server_pid()):
                     await watcher.execute(NAP)
             assert (await stock.reserve(call(order), (line(sku, 3),))).state == "held"

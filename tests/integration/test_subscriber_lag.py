@@ -1,4 +1,4 @@
-"""What keeps add-ons from order events, what does not, and that it is said while it does."""
+"""What keeps subscribers from order events, what does not, and that it is said while it does."""
 
 import textwrap
 from collections.abc import AsyncIterator, Iterator

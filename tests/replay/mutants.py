@@ -48,7 +48,7 @@ class SaysNothing(OrderWorkflow):
         return await super().run(order)
 
     async def _write_down(self) -> None:
-        self._story.written = self._story.status
+        self._timeline.written = self._timeline.status
 
 
 @workflow.defn(name=WORKFLOW)

@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
-from service_kit.edge import Edge
+from service_kit.request_middleware import RequestMiddleware
 
 
 class Visit:
@@ -20,7 +20,7 @@ class Visit:
         }
         self.sent: list[Message] = []
 
-    async def run(self, app: Edge) -> int:
+    async def run(self, app: RequestMiddleware) -> int:
         async def receive() -> Message:
             return {"type": "http.request", "body": b"", "more_body": False}
 
@@ -60,7 +60,7 @@ async def settle() -> None:
 
 async def test_more_requests_than_can_be_served_are_told_to_come_again() -> None:
     app = Held(b"application/json")
-    edge = Edge(app, in_flight_limit=2)
+    edge = RequestMiddleware(app, in_flight_limit=2)
     waiting = [asyncio.create_task(Visit().run(edge)) for _ in range(2)]
     await settle()
     assert await Visit().run(edge) == 503
@@ -72,7 +72,7 @@ async def test_more_requests_than_can_be_served_are_told_to_come_again() -> None
 
 async def test_streams_left_open_do_not_use_up_the_room_for_requests() -> None:
     app = Held(b"text/event-stream")
-    edge = Edge(app, in_flight_limit=2)
+    edge = RequestMiddleware(app, in_flight_limit=2)
     streams = [asyncio.create_task(Visit().run(edge)) for _ in range(10)]
     await settle()
     assert app.inside == 10
@@ -93,6 +93,6 @@ async def test_what_an_application_did_not_expect_is_a_500_in_our_words() -> Non
         raise KeyError("secret")
 
     visit = Visit()
-    assert await visit.run(Edge(broken)) == 500
+    assert await visit.run(RequestMiddleware(broken)) == 500
     assert dict(visit.sent[0]["headers"])[b"content-type"] == b"application/problem+json"
     assert b"secret" not in visit.sent[1]["body"]

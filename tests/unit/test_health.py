@@ -9,21 +9,21 @@ import pytest
 from starlette.responses import Response
 
 from service_kit import health
-from service_kit.health import Finding, Health
+from service_kit.health import CheckResult, Health
 
 
 class Dependency:
     """Something to ask, slow or broken if told so."""
 
-    def __init__(self, finding: Finding | None = None) -> None:
-        self.finding = finding or Finding()
+    def __init__(self, finding: CheckResult | None = None) -> None:
+        self.finding = finding or CheckResult()
         self.error: Exception | None = None
         self.answers = asyncio.Event()
         self.answers.set()
         self.asked = 0
         self.was_asked = asyncio.Event()
 
-    async def __call__(self) -> Finding:
+    async def __call__(self) -> CheckResult:
         self.asked += 1
         self.was_asked.set()
         await self.answers.wait()
@@ -83,13 +83,13 @@ async def test_a_probe_that_raises_fails_and_keeps_its_secrets() -> None:
 
 
 async def test_an_optional_dependency_only_warns() -> None:
-    dependency = Dependency(Finding("fail", "gone"))
+    dependency = Dependency(CheckResult("fail", "gone"))
     answer = await of(dependency, needed=False, optional=True).deep()
     assert (answer.status_code, body(answer)["status"]) == (200, "warn")
 
 
 async def test_readiness_asks_only_what_is_needed_and_liveness_nothing() -> None:
-    dependency = Dependency(Finding("fail", "gone"))
+    dependency = Dependency(CheckResult("fail", "gone"))
     mine = of(dependency, needed=False)
     assert (await mine.ready()).status_code == 200
     assert (await mine.live()).status_code == 200
@@ -137,5 +137,5 @@ async def test_a_caller_that_goes_away_does_not_take_the_answer_from_the_others(
 
 
 async def test_the_worst_finding_is_the_verdict() -> None:
-    mine = Health("s", "1", {"a:b": Dependency(), "c:d": Dependency(Finding("warn", "tight"))})
+    mine = Health("s", "1", {"a:b": Dependency(), "c:d": Dependency(CheckResult("warn", "tight"))})
     assert body(await mine.deep())["status"] == "warn"

@@ -127,7 +127,7 @@ def _parked_in_silence(truth: Observations) -> None:
 
 
 def _started_again(truth: Observations) -> None:
-    truth.forgotten = frozenset({FIRST})  # and yet the engine lists a workflow of it
+    truth.forgotten = frozenset({FIRST})  # and yet Temporal lists a workflow of it
 
 
 def _refused_long_after(truth: Observations) -> None:

@@ -6,7 +6,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from order_api.order_requests import OrderRequests, tried, worked_on
 from order_api.response_time import ResponseTimes
-from service_kit.edge import Edge
+from service_kit.request_middleware import RequestMiddleware
 from tests.response_time_vectors import Clock
 
 
@@ -84,7 +84,7 @@ async def test_an_answer_without_work_counts_apart_unless_it_is_a_failure(
 
 async def test_an_order_turned_away_by_an_overloaded_service_is_a_failure() -> None:
     times = ResponseTimes()
-    await visit(OrderRequests(Edge(Answering(201), in_flight_limit=0), times))
+    await visit(OrderRequests(RequestMiddleware(Answering(201), in_flight_limit=0), times))
     reading = times.read()
     assert (reading.count, reading.average_s) == (0, None)
     assert (reading.state, reading.reasons, reading.failed) == ("red", ["failing"], 1)
@@ -95,7 +95,7 @@ async def test_a_request_without_an_answer_is_a_failure_once_its_order_was_tried
     tries: bool, failed: int
 ) -> None:
     times = ResponseTimes()
-    await visit(OrderRequests(Edge(Answering(ClientDisconnect(), tries=tries)), times))
+    await visit(OrderRequests(RequestMiddleware(Answering(ClientDisconnect(), tries=tries)), times))
     assert found(times) == (failed, failed, 0)
 
 

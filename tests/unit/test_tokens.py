@@ -10,15 +10,17 @@ import pytest
 
 from service_kit import tokens
 from service_kit.problems import Problem
-from service_kit.tokens import Gate, issue
+from service_kit.tokens import TokenVerifier, issue
 from tests.unit.requests import request
 
 KEY = "a key that is certainly long enough for HS256"
 
 
-def check(token: str, *allowed: tokens.Role, gate: Gate | None = None) -> tokens.Caller:
+def check(
+    token: str, *allowed: tokens.Role, verifier: TokenVerifier | None = None
+) -> tokens.Caller:
     asked = request(("Authorization", f"Bearer {token}"))
-    return (gate or Gate(KEY)).caller(asked, *allowed)
+    return (verifier or TokenVerifier(KEY)).caller(asked, *allowed)
 
 
 def refused(token: str, *allowed: tokens.Role) -> int:
@@ -55,14 +57,14 @@ def test_whoever_has_a_slow_clock_still_knows_everybody() -> None:
 
 
 def test_a_good_token_is_remembered_until_it_expires(monkeypatch: pytest.MonkeyPatch) -> None:
-    gate, token = Gate(KEY), issue(KEY, "alice", "shopper", 60)
-    check(token, gate=gate)
-    gate._key = "another key, with which the token is no good"
-    assert check(token, gate=gate).subject == "alice"
+    verifier, token = TokenVerifier(KEY), issue(KEY, "alice", "shopper", 60)
+    check(token, verifier=verifier)
+    verifier._key = "another key, with which the token is no good"
+    assert check(token, verifier=verifier).subject == "alice"
     later = time.time() + 61
     monkeypatch.setattr(time, "time", lambda: later)
     with pytest.raises(Problem):
-        check(token, gate=gate)
+        check(token, verifier=verifier)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +128,7 @@ def test_without_exactly_one_bearer_token_nobody_gets_in(
     headers: tuple[tuple[str, str], ...],
 ) -> None:
     with pytest.raises(Problem) as caught:
-        Gate(KEY).caller(request(*headers))
+        TokenVerifier(KEY).caller(request(*headers))
     assert caught.value.status == 401
     assert caught.value.headers == {"WWW-Authenticate": "Bearer"}
 
@@ -147,7 +149,10 @@ def test_no_token_is_issued_that_would_be_refused(subject: str, role: str) -> No
 
 def test_the_memory_for_good_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokens, "CACHED_TOKENS", 3)
-    gate = Gate(KEY)
+    verifier = TokenVerifier(KEY)
     for number in range(10):
-        assert check(issue(KEY, f"c{number}", "shopper", 60), gate=gate).subject == f"c{number}"
-    assert len(gate._known) == 3
+        assert (
+            check(issue(KEY, f"c{number}", "shopper", 60), verifier=verifier).subject
+            == f"c{number}"
+        )
+    assert len(verifier._known) == 3

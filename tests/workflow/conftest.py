@@ -21,7 +21,14 @@ from temporalio.worker import Worker
 
 from inventory_api.contracts import Line
 from tests.workflow.warehouse import OrderBook, Warehouse, activities_of
-from workflows.contracts import CANCEL, SETTLED, TASK_QUEUE, OrderInput, OrderOutcome, workflow_id
+from workflows.contracts import (
+    CANCEL,
+    FIRST_ANSWER,
+    TASK_QUEUE,
+    OrderInput,
+    OrderOutcome,
+    workflow_id,
+)
 from workflows.order import OrderWorkflow
 from workflows.policies import WORKFLOW_TASK
 from workflows.worker import runner
@@ -50,7 +57,7 @@ async def start_engine() -> WorkflowEnvironment:
 
 @dataclass
 class Shop:
-    """One order's surroundings: the engine, a warehouse with two mugs, and the order book."""
+    """One order's surroundings: Temporal, a warehouse with two mugs, and the order book."""
 
     env: WorkflowEnvironment
     warehouse: Warehouse
@@ -96,7 +103,7 @@ class Shop:
 
     async def settled(self, handle: Handle) -> OrderOutcome:
         """Ask how the order stands, once that is worth telling."""
-        return await self.ask(handle, SETTLED)
+        return await self.ask(handle, FIRST_ANSWER)
 
     async def cancel(self, handle: Handle) -> OrderOutcome:
         """Cancel as a shopper does."""
@@ -105,7 +112,7 @@ class Shop:
     async def begin_to_cancel(self, handle: Handle) -> WorkflowUpdateHandle[OrderOutcome]:
         """Cancel, and return once the order has taken note of it.
 
-        Time must not be skipped before that (which `handle.result` does): the engine for tests
+        Time must not be skipped before that (which `handle.result` does): the test server
         keeps its clock locked for ever if a retry falls due in the moment that it is cancelled.
         """
         return await handle.start_update(

@@ -1,4 +1,4 @@
-"""Cancelling an order at every point of its way, by the shopper or through the engine."""
+"""Cancelling an order at every point of its way, by the shopper or through Temporal."""
 
 import asyncio
 from datetime import timedelta
@@ -13,7 +13,7 @@ from workflows.order import STATUS
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
-# What a question takes to the engine: it tells nobody of one that no worker has looked at.
+# What a question takes to Temporal: it tells nobody of one that no worker has looked at.
 ON_ITS_WAY_S = 1.0
 
 
@@ -196,7 +196,7 @@ async def test_the_engines_own_cancel_does_not_interrupt_the_order_book(shop: Sh
 async def test_an_order_found_released_by_a_cancel_that_was_cut_off_ends_cancelled(
     shop: Shop,
 ) -> None:
-    """The worker died after the release and before the engine knew of it; nobody forgets it."""
+    """The worker died after the release and before Temporal knew of it; nobody forgets it."""
     order_id = uuid4()
     shop.warehouse.states[order_id] = "released"
     async with shop.working():
@@ -234,7 +234,7 @@ async def test_an_end_that_was_told_stands_when_a_cancel_makes_the_engine_ask_ag
         await meeting.arrived.wait()
         asked = asyncio.create_task(shop.cancel(handle))
         async with meanwhile(asked):
-            await asyncio.sleep(0.2)  # on its way to the engine, which tells nobody
+            await asyncio.sleep(0.2)  # on its way to Temporal, which tells nobody
             meeting.go_on.set()
             outcome = shop.check(await handle.result())
             assert await asked == outcome

@@ -105,7 +105,7 @@ async def _live_through(
 
 
 async def _engine_is_stuck(handle: Handle) -> bool:
-    """Tell whether the engine has refused the answer to a task.
+    """Tell whether Temporal has refused the answer to a task.
 
     The time-skipping server may take the cancel of an activity that has just ended for an error
     ("ACTIVITY_UNKNOWN") and then leaves the task open for good. The real server was not seen to.

@@ -54,7 +54,7 @@ async def test_an_undo_goes_on_after_the_worker_was_replaced(shop: Shop) -> None
 
 
 async def _task_failed(handle: Handle) -> str:
-    """Wait until a workflow task of this order has failed, and return what the engine shows."""
+    """Wait until a workflow task of this order has failed, and return what Temporal shows."""
     while True:
         async for event in handle.fetch_history_events():
             if event.HasField("workflow_task_failed_event_attributes"):

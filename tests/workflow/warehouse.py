@@ -19,11 +19,11 @@ from temporalio.exceptions import ApplicationError
 from activities import errors
 from activities.contracts import (
     TERMINAL,
-    Happening,
-    Progress,
-    Recorded,
+    StatusUpdate,
     StepCall,
     StepDone,
+    StoredStatus,
+    TimelineEntry,
 )
 from inventory_api.contracts import Line
 
@@ -174,8 +174,8 @@ class OrderBook:
     """What order_api's store keeps of each order: a status and a timeline."""
 
     def __init__(self) -> None:
-        self.recorded: dict[UUID, Recorded] = {}
-        self.told: dict[tuple[UUID, str], Happening] = {}
+        self.recorded: dict[UUID, StoredStatus] = {}
+        self.told: dict[tuple[UUID, str], TimelineEntry] = {}
         self.statuses: defaultdict[UUID, list[str]] = defaultdict(list)
         self.waiting_for: dict[UUID, str | None] = {}
         self.lose = 0
@@ -184,21 +184,21 @@ class OrderBook:
         self.ahead: dict[str, str] = {}
 
     @activity.defn(name="record")
-    async def record(self, progress: Progress) -> Recorded:
+    async def record(self, progress: StatusUpdate) -> StoredStatus:
         info = activity.info()
         waited = info.current_attempt_scheduled_time - info.scheduled_time
         if self.away is not None and (info.is_local or waited < self.away):
             raise ConnectionError("the orders database is away")
         order_id = progress.order_id
         if progress.status in self.ahead:
-            return Recorded(status=self.ahead[progress.status], reason="later")
-        before = self.recorded.get(order_id, Recorded(status="received"))
+            return StoredStatus(status=self.ahead[progress.status], reason="later")
+        before = self.recorded.get(order_id, StoredStatus(status="received"))
         if before.status not in TERMINAL and RANK.get(progress.status, 2) >= RANK[before.status]:
-            self.recorded[order_id] = Recorded(status=progress.status, reason=progress.reason)
+            self.recorded[order_id] = StoredStatus(status=progress.status, reason=progress.reason)
             self.waiting_for[order_id] = progress.waiting_for
             self.statuses[order_id].append(progress.status)
-            for happening in progress.happenings:
-                self.told.setdefault((order_id, happening.key), happening)
+            for entry in progress.entries:
+                self.told.setdefault((order_id, entry.key), entry)
         if self.lose > 0:
             self.lose -= 1
             raise ConnectionError("written, and the answer lost")

@@ -33,7 +33,7 @@ def register(backend: Backend) -> None:
             def check() -> None:
                 given, token.value = token.value.strip(), ""
                 try:
-                    caller, expires = backend.gate.verify(given)
+                    caller, expires = backend.verifier.verify(given)
                 except Problem as problem:
                     said.content = problem.detail
                     return

@@ -19,7 +19,7 @@ else:
 
 _DEFAULT_PORT = 5432
 # Whatever a server of several has against us, another may not.
-_NEXT_PLEASE: tuple[type[Exception], ...] = (
+_TRY_NEXT_SERVER: tuple[type[Exception], ...] = (
     OSError,
     TimeoutError,
     asyncpg.PostgresError,
@@ -28,7 +28,7 @@ _NEXT_PLEASE: tuple[type[Exception], ...] = (
 )
 # A machine that lost its power says no goodbye. The kernel asks after this silence, so often, and
 # then tells whoever waits; a server that is only slow still answers it.
-_SILENCE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 25_000}
+_KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 25_000}
 
 
 class Primary:
@@ -41,7 +41,7 @@ class Primary:
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         # without several names, the driver's own rules say where to connect
-        self._places: list[dict[str, Any]] = places_in(dsn) or [{}]
+        self._servers: list[dict[str, Any]] = servers_in(dsn) or [{}]
 
     async def connect(self, *_: Any, **options: Any) -> RawConnection:
         """Return a connection that can write, within the option `timeout`, in seconds.
@@ -49,17 +49,17 @@ class Primary:
         Raises what the last server asked has raised, and TargetServerAttributeNotMatched when it
         is a standby or was told to take no writes.
         """
-        options["timeout"] /= len(self._places)
+        options["timeout"] /= len(self._servers)
         options["target_session_attrs"] = "read-write"
-        for place in list(self._places):
+        for server in list(self._servers):
             try:
-                connection: RawConnection = await asyncpg.connect(self._dsn, **place, **options)
-            except _NEXT_PLEASE as error:
+                connection: RawConnection = await asyncpg.connect(self._dsn, **server, **options)
+            except _TRY_NEXT_SERVER as error:
                 reason: Exception = error
                 continue
-            self._places.remove(place)
-            self._places.insert(0, place)
-            _notice_silence(connection)
+            self._servers.remove(server)
+            self._servers.insert(0, server)
+            _enable_keepalive(connection)
             return connection
         raise reason
 
@@ -81,7 +81,7 @@ async def listen(dsn: str, channel: str, callback: Any) -> None:
         connection.terminate()
 
 
-def places_in(dsn: str) -> list[dict[str, Any]]:
+def servers_in(dsn: str) -> list[dict[str, Any]]:
     """Return host and port of each server when `dsn` names several before its path, else none."""
     names = urlsplit(dsn).netloc.rpartition("@")[2].split(",")
     if len(names) < 2:
@@ -99,11 +99,11 @@ def is_read_only(connection: RawConnection) -> bool:
     )
 
 
-def _notice_silence(connection: RawConnection) -> None:
+def _enable_keepalive(connection: RawConnection) -> None:
     """Have the kernel end a connection whose other side has vanished."""
-    wire = connection._transport.get_extra_info("socket")  # type: ignore[attr-defined]
+    sock = connection._transport.get_extra_info("socket")  # type: ignore[attr-defined]
     with contextlib.suppress(OSError):  # a Unix socket has no such thing, nor the need
-        wire.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in _SILENCE.items():
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE.items():
             if option := getattr(socket, name, None):
-                wire.setsockopt(socket.IPPROTO_TCP, option, value)
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)

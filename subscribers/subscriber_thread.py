@@ -1,4 +1,4 @@
-"""One add-on in a thread and an event loop of its own, so that its hanging is nobody else's."""
+"""One subscriber in a thread and an event loop of its own, so that its hanging is nobody else's."""
 
 import asyncio
 import contextlib
@@ -12,49 +12,49 @@ from service_kit import logs, pool, server
 from subscribers.contracts import Subscriber
 from subscribers.runner import APPLICATION, Runner
 
-# An add-on may hang in a statement of its own for as long as the runner lets it.
+# A subscriber may hang in a statement of its own for as long as the runner lets it.
 STATEMENT_TIMEOUT_S = 15.0
-BEAT_S = 0.5
-FAREWELL_S = 2.0
+HEARTBEAT_S = 0.5
+STOP_TIMEOUT_S = 2.0
 
 _log = logs.get(__name__)
 
 
-class OwnThread:
-    """Runs one add-on until stopped. One that blocks its thread cannot be stopped, only left."""
+class SubscriberThread:
+    """Runs one subscriber until stopped; one that blocks its thread can only be left behind."""
 
     def __init__(self, name: str, subscriber: Subscriber, dsn: str) -> None:
         self.name = name
         self._subscriber = subscriber
         self._dsn = dsn
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._heard_at = time.monotonic()
+        self._heartbeat_at = time.monotonic()
         self._stopping = False
         # a thread that never returns must not keep the process from ending
-        self._thread = threading.Thread(target=self._run, name=f"add-on {name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"subscriber {name}", daemon=True)
 
     def start(self) -> None:
         """Begin."""
-        self._heard_at = time.monotonic()
+        self._heartbeat_at = time.monotonic()
         self._thread.start()
 
     async def stop(self) -> None:
         """End, or leave alone what does not end."""
         self._stopping = True
         self._call(self._cancel)
-        await asyncio.to_thread(self._thread.join, FAREWELL_S)
+        await asyncio.to_thread(self._thread.join, STOP_TIMEOUT_S)
         if self._thread.is_alive():
-            _log.warning("add-on does not end, left behind", subscriber=self.name)
+            _log.warning("subscriber does not end, left behind", subscriber=self.name)
 
     def wake(self) -> None:
         """Say that there may be something to read; from any thread."""
-        self._call(self._news.set)
+        self._call(self._changed.set)
 
     def silent_s(self) -> float:
-        """Return for how many seconds nothing but the add-on's own code has run in its thread."""
-        return max(time.monotonic() - self._heard_at - BEAT_S, 0.0)
+        """Return for how many seconds only the subscriber's own code has run in its thread."""
+        return max(time.monotonic() - self._heartbeat_at - HEARTBEAT_S, 0.0)
 
     def _call(self, callback: Callable[[], None]) -> None:
         if self._loop is not None:
@@ -67,7 +67,7 @@ class OwnThread:
                 self._loop = runner.get_loop()
                 runner.run(self._serve())
         except BaseException as error:
-            _log.critical("add-on's thread ended", subscriber=self.name, reason=repr(error))
+            _log.critical("subscriber's thread ended", subscriber=self.name, reason=repr(error))
         if not self._stopping:
             os.kill(os.getpid(), signal.SIGTERM)  # better restarted than silent
 
@@ -79,8 +79,8 @@ class OwnThread:
             lock_timeout_s=STATEMENT_TIMEOUT_S,
             statement_timeout_s=STATEMENT_TIMEOUT_S,
         )
-        runner = Runner(self.name, self._subscriber, connections, self._news)
-        self._tasks = [asyncio.create_task(runner.run()), asyncio.create_task(self._beat())]
+        runner = Runner(self.name, self._subscriber, connections, self._changed)
+        self._tasks = [asyncio.create_task(runner.run()), asyncio.create_task(self._heartbeat())]
         if self._stopping:
             self._cancel()
         try:
@@ -89,10 +89,10 @@ class OwnThread:
         finally:
             connections.terminate()
 
-    async def _beat(self) -> None:
+    async def _heartbeat(self) -> None:
         while True:
-            self._heard_at = time.monotonic()
-            await asyncio.sleep(BEAT_S)
+            self._heartbeat_at = time.monotonic()
+            await asyncio.sleep(HEARTBEAT_S)
 
     def _cancel(self) -> None:
         for task in self._tasks:

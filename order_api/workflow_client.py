@@ -28,11 +28,11 @@ from temporalio.service import RPCError
 
 from inventory_api.contracts import Line
 from order_api.contracts import OrderLine
-from service_kit.health import PROBE_LIMIT_S, Finding
+from service_kit.health import PROBE_LIMIT_S, CheckResult
 from workflows import policies
 from workflows.contracts import (
     CANCEL,
-    SETTLED,
+    FIRST_ANSWER,
     TASK_QUEUE,
     WORKFLOW,
     OrderInput,
@@ -48,7 +48,7 @@ _SKUS = SearchAttributeKey.for_keyword_list("OrderSkus")
 PAGE = 1000
 LIST_WITHIN_S = 30.0
 NOT_ENDED = f"WorkflowType = '{WORKFLOW}' AND ExecutionStatus IN ('Running', 'Paused')"
-ENDED_BADLY = (
+ENDED_UNSETTLED = (
     f"WorkflowType = '{WORKFLOW}'"
     " AND ExecutionStatus IN ('Terminated', 'Failed', 'TimedOut', 'Canceled')"
 )
@@ -59,7 +59,7 @@ class Incompatible(TemporalError):
 
 
 # What Temporal away, slow, or in doubt looks like. The order itself is safe in the database.
-AWAY: tuple[type[Exception], ...] = (
+TEMPORAL_ERRORS: tuple[type[Exception], ...] = (
     TimeoutError,
     RPCError,
     RuntimeError,
@@ -68,23 +68,23 @@ AWAY: tuple[type[Exception], ...] = (
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 
-WORKFLOW_TROUBLE: tuple[type[Exception], ...] = (*AWAY, WorkflowFailureError)
+WORKFLOW_ERRORS: tuple[type[Exception], ...] = (*TEMPORAL_ERRORS, WorkflowFailureError)
 
 
-class Engine:
+class OrderWorkflows:
     """Starts workflows under their deterministic ids; starting one twice is the same as once."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def settle(
+    async def first_answer(
         self, order_id: UUID, lines: Iterable[OrderLine], wait_s: float
     ) -> OrderOutcome:
         """Make sure the order's workflow runs and return its outcome if it has one in `wait_s`.
 
         Raises one of AWAY otherwise; the workflow may be running all the same.
         """
-        return await self._ask(SETTLED, order_id, lines, wait_s)
+        return await self._ask(FIRST_ANSWER, order_id, lines, wait_s)
 
     async def cancel(
         self, order_id: UUID, lines: Iterable[OrderLine], wait_s: float
@@ -98,15 +98,15 @@ class Engine:
         Raises one of AWAY if that is not so, or not known.
         """
         async with asyncio.timeout(wait_s):
-            with _in_words():
+            with _converting():
                 await self._client.start_workflow(**_arguments(order_id, lines))
 
-    async def at_work(self, order_id: UUID, wait_s: float) -> bool:
+    async def is_running(self, order_id: UUID, wait_s: float) -> bool:
         """Tell whether the order's workflow is running; False also if nobody can say."""
         try:
             async with asyncio.timeout(wait_s):
                 found = await self._client.get_workflow_handle(workflow_id(order_id)).describe()
-        except AWAY:
+        except TEMPORAL_ERRORS:
             return False
         return found.status is WorkflowExecutionStatus.RUNNING
 
@@ -118,21 +118,21 @@ class Engine:
         handle = self._client.get_workflow_handle(workflow_id(order_id), result_type=OrderOutcome)
         try:
             async with asyncio.timeout(wait_s):
-                with _in_words():
+                with _converting():
                     outcome: OrderOutcome = await handle.result(follow_runs=False)
                 return outcome
         except Incompatible:
             raise
-        except WORKFLOW_TROUBLE:
+        except WORKFLOW_ERRORS:
             return None
 
-    async def ended_badly(self) -> dict[str, UUID]:
+    async def ended_unsettled(self) -> dict[str, UUID]:
         """Return the newest workflows that ended without settling their order: run id to order.
 
         Up to a page of them, from Temporal's list. Raises one of AWAY.
         """
         async with asyncio.timeout(LIST_WITHIN_S):
-            found = self._client.list_workflows(ENDED_BADLY, page_size=PAGE, limit=PAGE)
+            found = self._client.list_workflows(ENDED_UNSETTLED, page_size=PAGE, limit=PAGE)
             runs = [(each.run_id, order_of(each.id)) async for each in found]
         return {run_id: order_id for run_id, order_id in runs if order_id is not None}
 
@@ -146,16 +146,16 @@ class Engine:
             orders = [order_of(each.id) async for each in found]
         return frozenset(order_id for order_id in orders if order_id is not None)
 
-    async def answers(self) -> Finding:
+    async def answers(self) -> CheckResult:
         """Probe: does Temporal answer?"""
         timeout = timedelta(seconds=PROBE_LIMIT_S)
         serving = await self._client.service_client.check_health(timeout=timeout)
-        return Finding() if serving else Finding("fail", "not serving")
+        return CheckResult() if serving else CheckResult("fail", "not serving")
 
     async def _ask(
         self, update: str, order_id: UUID, lines: Iterable[OrderLine], wait_s: float
     ) -> OrderOutcome:
-        with _in_words():
+        with _converting():
             start = _start(order_id, lines)
         try:
             async with asyncio.timeout(wait_s):
@@ -167,24 +167,24 @@ class Engine:
                     result_type=OrderOutcome,
                     start_workflow_operation=start,
                 )
-                with _in_words():
+                with _converting():
                     outcome: OrderOutcome = await handle.result()
                 return outcome
         except BaseException:
-            _disregard(start)
+            _consume_failure(start)
             raise
 
 
 @contextlib.contextmanager
-def _in_words() -> Iterator[None]:
-    """Say Incompatible for what converting values to and from the engine's payloads raises."""
+def _converting() -> Iterator[None]:
+    """Say Incompatible for what converting values to and from Temporal's payloads raises."""
     try:
         yield
     except (ValueError, TypeError, LookupError) as error:
         raise Incompatible(type(error).__name__) from error
 
 
-def _disregard(start: "WithStartWorkflowOperation[OrderInput, OrderOutcome]") -> None:
+def _consume_failure(start: "WithStartWorkflowOperation[OrderInput, OrderOutcome]") -> None:
     """Look at the copy of a failure that the start keeps, or the log complains that nobody did."""
     look = start.workflow_handle()
     with contextlib.suppress(BaseException):

@@ -13,22 +13,22 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from service_kit.pool import TROUBLE, Pool, within
+from service_kit.pool import POSTGRES_ERRORS, Pool, within
 from service_kit.supervised import Supervised
 
 CHANNEL = "order_events"
-GATHER_S = 0.1  # between two announcements; the first after a pause is made at once
+NOTIFY_INTERVAL_S = 0.1  # between two announcements; the first after a pause is made at once
 IDS_PER_NOTIFY = 200  # a payload has at most 8000 bytes, an id with its comma has 37
 
 
-class Wakeups:
+class Notifier:
     """Announces changed orders on the channel; an async context manager around its one task."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._changed: set[UUID] = set()
-        self._something = asyncio.Event()
-        self._announcing = Supervised("wake-ups", self._announce)
+        self._has_changes = asyncio.Event()
+        self._announcing = Supervised("notifier", self._announce)
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -47,25 +47,25 @@ class Wakeups:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    def wake(self, orders: Iterable[UUID]) -> None:
+    def notify(self, orders: Iterable[UUID]) -> None:
         """Have these orders announced soon."""
         self._changed.update(orders)
-        self._something.set()
+        self._has_changes.set()
 
     async def _announce(self) -> None:
         while True:
-            await self._something.wait()
-            self._something.clear()
+            await self._has_changes.wait()
+            self._has_changes.clear()
             ids = [str(order_id) for order_id in self._changed]
             self._changed.clear()
             payloads = [
                 ",".join(ids[start : start + IDS_PER_NOTIFY])
                 for start in range(0, len(ids), IDS_PER_NOTIFY)
             ]
-            with contextlib.suppress(*TROUBLE):
+            with contextlib.suppress(*POSTGRES_ERRORS):
                 async with within(self._pool, 1.0) as connection:
                     await connection.execute(NOTIFY, CHANNEL, payloads)
-            await asyncio.sleep(GATHER_S)
+            await asyncio.sleep(NOTIFY_INTERVAL_S)
 
 
 # Nobody has to wait until this is on disk.

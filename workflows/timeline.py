@@ -11,16 +11,16 @@ with workflow.unsafe.imports_passed_through():
         OPEN,
         TERMINAL,
         EventType,
-        Happening,
         OrderStatus,
-        Progress,
-        Recorded,
+        StatusUpdate,
         StepDone,
+        StoredStatus,
+        TimelineEntry,
     )
     from workflows.contracts import OrderOutcome
 
 
-class Story:
+class OrderTimeline:
     """How the order stands, and what of that its row does not say yet.
 
     `status` is what the saga knows, `written` what the order's row says; a shopper is told no more
@@ -35,12 +35,12 @@ class Story:
         self.reason: str | None = None
         self._order_id = order_id
         self._changed_at = now
-        self._told_at = now
-        self._unwritten: list[Happening] = []
+        self._last_entry_at = now
+        self._unwritten: list[TimelineEntry] = []
         self._lines: list[str] = []
 
     @property
-    def worth_telling(self) -> bool:
+    def has_first_answer(self) -> bool:
         """Whether a shopper who waits for an answer can be given one."""
         if self.status == "reserved":
             # only what the row says too: what a client sees must not go back at the next look
@@ -76,28 +76,28 @@ class Story:
         detail: dict[str, Any] = {"message": story}
         if done is not None and done.attempt > 1:
             detail["attempts"] = done.attempt
-        self._tell(kind, kind, done.at if done else workflow.now(), detail)
+        self._add(kind, kind, done.at if done else workflow.now(), detail)
 
-    def wait_for(self, whom: str, step: str) -> None:
+    def mark_waiting(self, whom: str, step: str) -> None:
         """Say that a step takes longer, and whose answer is missing."""
         self.waiting_for = whom
         detail = {"message": f"The {whom} is slow to answer. We keep asking.", "step": step}
-        self._tell(f"waiting:{step}", "waiting", workflow.now(), detail)
+        self._add(f"waiting:{step}", "waiting", workflow.now(), detail)
 
-    def to_write(self) -> Progress:
+    def to_write(self) -> StatusUpdate:
         """Return what the order's row and timeline do not say yet; it is theirs from now on."""
-        progress = Progress(
+        progress = StatusUpdate(
             order_id=self._order_id,
             status=self.status,
             at=self._changed_at,
             reason=self.reason,
             waiting_for=self.waiting_for,
-            happenings=tuple(self._unwritten),
+            entries=tuple(self._unwritten),
         )
         self._unwritten.clear()
         return progress
 
-    def has_been_written(self, recorded: Recorded | None) -> bool:
+    def has_been_written(self, recorded: StoredStatus | None) -> bool:
         """Take over what the row says; return whether that is another end than ours.
 
         A task that was cut off after its record, and taken anew with a cancel in it, may come to
@@ -119,8 +119,10 @@ class Story:
         self.written = self.status
         return self.status != mine
 
-    def _tell(self, key: str, kind: EventType, at: datetime, detail: dict[str, Any]) -> None:
-        # The worker's clock and the engine's differ a little; a timeline never goes back.
-        self._told_at = max(self._told_at, at)
-        self._unwritten.append(Happening(key=key, type=kind, at=self._told_at, detail=detail))
-        self._lines.append(f"- {self._told_at:%H:%M:%S} {detail['message']}")
+    def _add(self, key: str, kind: EventType, at: datetime, detail: dict[str, Any]) -> None:
+        # The worker's clock and Temporal's differ a little; a timeline never goes back.
+        self._last_entry_at = max(self._last_entry_at, at)
+        self._unwritten.append(
+            TimelineEntry(key=key, type=kind, at=self._last_entry_at, detail=detail)
+        )
+        self._lines.append(f"- {self._last_entry_at:%H:%M:%S} {detail['message']}")

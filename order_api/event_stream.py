@@ -9,19 +9,19 @@ from uuid import UUID
 
 from activities.contracts import TERMINAL
 from order_api.contracts import TimelineEvent
+from order_api.notifier import CHANNEL
 from order_api.store import Store
-from order_api.wakeups import CHANNEL
 from service_kit import logs
-from service_kit.connecting import listen
-from service_kit.pool import TROUBLE
+from service_kit.connection import listen
+from service_kit.pool import POSTGRES_ERRORS
 
 # A wake-up can be lost: this often somebody looks for all streams together, and each says that it
 # is alive.
-LOOK_S = 1.0
+POLL_INTERVAL_S = 1.0
 HEARTBEAT_S = 10.0
 RECONNECT_S = 0.5
 # Connections of the pool that streams may use at a time. Orders are made durable on the others.
-READERS = 3
+MAX_READERS = 3
 
 _log = logs.get(__name__)
 
@@ -31,24 +31,24 @@ class _Follower:
     """One stream: the number of the last event it has, and whether it is to look for more."""
 
     after: int
-    news: asyncio.Event = field(default_factory=asyncio.Event)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class LiveFeed:
+class OrderEventStream:
     """One listening connection for the whole process, handing wake-ups to those who follow."""
 
     def __init__(self, dsn: str, store: Store) -> None:
         self._dsn = dsn
         self._store = store
         self._followers: defaultdict[UUID, set[_Follower]] = defaultdict(set)
-        self._reading = asyncio.Semaphore(READERS)
+        self._reading = asyncio.Semaphore(MAX_READERS)
 
     async def run(self) -> None:
         """Listen until cancelled, connecting again whenever the connection is lost."""
         while True:
             try:
                 await listen(self._dsn, CHANNEL, self._on_notify)
-            except TROUBLE as error:
+            except POSTGRES_ERRORS as error:
                 _log.warning("cannot listen for order events", reason=type(error).__name__)
                 await asyncio.sleep(RECONNECT_S)
 
@@ -61,21 +61,21 @@ class LiveFeed:
 
     def _wake(self, order_id: UUID) -> None:
         for follower in self._followers.get(order_id, ()):
-            follower.news.set()
+            follower.changed.set()
 
-    async def keep_looking(self) -> None:
+    async def keep_polling(self) -> None:
         """Wake, until cancelled, whoever was not told: one look for all, or it would be thousands.
 
         A look while the database is in trouble finds nothing; the next one does.
         """
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_INTERVAL_S)
             seen = {
                 order_id: min(follower.after for follower in followers)
                 for order_id, followers in self._followers.items()
             }
-            with contextlib.suppress(*TROUBLE):
-                for order_id in await self._store.with_news(seen) if seen else ():
+            with contextlib.suppress(*POSTGRES_ERRORS):
+                for order_id in await self._store.with_new_events(seen) if seen else ():
                     self._wake(order_id)
 
     async def follow(self, order_id: UUID, after: int, *, settled: bool) -> AsyncIterator[bytes]:
@@ -96,7 +96,7 @@ class LiveFeed:
                     settled = settled or event.type in TERMINAL
                 if settled and events:  # with all that is told of it, also after its end
                     return
-                while not await _comes(follower.news):
+                while not await _wait(follower.changed):
                     yield b": still here\n\n"
         finally:
             followers = self._followers[order_id]
@@ -107,17 +107,17 @@ class LiveFeed:
     async def _read(self, order_id: UUID, follower: _Follower) -> list[TimelineEvent]:
         try:
             async with self._reading:
-                follower.news.clear()  # whatever it was told until now, it sees now
+                follower.changed.clear()  # whatever it was told until now, it sees now
                 return await self._store.events(order_id, follower.after)
-        except TROUBLE:
+        except POSTGRES_ERRORS:
             return []  # looked for again in a second; the reader keeps its connection
 
 
-async def _comes(news: asyncio.Event) -> bool:
-    """Wait for news until it is time for a sign of life."""
+async def _wait(changed: asyncio.Event) -> bool:
+    """Wait for a change until it is time for a sign of life."""
     try:
         async with asyncio.timeout(HEARTBEAT_S):
-            await news.wait()
+            await changed.wait()
     except TimeoutError:
         return False
     return True

@@ -11,17 +11,17 @@ from uuid import UUID
 
 from order_api.search import Search
 from order_api.statements import ORDER_COLUMNS
-from order_api.stored_order import StoredOrder, stored
+from order_api.stored_order import StoredOrder, from_row
 from service_kit.pool import Connection
 
-Place = tuple[datetime, UUID]
+Position = tuple[datetime, UUID]
 # Before the first order of a list.
-_FRONT: Place = (datetime(9999, 1, 1, tzinfo=UTC), UUID(int=2**128 - 1))
+_NEWEST_POSITION: Position = (datetime(9999, 1, 1, tzinfo=UTC), UUID(int=2**128 - 1))
 
 # A search that fits no more orders than these looks at each of them. One that fits more walks
 # through the list, at most so far for one page.
-MOST_LOOKED_AT = 2000
-MOST_WALKED = 2000
+MAX_MATCHES = 2000
+MAX_SCANNED = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,27 +29,27 @@ class Page:
     """Orders, and the place after which the next page begins; None if there is none."""
 
     orders: list[StoredOrder]
-    next: Place | None
+    next: Position | None
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ListQuery:
     """Whose orders (None: everyone's), of which status (None: any), how many, and from where."""
 
     customer: str | None
     status: str | None
     limit: int
-    before: Place | None
+    before: Position | None
 
 
-async def newest(connection: Connection, wanted: Wanted) -> Page:
+async def newest(connection: Connection, wanted: ListQuery) -> Page:
     """Return a page of all wanted orders."""
     statement = NEWEST if wanted.customer is None else NEWEST_OF_CUSTOMER
     rows = await connection.fetch(statement, *_from(wanted, wanted.limit + 1))
-    return _page([stored(row) for row in rows], wanted.limit)
+    return _page([from_row(row) for row in rows], wanted.limit)
 
 
-async def found(connection: Connection, wanted: Wanted, search: Search) -> Page:
+async def found(connection: Connection, wanted: ListQuery, search: Search) -> Page:
     """Return a page of those that fit the search.
 
     It may be short, even empty, and yet be followed by others: a product that nobody has ordered
@@ -58,40 +58,40 @@ async def found(connection: Connection, wanted: Wanted, search: Search) -> Page:
     rows = await connection.fetch(SKUS, search.text)
     skus = sorted({row["sku"] for row in rows} | ({search.sku} if search.sku else set()))
     numbers = (search.first, search.last)
-    fitting = await connection.fetch(FITTING, *numbers, skus, MOST_LOOKED_AT + 1)
-    if len(fitting) <= MOST_LOOKED_AT:
+    fitting = await connection.fetch(MATCHES, *numbers, skus, MAX_MATCHES + 1)
+    if len(fitting) <= MAX_MATCHES:
         ids = [row["order_id"] for row in fitting]
         rows = await connection.fetch(AMONG, *_from(wanted, wanted.limit + 1), ids)
-        return _page([stored(row) for row in rows], wanted.limit)
+        return _page([from_row(row) for row in rows], wanted.limit)
     walk, walked = (
-        (WALK, WALKED) if wanted.customer is None else (WALK_OF_CUSTOMER, WALKED_OF_CUSTOMER)
+        (SCAN, SCAN_END) if wanted.customer is None else (SCAN_OF_CUSTOMER, SCAN_END_OF_CUSTOMER)
     )
-    arguments = _from(wanted, MOST_WALKED)
+    arguments = _from(wanted, MAX_SCANNED)
     rows = await connection.fetch(walk, *arguments, *numbers, skus, wanted.limit + 1)
-    page = _page([stored(row) for row in rows], wanted.limit)
+    page = _page([from_row(row) for row in rows], wanted.limit)
     if page.next is not None:
         return page
     end = await connection.fetchrow(walked, *arguments)
     if end is None:
         return page
     # orders that came meanwhile make the second look end a little earlier than the first
-    places = [(end["created_at"], end["order_id"]), *map(_place, page.orders[-1:])]
+    places = [(end["created_at"], end["order_id"]), *map(_position, page.orders[-1:])]
     return Page(page.orders, min(places))
 
 
 def _page(orders: list[StoredOrder], limit: int) -> Page:
     """Return the page out of one order more than it has room for."""
     shown = orders[:limit]
-    return Page(shown, _place(shown[-1]) if len(orders) > limit else None)
+    return Page(shown, _position(shown[-1]) if len(orders) > limit else None)
 
 
-def _place(order: StoredOrder) -> Place:
+def _position(order: StoredOrder) -> Position:
     return order.created_at, order.order_id
 
 
-def _from(wanted: Wanted, many: int) -> list[Any]:
+def _from(wanted: ListQuery, many: int) -> list[Any]:
     """Return the arguments $1 to $5 of every list; `many` bounds how far it is read."""
-    before = wanted.before or _FRONT
+    before = wanted.before or _NEWEST_POSITION
     return [wanted.status or "", *before, many, wanted.customer or ""]
 
 
@@ -143,7 +143,7 @@ SKUS = """
 SELECT sku FROM products
 WHERE strpos(sku, upper($1)) > 0 OR strpos(lower(name), lower($1)) > 0
 """
-FITTING = """
+MATCHES = """
 (SELECT order_id FROM orders WHERE order_id BETWEEN $1::uuid AND $2::uuid
  ORDER BY order_id LIMIT $4)
 UNION
@@ -167,9 +167,9 @@ WHERE o.order_id BETWEEN $6::uuid AND $7::uuid
        WHERE l.order_id = o.order_id AND l.sku = ANY ($8::text[]) LIMIT 1)
 ORDER BY o.created_at DESC, o.order_id DESC LIMIT $9
 """
-WALK = f"{_WANTED} {ORDER_COLUMNS} FROM ({_LIST}) o {_FITS}"
-WALK_OF_CUSTOMER = f"{_WANTED} {ORDER_COLUMNS} FROM ({_LIST_OF_CUSTOMER}) o {_FITS}"
+SCAN = f"{_WANTED} {ORDER_COLUMNS} FROM ({_LIST}) o {_FITS}"
+SCAN_OF_CUSTOMER = f"{_WANTED} {ORDER_COLUMNS} FROM ({_LIST_OF_CUSTOMER}) o {_FITS}"
 # Where such a walk has ended, if there are as many orders.
 _END = "SELECT o.created_at, o.order_id"
-WALKED = f"{_WANTED} {_END} FROM ({_LIST}) o OFFSET $4 - 1"
-WALKED_OF_CUSTOMER = f"{_WANTED} {_END} FROM ({_LIST_OF_CUSTOMER}) o OFFSET $4 - 1"
+SCAN_END = f"{_WANTED} {_END} FROM ({_LIST}) o OFFSET $4 - 1"
+SCAN_END_OF_CUSTOMER = f"{_WANTED} {_END} FROM ({_LIST_OF_CUSTOMER}) o OFFSET $4 - 1"

@@ -3,7 +3,7 @@
 import gc
 
 
-def settle() -> None:
+def tune_gc() -> None:
     """Call once the process has everything that it will keep.
 
     What lives by then lives as long as the process: frozen, it is never walked again. Requests

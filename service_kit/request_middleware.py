@@ -20,13 +20,15 @@ from service_kit.request_context import request_id
 MAX_BODY_BYTES = 64 * 1024
 BODY_READ_S = 5.0
 MAX_IN_FLIGHT = 2_000
-GONE = 499  # what the metrics say of a client that left before its request was complete
+CLIENT_CLOSED_REQUEST = (
+    499  # what the metrics say of a client that left before its request was complete
+)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _log = logs.get(__name__)
 
 
-class Edge:
+class RequestMiddleware:
     """Wraps an ASGI app with what every request of every service gets.
 
     `in_flight_limit` refuses with 503 what would only queue up; health calls always pass.
@@ -74,7 +76,7 @@ class Edge:
             if not answered:
                 await problem.response()(scope, receive, send_marked)
         except ClientDisconnect:
-            status = GONE
+            status = CLIENT_CLOSED_REQUEST
         except AnswerInstead as fault:
             await _answer_instead(fault, scope, receive, send_marked)
         except Exception:

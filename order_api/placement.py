@@ -9,19 +9,19 @@ import asyncio
 import time
 
 from activities.contracts import OPEN
-from order_api.acceptance import TO_ANSWER_S, Acceptance
+from order_api.acceptance import ANSWER_MARGIN_S, Acceptance
 from order_api.contracts import PlaceOrder
-from order_api.engine import AWAY, Engine
 from order_api.metrics import ACCEPTED
 from order_api.relay import Relay
 from order_api.settings import OrderSettings
 from order_api.store import Store
 from order_api.stored_order import Placed, StoredOrder
+from order_api.workflow_client import TEMPORAL_ERRORS, OrderWorkflows
 from service_kit.fault_points import Call, FaultPoints
-from service_kit.pool import TROUBLE
+from service_kit.pool import POSTGRES_ERRORS
 
 
-class Placing:
+class OrderPlacement:
     """The accept path of one process."""
 
     def __init__(
@@ -29,14 +29,14 @@ class Placing:
         settings: OrderSettings,
         store: Store,
         acceptance: Acceptance,
-        engine: Engine,
+        workflows: OrderWorkflows,
         relay: Relay,
         faults: FaultPoints,
     ) -> None:
         self._settings = settings
         self._store = store
         self._acceptance = acceptance
-        self._engine = engine
+        self._workflows = workflows
         self._relay = relay
         self._faults = faults
         self._free_slots = settings.wait_slots
@@ -80,24 +80,26 @@ class Placing:
         if noted is None:  # it has ended meanwhile
             return await self._store.order(order.order_id) or order
         deadline = started + max(self._settings.answer_budget_s, 1.0)
-        wait_s = max(deadline - TO_ANSWER_S - time.monotonic(), 0.0)
+        wait_s = max(deadline - ANSWER_MARGIN_S - time.monotonic(), 0.0)
         try:
-            outcome = await self._engine.cancel(order.order_id, order.lines, wait_s)
-        except AWAY:
+            outcome = await self._workflows.cancel(order.order_id, order.lines, wait_s)
+        except TEMPORAL_ERRORS:
             return await self._again(noted, deadline)
-        return noted.after(outcome)
+        return noted.with_outcome(outcome)
 
     async def _watch(self, order: StoredOrder, deadline: float) -> StoredOrder:
         """Return the order with what happens to it until `deadline` (monotonic)."""
         if not is_open(order):
             return order
-        wait_s = deadline - TO_ANSWER_S - time.monotonic()
+        wait_s = deadline - ANSWER_MARGIN_S - time.monotonic()
         try:
-            outcome = await self._engine.settle(order.order_id, order.lines, max(wait_s, 0.0))
-        except AWAY:
+            outcome = await self._workflows.first_answer(
+                order.order_id, order.lines, max(wait_s, 0.0)
+            )
+        except TEMPORAL_ERRORS:
             seen = await self._again(order, deadline)
         else:
-            seen = order.after(outcome)
+            seen = order.with_outcome(outcome)
         # Started, or at least asked for: a crash here leaves it to the shopper's retry.
         await self._faults.reach("order.after_start", Call(order.order_id, "accept"))
         return seen
@@ -108,7 +110,7 @@ class Placing:
         try:
             async with asyncio.timeout(max(left_s, 0.05)):
                 return await self._store.order(order.order_id) or order
-        except TROUBLE:
+        except POSTGRES_ERRORS:
             return order
 
 
