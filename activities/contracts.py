@@ -1,4 +1,4 @@
-"""What the saga's steps take and give, and the words for an order's state that all share."""
+"""Messages between the workflow and its activities, and the statuses of an order."""
 
 from datetime import datetime
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""The ways a step can fail, and for each whether trying again can help."""
+"""Failure types of an order's steps, and for each whether a retry can help."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""The saga's calls to the warehouse: one attempt each; Temporal does all the retrying."""
+"""Activities that call inventory_api: one HTTP request each; Temporal does all the retrying."""
 
 import asyncio
 import json

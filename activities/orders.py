@@ -1,4 +1,4 @@
-"""Write down how an order fares: its status and its timeline, in one idempotent step."""
+"""The activity that records an order's status and timeline, idempotently."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""Start inventory_api: the one place that knows both the service and the fault injector."""
+"""Entry point of inventory_api; the only place that knows both service and fault injector."""
 
 from inventory_api.main import create_app
 from inventory_api.settings import InventorySettings

@@ -1,4 +1,4 @@
-"""What inventory_api takes and gives: the models its consumers import and nobody declares again."""
+"""Request and response models of inventory_api, which its consumers import."""
 
 import hashlib
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Put inventory_api together: settings in, application out."""
+"""Build the inventory_api application from its settings."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""What the warehouse counts."""
+"""Prometheus metrics of inventory_api."""
 
 from prometheus_client import Counter
 

@@ -1,4 +1,4 @@
-"""Lists of movements, newest first. Their cost does not grow with the ledger.
+"""Lists of stock movements, newest first, at a cost that does not grow with the ledger.
 
 Merged from one sorted list for each operation, which one index serves. A condition of the kind "no
 filter, or equal to it" would be planned as if every row were wanted.

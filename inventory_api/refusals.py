@@ -1,4 +1,4 @@
-"""The definite answers of the warehouse that are not what the caller wanted."""
+"""Problem documents of inventory_api: its definite answers other than success."""
 
 from uuid import UUID
 
@@ -25,10 +25,11 @@ def out_of_stock(order_id: UUID, verdict: Verdict) -> Problem:
 
 def conflict(slug: str, order_id: UUID, detail: str) -> Problem:
     """Return what says that the order has gone another way."""
+    shipped = "Order cannot be cancelled any more"
     return Problem(
         409,
         slug,
-        "The order is beyond that",
+        shipped if slug == "committed" else "Reservation cannot be changed any more",
         detail,
         advice="Nothing was changed. See the reservation for what happened.",
         order_id=str(order_id),

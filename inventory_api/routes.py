@@ -1,4 +1,4 @@
-"""The HTTP face of the warehouse; every call is idempotent."""
+"""HTTP routes of inventory_api; every call is idempotent."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager

@@ -1,4 +1,4 @@
-"""The demonstration warehouse's first delivery. Safe to run again: levels are never reset."""
+"""Initial stock of the demonstration shop; running it again never resets a level."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What inventory_api is told, with limits that are checked against each other."""
+"""Settings of inventory_api (`INVENTORY_*`), with limits checked against each other."""
 
 from typing import Self
 

@@ -1,4 +1,4 @@
-"""What a running inventory_api holds, typed, and reachable from every route."""
+"""Objects that a running inventory_api holds, reachable from every route."""
 
 from dataclasses import dataclass
 from typing import cast

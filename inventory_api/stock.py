@@ -1,4 +1,4 @@
-"""All SQL on stock: reserve, commit, release, restock, and reading what they left behind.
+"""All SQL on stock: reserve, commit, release, restock, and reading their results.
 
 Each effect is one transaction keyed by the order, so any call may be repeated, late or doubled.
 """

@@ -1,4 +1,4 @@
-"""Start order_api: the one place that knows both the service and the fault injector."""
+"""Entry point of order_api; the only place that knows both service and fault injector."""
 
 from order_api.main import create_app
 from order_api.settings import OrderSettings

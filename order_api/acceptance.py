@@ -1,4 +1,4 @@
-"""Make an order durable under its key, or say exactly what is known of it.
+"""Accept an order: make it durable under its key, or say exactly what is known of it.
 
 There are three outcomes and never a fourth: the order is there, whoever stored it and whenever;
 it is certain that nothing is; or nobody can say yet. The writer outlives a caller who has stopped

@@ -1,4 +1,4 @@
-"""What an answer to POST /v1/orders says of one order: the rule for giving up an Idempotency-Key.
+"""Rules for clients of POST /v1/orders: when an Idempotency-Key may be given up.
 
 For whoever places orders: the shop, the command line, load generators, integrators. A key that is
 given up too early buys the same thing again.

@@ -1,4 +1,4 @@
-"""What products cost: read from the database by SKU, remembered for a few seconds."""
+"""Prices of products, read from the database by SKU and cached for a few seconds."""
 
 import asyncio
 import math

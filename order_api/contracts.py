@@ -1,4 +1,4 @@
-"""What order_api takes and gives, and how an order gets its id."""
+"""Request and response models of order_api, and how an order gets its id."""
 
 from datetime import datetime
 from typing import Annotated, Any, get_args

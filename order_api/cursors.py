@@ -1,4 +1,4 @@
-"""Page cursors: the last order seen, as an opaque word that says where the next page begins."""
+"""Page cursors of order lists: the last order seen, as an opaque word."""
 
 import base64
 from datetime import UTC, datetime

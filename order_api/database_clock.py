@@ -1,4 +1,4 @@
-"""What the database's clock must show by now, unless somebody has put it back."""
+"""Detection of a database clock that was put back."""
 
 import time
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""Follow an order's timeline as it is written: server-sent events fed by LISTEN/NOTIFY."""
+"""Server-sent events of an order's timeline, fed by LISTEN/NOTIFY."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Put order_api together: settings in, application out."""
+"""Build the order_api application from its settings."""
 
 import socket
 from collections.abc import AsyncIterator

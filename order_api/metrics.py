@@ -1,4 +1,4 @@
-"""What the order service counts and gauges for operations."""
+"""Prometheus metrics of order_api."""
 
 from prometheus_client import Counter, Gauge
 

@@ -1,4 +1,4 @@
-"""Find open orders whose workflow is gone: terminated, failed, timed out, cancelled or deleted.
+"""Detection of open orders whose workflow was terminated, failed, cancelled or deleted.
 
 Nobody tells the order service when an operator ends a workflow by hand, and to ask for each open
 order by itself costs too much while thousands wait for the warehouse. So Temporal's lists are

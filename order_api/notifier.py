@@ -1,4 +1,4 @@
-"""Tell whoever watches orders that there is something new: NOTIFY, a little later, many at once.
+"""Notifications of changed orders (`NOTIFY`), sent after the commit, many at once.
 
 A NOTIFY inside the transaction would make commits queue for each other. So the database is told
 after the commit, and under load for all orders of a tenth of a second together. A wake-up carries

@@ -1,4 +1,4 @@
-"""How many timelines may be followed live at a time: by one customer, and in this process."""
+"""Limits on how many timelines are followed live, per customer and per process."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator

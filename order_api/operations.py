@@ -1,4 +1,4 @@
-"""What operations wants to know of all orders: read from the database, shared for a second."""
+"""Figures for operations over all orders, read from the database at most once a second."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Pages of orders, newest first. Each is read from an index: its cost does not grow with the table.
+"""Pages of orders, newest first, each read from an index however large the table is.
 
 Every list is merged from one sorted list for each status, so that one index serves them all. A
 condition of the kind "no filter, or equal to it" would be planned as if every row were wanted.

@@ -1,4 +1,4 @@
-"""Tell apart the order requests that were tried, refused and failed, by how they were answered.
+"""ASGI middleware that measures order requests: tried, refused or failed.
 
 Around everything else, since requests are refused and failed on the way to the route, too: by the
 edge, by the identity check, by the framework. Plain ASGI, since every order passes through here.

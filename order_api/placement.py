@@ -1,4 +1,4 @@
-"""Take an order: make it durable, start its workflow, and answer within the budget.
+"""Order placement: make an order durable, start its workflow, answer within the budget.
 
 Accepting is separate from completing. Once the order's transaction has committed it cannot be
 lost, whatever happens below; all that is left to find out is how much of its end the shopper

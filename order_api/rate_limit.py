@@ -1,4 +1,4 @@
-"""How many new orders one customer may place per minute, counted in this process."""
+"""Limit of new orders per customer and minute, counted in this process."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Looks after accepted orders that nobody else does: no workflow yet, or one that has gone missing.
+"""Relay: starts the workflow of every accepted order that has none, or has lost it.
 
 The API may have died after its commit, Temporal may have been away, the load too high to start
 the workflow at once. The relay starts them under the same ids, so meeting another starter is

@@ -1,4 +1,4 @@
-"""The answer time of orders over a rolling window, exactly, and how many of them we failed.
+"""Answer times of orders over an exact rolling window, and the share that failed.
 
 Both the dashboard's alert and `GET /v1/ops/response-time` read it. It is about orders that were
 worked on: what was refused (no key, no identity, a bad body, too many, another price) or repeated

@@ -1,4 +1,4 @@
-"""Order events that a logical restore brought from another cluster (migration 0004)."""
+"""Adoption of order events that a logical restore brought from another cluster."""
 
 from service_kit import logs
 from service_kit.connection import connect

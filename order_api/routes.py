@@ -1,4 +1,4 @@
-"""The HTTP face of the order service."""
+"""HTTP routes of order_api."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Where the schema of the orders database is, and which tables the order service needs of it."""
+"""Location of the orders database's migrations, and the tables that order_api needs."""
 
 from pathlib import Path
 

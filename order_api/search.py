@@ -1,4 +1,4 @@
-"""What a person types to find orders: the beginning of an order's number, or part of a product."""
+"""Interpretation of a search for orders: the start of an order's number, or a product."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The demonstration shop's catalogue. Safe to run again: what is there stays as it is."""
+"""Catalogue of the demonstration shop; running it again changes nothing that is there."""
 
 from service_kit.connection import connect
 

@@ -1,4 +1,4 @@
-"""Orders that the relay cannot drive for a reason of their own: left alone a while, and visible."""
+"""Orders that the relay cannot drive for a reason of their own, kept visible."""
 
 import time
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""What order_api is told, with limits that are checked against each other."""
+"""Settings of order_api (`ORDER_*`), with limits checked against each other."""
 
 from typing import Self
 

@@ -1,4 +1,4 @@
-"""What a running order_api holds, typed, and reachable from every route."""
+"""Objects that a running order_api holds, reachable from every route."""
 
 from dataclasses import dataclass
 from typing import cast

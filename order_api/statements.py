@@ -1,4 +1,4 @@
-"""The SQL on orders. Parameters are arrays where one statement serves a whole batch.
+"""SQL statements on orders. Parameters are arrays where one serves a whole batch.
 
 Whether an order has ended, `order_rank` says: the database knows statuses of a later release that
 has migrated it. Only the relay goes by the statuses of this one, which its index is made for.

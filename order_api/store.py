@@ -1,4 +1,4 @@
-"""The orders database: accept, read, record progress, ask for cancellation, hand out what lags."""
+"""Access to the orders database: accept, read, record updates, cancel, hand out due orders."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""An order on its way into the database and out of it."""
+"""An order before and after it is stored."""
 
 import json
 from dataclasses import dataclass, replace

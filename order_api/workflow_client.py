@@ -1,4 +1,4 @@
-"""The order service's side of Temporal: start an order's workflow and wait for it a little."""
+"""Client of the order workflows: start one and wait for its first answer, cancel, list."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The FastAPI application every service starts from: edge, problems, health and metrics routes."""
+"""FastAPI application that every service starts from: middleware, problems, health, metrics."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager

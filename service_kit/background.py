@@ -1,4 +1,4 @@
-"""Tasks that live exactly as long as a process serves."""
+"""Background tasks that live exactly as long as a process serves."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Connect to the server that takes writes, whichever of the named ones it is by now.
+"""Connections to the Postgres server that takes writes, whichever of several it is.
 
 After a failover the old primary may live on as a standby: it answers, and refuses every write. No
 session is ever opened on such a server, so that a pool that connects anew finds the primary.

@@ -1,4 +1,4 @@
-"""Probes of a service's own database: reached, writable, of the right schema, with its tables?"""
+"""Health probes of a service's own database: reachable, writable, right schema."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Named places where a fault may be injected, and what a service knows of them: almost nothing.
+"""Named places where a fault may be injected, and the little a service knows of them.
 
 A service says "I am here, with this order". Whether something happens is decided elsewhere
 (`chaos`), and only in a process that was started with fault injection on; in all others each

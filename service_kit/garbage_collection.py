@@ -1,4 +1,4 @@
-"""The collector of cyclic garbage, set for a process that serves for days."""
+"""Settings of Python's garbage collector for a process that serves for days."""
 
 import gc
 

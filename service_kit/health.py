@@ -1,4 +1,4 @@
-"""`/livez`, `/readyz` and `/health`: what a process knows about itself and what it depends on.
+"""Health endpoints of a process: `/livez`, `/readyz` and `/health`.
 
 The deep document follows the "Health Check Response Format for HTTP APIs" draft: a status of
 pass, warn or fail and a list of measurements under each `component:measurement` name.

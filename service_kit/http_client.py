@@ -1,4 +1,4 @@
-"""How our processes ask each other over HTTP."""
+"""HTTP client session for calls between our processes."""
 
 import aiohttp
 

@@ -1,4 +1,4 @@
-"""Transactions that stay open for long in a service's own database, and whose they are.
+"""Health probe for transactions that stay open for long in a service's database.
 
 As long as one is open, nothing that was alive when it began can be cleaned away: rows and index
 entries that change all the time, stock and unfinished orders, get slower to read with every change.

@@ -1,4 +1,4 @@
-"""Prometheus metrics that every HTTP process has, and the page that shows them."""
+"""Prometheus metrics that every HTTP process has, and their page."""
 
 import asyncio
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""The files of migrations: named `0001_name.sql`, numbered without gaps, never edited."""
+"""Migration files: named `0001_name.sql`, numbered without gaps, never edited."""
 
 import hashlib
 import re

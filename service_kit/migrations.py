@@ -1,4 +1,4 @@
-"""Numbered SQL files, applied in order, once each, by whoever comes first.
+"""Schema migrations: numbered SQL files, applied in order and once each.
 
 A migration must not lock out orders. Whoever queues for a table's exclusive lock makes everybody
 behind it wait, too; so each file waits a tenth of a second at most, gives way, and comes again.

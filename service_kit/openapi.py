@@ -1,4 +1,4 @@
-"""Say in the OpenAPI document what routes that read their own body and headers expect."""
+"""OpenAPI descriptions of routes that read their own body and headers."""
 
 from typing import Any
 

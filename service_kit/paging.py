@@ -1,4 +1,4 @@
-"""What lists by SKU take, which come in pages: how many, from where on, and which."""
+"""Query parameters of lists by SKU that come in pages."""
 
 import re
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The connection pool of a service: every statement has an end, and a full pool says so quickly."""
+"""Postgres connection pool whose every statement has a deadline."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Ask another service whether it is ready, and never more than that."""
+"""Health probe of another service's `/readyz`."""
 
 import aiohttp
 

@@ -1,4 +1,4 @@
-"""The id of the request being served, readable from anywhere below the edge."""
+"""Id of the request being served, readable from anywhere below the middleware."""
 
 from contextvars import ContextVar
 

@@ -1,4 +1,4 @@
-"""The outermost layer of an HTTP service: request ids, limits, timing and the last-resort 500.
+"""Outermost ASGI middleware: request ids, limits, timing and the last-resort 500.
 
 Plain ASGI, since every order passes through here: no per-request objects beyond what is needed.
 """

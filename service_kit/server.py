@@ -1,4 +1,4 @@
-"""Run an ASGI app under uvicorn the same way in every process, on bounded connections."""
+"""uvicorn server with bounded connections, the same in every process."""
 
 import asyncio
 import contextlib

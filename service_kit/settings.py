@@ -1,4 +1,4 @@
-"""What every process is told through its environment, checked before anything starts."""
+"""Settings that every process reads from its environment before anything starts."""
 
 import sys
 from typing import Literal, Self, TypeVar

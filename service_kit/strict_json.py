@@ -1,4 +1,4 @@
-"""Read a JSON request body the strict way: what two parsers could read differently is refused.
+"""Strict JSON request bodies: what two parsers could read differently is refused.
 
 RFC 8259 leaves duplicate names, NaN and lone surrogates to the reader; an order must not depend
 on that choice, so each is an error with a sentence saying what was wrong.

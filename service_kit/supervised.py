@@ -1,4 +1,4 @@
-"""Background work that outlives its own mistakes: noted, shown, and begun anew."""
+"""Supervised background work: a failure is logged, shown in health, and begun anew."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Who is calling: signed bearer tokens (JWT, HS256), issued for the local stack."""
+"""Bearer tokens (JWT, HS256): issuing and verifying them."""
 
 import time
 from collections import OrderedDict

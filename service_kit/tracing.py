@@ -1,4 +1,4 @@
-"""Traces, when somebody collects them: OTEL_EXPORTER_OTLP_ENDPOINT switches all of it on.
+"""OpenTelemetry traces, switched on by OTEL_EXPORTER_OTLP_ENDPOINT.
 
 Without that variable nothing here is imported beyond the API, no span is made and no statement
 is wrapped: a request pays one boolean.

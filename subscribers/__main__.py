@@ -1,4 +1,4 @@
-"""Start the subscribers that are installed."""
+"""Entry point of the process that runs the installed subscribers."""
 
 from service_kit import logs, server
 from service_kit.settings import load

@@ -1,4 +1,4 @@
-"""What a subscriber is: a reader of order events that brings its own effect.
+"""Interface of a subscriber: a reader of order events with an effect of its own.
 
 Install a package with an entry point in the group `valerix.subscribers` that names such a class,
 and it runs. It cannot slow down or break an order: it reads what was committed, from a process of

@@ -1,10 +1,10 @@
-"""How far one subscriber is behind, at any moment between two looks at the database."""
+"""Lag of one subscriber, true at any moment between two reads of the database."""
 
 import time
 
 from prometheus_client import Gauge
 
-# A runner looks once a second. One that has not for this long has no news that all is read.
+# A runner looks once a second. One that has not for this long does not know that all is read.
 SILENCE_LIMIT_S = 10.0
 
 BEHIND = Gauge(

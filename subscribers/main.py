@@ -1,4 +1,4 @@
-"""The process of the subscribers: finds them, runs each on its own, and says how they are."""
+"""Build the application that runs every subscriber and reports their health."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""A subscriber: writes the message that a shopper would get, to its own table."""
+"""Subscriber that writes the message a shopper would get to its own table."""
 
 from service_kit.pool import Connection
 from subscribers.contracts import OrderEvent

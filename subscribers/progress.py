@@ -1,4 +1,4 @@
-"""What /health says of one subscriber: how far it has read, or what keeps it from reading."""
+"""Health probe of one subscriber: how far it has read, or what keeps it from reading."""
 
 from asyncpg import Record
 

@@ -1,4 +1,4 @@
-"""What the process of the subscribers is told."""
+"""Settings of the subscribers' process (`SUBSCRIBERS_*`)."""
 
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict

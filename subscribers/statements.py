@@ -1,4 +1,4 @@
-"""The SQL of the subscribers: reading order events in commit order, and their cursors."""
+"""SQL statements of the subscribers: order events in commit order, and their cursors."""
 
 # Transactions that can write no order event, however long they stay open: those of subscribers,
 # which write none, and those of other databases, which cannot reach ours. Whose a transaction is

@@ -1,4 +1,4 @@
-"""One subscriber in a thread and an event loop of its own, so that its hanging is nobody else's."""
+"""Thread and event loop of one subscriber, so that its hanging harms no other."""
 
 import asyncio
 import contextlib

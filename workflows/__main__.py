@@ -1,4 +1,4 @@
-"""Start the worker: the one place that knows the saga, the order store and the fault injector."""
+"""Entry point of the worker; the one place that knows saga, order store and fault injector."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""The connection to Temporal, one way for every process; TEMPORAL_* variables say where to."""
+"""Connection to Temporal, set up by `TEMPORAL_*` variables, the same in every process."""
 
 import socket
 from typing import ClassVar, Self

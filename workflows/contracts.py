@@ -1,4 +1,4 @@
-"""How the order service and the saga speak to each other."""
+"""Messages and names that order_api and the order workflow share."""
 
 from datetime import datetime
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""The life of one order, from accepted to settled: reserve, ship, undo what has to be undone."""
+"""The order workflow: reserve, ship, and undo what has to be undone."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Every timeout and retry policy of the saga, with its reason, checked against one another.
+"""Timeouts and retry policies of the saga, checked against one another.
 
 Limits nest, so that two clocks never race for the same decision:
 lock < statement < request (inventory_api) < HTTP total < activity < answer budget < client.

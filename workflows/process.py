@@ -1,4 +1,4 @@
-"""The worker as a process with a health page: settings in, application out."""
+"""Build the worker application, with health page, from its settings."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""What the worker process is told."""
+"""Settings of the worker process (`WORKER_*`)."""
 
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict

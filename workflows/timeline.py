@@ -1,4 +1,4 @@
-"""What is said about one order: how it stands, since when, and everything that happened to it."""
+"""Timeline and status of one order, as the workflow keeps them."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Build the Temporal worker that executes orders, and watch over it while it runs."""
+"""Temporal worker that executes orders, watched over while it runs."""
 
 import asyncio
 from collections.abc import Callable, Sequence
