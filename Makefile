@@ -44,7 +44,7 @@ bench: environment ## measure: one table, and JSON in reports/
 	@exec $(BIN)/python -m bench $(BENCH)
 
 screenshots: environment ## take the pictures in docs/images anew
-	@exec $(BIN)/python -m tests.screenshots
+	@exec $(BIN)/python -m tools.screenshots
 
 lock: environment ## write requirements.lock anew from pyproject.toml
 	@.venv/tools/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \

@@ -10,7 +10,7 @@ import pytest_asyncio
 from deploy.local.settings import Ports, StackSettings
 from deploy.local.stack import Stack
 from tests.conftest import FIGURES
-from tests.e2e.shop import Shop
+from tests.support.system_under_test import Shop
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 from temporalio.client import Client
 
-from tests.e2e.books import until
-from tests.e2e.shop import Shop, latencies
+from tests.support.database_checks import until
+from tests.support.system_under_test import Shop, latencies
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -17,10 +17,10 @@ from deploy.local.services import Services
 from deploy.local.settings import StackSettings
 from deploy.local.stack import Stack
 from tests.conftest import FIGURES
-from tests.e2e.books import until
-from tests.e2e.shop import Shop, latencies
-from tests.integration.test_local_stack_processes import wait_until_gone
-from tests.integration.test_local_stack_whole import CommandLine
+from tests.integration.deploy.test_local_stack_processes import wait_until_gone
+from tests.integration.deploy.test_local_stack_whole import CommandLine
+from tests.support.database_checks import until
+from tests.support.system_under_test import Shop, latencies
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -11,7 +11,7 @@ import pytest
 
 from chaos.injection.rules import GREMLIN, predict
 from order_api.contracts import order_id_for
-from tests.e2e.shop import Shop, latencies
+from tests.support.system_under_test import Shop, latencies
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

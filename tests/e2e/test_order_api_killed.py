@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.shop import READY_WITHIN_S, Shop
+from tests.support.system_under_test import READY_WITHIN_S, Shop
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.e2e.arrivals import Answer
-from tests.e2e.shop import READY_WITHIN_S, Shop, latencies
+from tests.support.load import Answer
+from tests.support.system_under_test import READY_WITHIN_S, Shop, latencies
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

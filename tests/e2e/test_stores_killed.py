@@ -5,9 +5,9 @@ import signal
 
 import pytest
 
-from tests.e2e.arrivals import Answer
-from tests.e2e.books import until
-from tests.e2e.shop import READY_WITHIN_S, Shop, frozen, latencies
+from tests.support.database_checks import until
+from tests.support.load import Answer
+from tests.support.system_under_test import READY_WITHIN_S, Shop, frozen, latencies
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

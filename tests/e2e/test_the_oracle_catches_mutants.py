@@ -34,11 +34,11 @@ from deploy.local.settings import PROJECT
 from deploy.local.supervisor import SupervisedProcess
 from service_kit.fault_points import Call, NoFaults
 from service_kit.tokens import issue
-from tests.e2e.mutants.settling import Settler
-from tests.e2e.mutants.stock import UNCHECKED, UNGUARDED
-from tests.e2e.shop import READY_WITHIN_S
-from tests.integration.backstage import Backstage
-from tests.integration.databases import Databases
+from tests.support.databases import Databases
+from tests.support.event_loop_thread import Backstage
+from tests.support.mutants.settling import Settler
+from tests.support.mutants.stock import UNCHECKED, UNGUARDED
+from tests.support.system_under_test import READY_WITHIN_S
 
 KEY = "the key of a test, long enough for HS256"
 SEED = 5
@@ -122,7 +122,7 @@ def _replica(
 
     spec = ChildSpec(
         name=f"mutant-{number}",
-        argv=(sys.executable, "-m", "tests.e2e.mutants"),
+        argv=(sys.executable, "-m", "tests.support.mutants"),
         ready=ready,
         cwd=PROJECT,
         env={

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from tests.e2e.books import until
-from tests.e2e.shop import Shop, frozen, latencies
+from tests.support.database_checks import until
+from tests.support.system_under_test import Shop, frozen, latencies
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -11,8 +11,8 @@ import pytest
 from deploy.local.ports import free_port
 from deploy.local.probes import answers_ok
 from deploy.local.supervisor import SupervisedProcess
-from tests.e2e.books import until
-from tests.e2e.shop import READY_WITHIN_S, Shop
+from tests.support.database_checks import until
+from tests.support.system_under_test import READY_WITHIN_S, Shop
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

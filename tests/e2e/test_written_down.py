@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from temporalio.client import Client
 
-from tests.e2e.shop import Shop
+from tests.support.system_under_test import Shop
 
 # By its name the last module on the shared stack. Alone it makes its own noise.
 pytestmark = pytest.mark.asyncio(loop_scope="session")

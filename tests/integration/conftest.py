@@ -15,10 +15,10 @@ from deploy.local.ports import free_port
 from deploy.local.postgres import EmbeddedPostgres
 from deploy.local.temporal import EmbeddedTemporal
 from service_kit import logs
-from tests.integration.backstage import Backstage
-from tests.integration.databases import Databases
-from tests.integration.serving import Served, serve_inventory, serve_orders, serve_worker
-from tests.integration.shop import Shop
+from tests.support.both_apis import Shop
+from tests.support.databases import Databases
+from tests.support.event_loop_thread import Backstage
+from tests.support.serving import Served, serve_inventory, serve_orders, serve_worker
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -26,10 +26,10 @@ from temporalio.client import Client
 from deploy.local.postgres import EmbeddedPostgres
 from deploy.local.temporal import EmbeddedTemporal
 from order_api.contracts import order_id_for
-from tests.integration.backstage import Backstage
-from tests.integration.databases import Databases
-from tests.integration.serving import bearer
-from tests.integration.shoppers import Shopper, Town, town
+from tests.support.databases import Databases
+from tests.support.event_loop_thread import Backstage
+from tests.support.order_stack import Shopper, Town, town
+from tests.support.serving import bearer
 from workflows.connection import connect
 from workflows.contracts import workflow_id
 

@@ -20,7 +20,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from inventory_api.contracts import Line
-from tests.workflow.warehouse import OrderBook, Warehouse, activities_of
+from tests.support.in_memory_services import OrderBook, Warehouse, activities_of
 from workflows.contracts import (
     CANCEL,
     FIRST_ANSWER,

@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 from temporalio.api.enums.v1 import EventType
 
+from tests.support.in_memory_services import LOST_ANSWER, LOST_REQUEST, Meeting
 from tests.workflow.conftest import Handle, Shop, meanwhile, until_pending
-from tests.workflow.warehouse import LOST_ANSWER, LOST_REQUEST, Meeting
 from workflows.order import STATUS
 
 MINUTE = timedelta(minutes=1)

@@ -11,8 +11,7 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
 from activities.contracts import TERMINAL
-from tests.workflow.conftest import Handle, Shop, start_engine
-from tests.workflow.warehouse import (
+from tests.support.in_memory_services import (
     LOST_ANSWER,
     LOST_REQUEST,
     UNWORKABLE,
@@ -20,6 +19,7 @@ from tests.workflow.warehouse import (
     Trouble,
     Warehouse,
 )
+from tests.workflow.conftest import Handle, Shop, start_engine
 from workflows.contracts import OrderOutcome
 
 EXAMPLES = 60

@@ -4,8 +4,8 @@ import asyncio
 from datetime import timedelta
 from uuid import uuid4
 
+from tests.support.in_memory_services import LOST_REQUEST
 from tests.workflow.conftest import Shop
-from tests.workflow.warehouse import LOST_REQUEST
 from workflows.contracts import TASK_QUEUE, WORKFLOW, OrderOutcome, workflow_id
 from workflows.policies import WORKFLOW_TASK
 

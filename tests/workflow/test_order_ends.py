@@ -3,8 +3,8 @@
 import asyncio
 from datetime import timedelta
 
+from tests.support.in_memory_services import LOST_ANSWER, LOST_REQUEST, UNWORKABLE
 from tests.workflow.conftest import Shop
-from tests.workflow.warehouse import LOST_ANSWER, LOST_REQUEST, UNWORKABLE
 
 HOUR = timedelta(hours=1)
 

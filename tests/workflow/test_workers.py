@@ -7,9 +7,9 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.worker import Worker
 
+from tests.support.in_memory_services import LOST_ANSWER, LOST_REQUEST, Meeting, activities_of
+from tests.support.poisoned_workflow import PoisonedWorkflow
 from tests.workflow.conftest import Handle, Shop
-from tests.workflow.poisoned import PoisonedWorkflow
-from tests.workflow.warehouse import LOST_ANSWER, LOST_REQUEST, Meeting, activities_of
 from workflows.contracts import TASK_QUEUE
 from workflows.worker import runner
 

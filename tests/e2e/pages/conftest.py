@@ -11,7 +11,7 @@ from playwright.async_api import Browser, Locator, Page, expect
 
 from deploy.local.settings import Ports, StackSettings
 from deploy.local.stack import Stack
-from tests import chromium
+from tests.support import chromium
 
 # Also what a page may take under load on a small machine.
 expect.set_options(timeout=15_000)

@@ -8,7 +8,7 @@ import pytest
 
 from chaos.client.scheduling_stalls import Stalls, stalled_s
 from deploy.local.stack import Stack
-from tests.e2e.shop import frozen
+from tests.support.system_under_test import frozen
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -10,7 +10,7 @@ from playwright.async_api import expect
 
 from deploy.local.stack import Stack
 from tests.e2e.pages.conftest import People
-from tests.e2e.shop import frozen
+from tests.support.system_under_test import frozen
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -1,0 +1,94 @@
+"""The load client and the checker of this release, looking at orders of the next one."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from chaos.checker.collect import open_orders, read_databases
+from chaos.checker.observations import Observations
+from chaos.checker.orders import order_checks
+from chaos.checker.stock import stock_checks
+from chaos.checker.told import only_forward
+from chaos.client.history import History
+from chaos.client.load import Shoppers
+from chaos.scenarios.workload import PlannedOrder
+from deploy.local.temporal import EmbeddedTemporal
+from inventory_api.contracts import Line
+from order_api.contracts import order_id_for
+from subscribers.notifications import Notifications
+from tests.support import next_release
+from tests.support.databases import Databases
+from tests.support.event_loop_thread import Backstage
+from tests.support.next_release import WAITS
+from tests.support.order_stack import Town, eventually, town
+from tests.support.serving import token
+
+WHO = "run-01"
+
+
+@pytest.fixture
+def newer_town(
+    temporal: EmbeddedTemporal, backstage: Backstage, databases: Databases
+) -> Iterator[Town]:
+    with town(backstage, databases) as found:
+        backstage.run(next_release.migrate(found.orders_dsn, "orders"))
+        backstage.run(next_release.migrate(found.inventory_dsn, "inventory"))
+        yield found
+
+
+def planned(number: int, *, cancels: bool = False) -> PlannedOrder:
+    key = f"run-{number}"
+    lines = (Line(sku="MUG-BLUE", quantity=1),)
+    return PlannedOrder(number, WHO, key, order_id_for(WHO, key), lines, 0.0, cancels=cancels)
+
+
+async def test_orders_are_followed_through_unknown_statuses_and_judged_by_known_ones(
+    newer_town: Town, tmp_path: Path
+) -> None:
+    orders = (planned(1), planned(2, cancels=True))
+    for order in orders:
+        await next_release.order(
+            newer_town.orders_dsn, WHO, order.key, WAITS, told=("received", WAITS, "waiting")
+        )
+    with History(tmp_path / "history.jsonl") as history:
+        async with Shoppers(
+            newer_town.orders.url, lambda customer: token(subject=customer), history
+        ) as shoppers:
+            sending = asyncio.create_task(shoppers.send(orders, 60.0))
+
+            async def both_seen_waiting() -> bool:
+                seen = {e.number for e in history.entries if e.state == WAITS}
+                asked = {e.number for e in history.entries if e.operation == "cancel"}
+                return (seen, asked) == ({1, 2}, {2})
+
+            await eventually(both_seen_waiting)
+            assert await open_orders(newer_town.orders_dsn, [WHO]) == 2
+            for order, end in zip(orders, ("shipped", "cancelled"), strict=True):
+                await newer_town.rows(
+                    "UPDATE orders SET status = $1 WHERE order_id = $2", end, order.order_id
+                )
+                await next_release.tell(newer_town.orders_dsn, str(order.order_id), end)
+            await sending
+        assert shoppers.counts.states == {"shipped": 1, "cancelled": 1}
+        observations = await facts_of(newer_town, orders, history)
+    assert only_forward(observations).holds, only_forward(observations).violations
+    assert [*order_checks(observations), *stock_checks(observations)], "each came to a verdict"
+
+
+async def facts_of(town: Town, orders: tuple[PlannedOrder, ...], history: History) -> Observations:
+    """Read everything, an order without lines and a returned mug among it."""
+    empty = await next_release.order(town.orders_dsn, "somebody", "empty", WAITS)
+    await town.rows("DELETE FROM order_lines WHERE order_id = $1", UUID(empty))
+    await next_release.take_back(town.inventory_dsn, empty)
+    connection = await asyncpg.connect(town.orders_dsn)
+    await Notifications().prepare(connection)  # type: ignore[arg-type]
+    await connection.close()
+    observations = await read_databases(
+        town.orders_dsn, town.inventory_dsn, orders, history.entries
+    )
+    assert observations.by_id[UUID(empty)].lines == {}
+    return observations

@@ -1,0 +1,295 @@
+"""promtool runs the alert rules on the vectors of the in-process window, and reads our files."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.response_time_vectors import SECONDS, VECTORS, Trace, Verdict, played, verdict_at
+
+PROMETHEUS = Path(__file__).parents[3] / "deploy" / "prometheus"
+SLOW, FAILING = "OrdersAnsweredTooSlowly", "OrdersFailing"
+
+
+@pytest.fixture(scope="module")
+def promtool() -> str:
+    """The tool on PATH, or from Debian's package."""
+    if found := shutil.which("promtool"):
+        return found
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        for command in ("update -qq", "install -y -qq --no-install-recommends prometheus"):
+            subprocess.run(
+                ["apt-get", *command.split()], capture_output=True, check=False, timeout=240
+            )
+        if found := shutil.which("promtool"):
+            return found
+    pytest.skip("No promtool: not on PATH, and Debian's package prometheus could not be had.")
+
+
+def run(promtool: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [promtool, *arguments], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return done.stdout
+
+
+def series(name: str, values: Sequence[float]) -> dict[str, str]:
+    return {"series": name, "values": " ".join(f"{value!r}" for value in values)}
+
+
+def window_series(trace: Trace, instance: str) -> list[dict[str, str]]:
+    seen = [(*times.sum_and_count(), times.counts()) for _, times in played(trace)]
+    return [
+        series(f'order_response_window_{name}{{instance="{instance}"}}', values)
+        for name, values in (
+            ("seconds", [total for total, _, _ in seen]),
+            ("requests", [count for _, count, _ in seen]),
+            ("attempts", [counts.attempts for _, _, counts in seen]),
+            ("failed", [counts.failed for _, _, counts in seen]),
+        )
+    ]
+
+
+def summaries(verdict: Verdict) -> dict[str, str | None]:
+    """Return what each alert says, None while it is silent."""
+    average, share = verdict
+    return {
+        SLOW: f"Orders take {average:.2f} s on average to be answered (limit 1 s)"
+        if average is not None and "slow" in verdict.reasons
+        else None,
+        FAILING: f"{share * 100:.4g}% of orders end in an error of ours (limit 5%)"
+        if share is not None and "failing" in verdict.reasons
+        else None,
+    }
+
+
+def rule_test(name: str) -> dict[str, Any]:
+    trace = VECTORS[name]
+    checks = [
+        {
+            "eval_time": f"{second}s",
+            "alertname": alert,
+            "exp_alerts": [
+                {
+                    "exp_labels": {"severity": "page"},
+                    "exp_annotations": {"summary": summary, "runbook": "docs/runbook.md"},
+                }
+            ]
+            if summary
+            else [],
+        }
+        for second in range(SECONDS + 1)
+        for alert, summary in summaries(verdict_at(trace, second)).items()
+    ]
+    # two replicas, each with every second request: sums have to be added before dividing
+    return {
+        "name": name,
+        "interval": "1s",
+        "input_series": [*window_series(trace[::2], "a"), *window_series(trace[1::2], "b")],
+        "alert_rule_test": checks,
+    }
+
+
+def test_the_alerts_fire_exactly_when_the_window_is_red_for_their_reason(
+    promtool: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "vectors.json"  # YAML is a superset
+    file.write_text(
+        json.dumps(
+            {
+                "rule_files": [str(PROMETHEUS / "rules.yml")],
+                "evaluation_interval": "1s",
+                "tests": [rule_test(name) for name in VECTORS],
+            }
+        )
+    )
+    run(promtool, "test", "rules", str(file))
+
+
+@pytest.mark.parametrize(
+    ("rule", "laxer", "vector"),
+    [
+        ("average30s > 1", "average30s >= 1", "exactly the limit"),
+        ("share30s > 0.05", "share30s >= 0.05", "one of twenty fails"),
+    ],
+)
+def test_promtool_would_see_an_alert_at_the_limit(
+    promtool: str, tmp_path: Path, rule: str, laxer: str, vector: str
+) -> None:
+    """The check above can fail: with >= in the rule, a vector is caught."""
+    rules = (PROMETHEUS / "rules.yml").read_text()
+    assert rule in rules
+    (tmp_path / "rules.yml").write_text(rules.replace(rule, laxer))
+    file = tmp_path / "vectors.json"
+    file.write_text(
+        json.dumps(
+            {
+                "rule_files": ["rules.yml"],
+                "evaluation_interval": "1s",
+                "tests": [rule_test(vector)],
+            }
+        )
+    )
+    with pytest.raises(AssertionError):
+        run(promtool, "test", "rules", str(file))
+
+
+def test_neither_scrapes_nor_refusals_thin_out_the_share_of_errors(
+    promtool: str, tmp_path: Path
+) -> None:
+    def requests(method: str, route: str, status: int, per_s: int) -> dict[str, str]:
+        labels = f'service="order_api",method="{method}",route="{route}",status="{status}"'
+        name = f"http_server_request_duration_seconds_count{{{labels}}}"
+        return {"series": name, "values": f"0+{per_s}x120"}
+
+    failing = [requests("POST", "/v1/orders", 201, 9), requests("POST", "/v1/orders", 503, 1)]
+    beside = [
+        requests("GET", "/metrics", 200, 50),
+        requests("GET", "/health", 200, 50),
+        requests("POST", "/v1/orders", 401, 50),
+        requests("GET", "unmatched", 404, 50),
+    ]
+    summary = "order_api fails 10% of what it is asked"
+    file = tmp_path / "errors.json"
+    file.write_text(
+        json.dumps(
+            {
+                "rule_files": [str(PROMETHEUS / "rules.yml")],
+                "evaluation_interval": "1s",
+                "tests": [
+                    {
+                        "interval": "1s",
+                        "input_series": failing + beside,
+                        "alert_rule_test": [
+                            {
+                                "eval_time": "100s",
+                                "alertname": "ServerErrors",
+                                "exp_alerts": [
+                                    {
+                                        "exp_labels": {
+                                            "severity": "ticket",
+                                            "service": "order_api",
+                                        },
+                                        "exp_annotations": {
+                                            "summary": summary,
+                                            "runbook": "docs/runbook.md",
+                                        },
+                                    }
+                                ],
+                            }
+                        ],
+                    }
+                ],
+            }
+        )
+    )
+    run(promtool, "test", "rules", str(file))
+
+
+def growing(series: str, first: int) -> dict[str, str]:
+    """Return a series that begins at `first` and gains a second in each."""
+    return {"series": series, "values": f"{first}+1x60"}
+
+
+@pytest.mark.parametrize(
+    ("alert", "labels", "input_series", "summary"),
+    [
+        (
+            "AddOnBehind",
+            {"subscriber": "notifications"},
+            # as bad as the replica says that knows best; another one waits for its turn
+            [
+                growing('subscriber_behind_seconds{subscriber="notifications",instance="a"}', 290),
+                growing('subscriber_behind_seconds{subscriber="notifications",instance="b"}', 900),
+            ],
+            "The subscriber notifications is 335 s behind",
+        ),
+        (
+            "TransactionLeftOpen",
+            {"service": "order_api"},
+            [growing('postgres_oldest_transaction_seconds{service="order_api"}', 590)],
+            "A transaction in the database of order_api is 635 s old",
+        ),
+    ],
+)
+def test_an_age_over_its_limit_is_told_once_it_has_lasted(
+    promtool: str,
+    tmp_path: Path,
+    alert: str,
+    labels: dict[str, str],
+    input_series: list[dict[str, str]],
+    summary: str,
+) -> None:
+    told = {
+        "exp_labels": {"severity": "ticket", **labels},
+        "exp_annotations": {"summary": summary, "runbook": "docs/runbook.md"},
+    }
+    checks = [
+        {"eval_time": "35s", "alertname": alert, "exp_alerts": []},
+        {"eval_time": "45s", "alertname": alert, "exp_alerts": [told]},
+    ]
+    test = {"interval": "1s", "input_series": input_series, "alert_rule_test": checks}
+    file = tmp_path / "ages.json"
+    file.write_text(
+        json.dumps(
+            {
+                "rule_files": [str(PROMETHEUS / "rules.yml")],
+                "evaluation_interval": "1s",
+                "tests": [test],
+            }
+        )
+    )
+    run(promtool, "test", "rules", str(file))
+
+
+def test_many_open_orders_and_orders_ahead_of_the_clock_are_told(
+    promtool: str, tmp_path: Path
+) -> None:
+    """By count: after the clock was put back by an hour, ages say nothing for an hour."""
+
+    def told(alert: str, at: str, summary: str) -> dict[str, Any]:
+        annotations = {"summary": summary, "runbook": "docs/runbook.md"}
+        expected = {"exp_labels": {"severity": "ticket"}, "exp_annotations": annotations}
+        return {"eval_time": at, "alertname": alert, "exp_alerts": [expected]}
+
+    def quiet(alert: str, at: str) -> dict[str, Any]:
+        return {"eval_time": at, "alertname": alert, "exp_alerts": []}
+
+    ahead = "3 open orders are dated ahead of the database's clock"
+    file = tmp_path / "counts.json"
+    file.write_text(
+        json.dumps(
+            {
+                "rule_files": [str(PROMETHEUS / "rules.yml")],
+                "evaluation_interval": "1s",
+                "tests": [
+                    {
+                        "interval": "10s",
+                        "input_series": [
+                            series('orders_unfinished{instance="a"}', [500.0] * 9 + [501.0] * 20),
+                            series('orders_ahead_of_clock{instance="a"}', [0.0] * 9 + [3.0] * 20),
+                        ],
+                        "alert_rule_test": [
+                            quiet("OrdersPilingUp", "140s"),
+                            told("OrdersPilingUp", "160s", "501 orders are unfinished"),
+                            quiet("ClockWasPutBack", "80s"),
+                            told("ClockWasPutBack", "100s", ahead),
+                        ],
+                    }
+                ],
+            }
+        )
+    )
+    run(promtool, "test", "rules", str(file))
+
+
+def test_the_configuration_is_valid_and_scrapes_often_enough(promtool: str) -> None:
+    said = run(promtool, "check", "config", str(PROMETHEUS / "prometheus.yml"))
+    assert "13 rules found" in said
+    assert "scrape_interval: 1s" in (PROMETHEUS / "prometheus.yml").read_text()

@@ -1,0 +1,202 @@
+"""The real processes end cleanly, whatever is under way: exit code, log, and no order lost."""
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import httpx
+import psutil
+import pytest
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.worker import Worker
+
+from deploy.local.ports import free_port
+from deploy.local.temporal import EmbeddedTemporal
+from order_api.contracts import OrderLine
+from order_api.workflow_client import TEMPORAL_ERRORS, OrderWorkflows
+from tests.support.databases import Databases
+from tests.support.event_loop_thread import Backstage
+from tests.support.order_stack import Shopper, Town, eventually, town
+from tests.support.poisoned_workflow import PoisonedWorkflow
+from tests.support.serving import TOKEN_KEY, Served, token
+from workflows.connection import connect
+from workflows.contracts import TASK_QUEUE
+from workflows.worker import runner
+
+
+@pytest.fixture(scope="module")
+def quiet_town(
+    temporal: EmbeddedTemporal, backstage: Backstage, databases: Databases
+) -> Iterator[Town]:
+    with town(backstage, databases, relay_after_s=2.5) as found:
+        yield found
+
+
+@pytest.fixture
+async def shopper(quiet_town: Town) -> AsyncIterator[Shopper]:
+    async with Shopper(quiet_town.orders) as found:
+        yield found
+
+
+@pytest.fixture
+async def engine(temporal: EmbeddedTemporal) -> Client:
+    return await connect()
+
+
+@asynccontextmanager
+async def process(place: Town, module: str) -> AsyncIterator[str]:
+    """Run `python -m module`, give its address once it is ready, and end it with SIGTERM."""
+    port = free_port()
+    running = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        module,
+        env={
+            "PATH": os.environ["PATH"],
+            "TEMPORAL_ADDRESS": os.environ["TEMPORAL_ADDRESS"],
+            "ORDERS_DATABASE_URL": place.orders_dsn,
+            "INVENTORY_URL": place.inventory_url,
+            "INVENTORY_TOKEN": token("service", "worker"),
+            "ORDER_PORT": str(port),
+            "WORKER_PORT": str(port),
+            "TOKEN_KEY": TOKEN_KEY,
+        },
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert running.stderr is not None
+    said = asyncio.create_task(running.stderr.read())
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+
+            async def ready() -> bool:
+                try:
+                    return (await http.get("/readyz")).status_code == 200
+                except httpx.TransportError:
+                    return False
+
+            await eventually(ready)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # the test has told it
+            running.send_signal(signal.SIGTERM)
+        code = await asyncio.wait_for(running.wait(), 20)
+        log = (await said).decode()
+        # 134 and 139 are what a pending call into Temporal's library makes of an exit
+        assert code in (0, -signal.SIGTERM), (code, log[-3000:])
+        for complaint in ("never retrieved", "was destroyed", "unfinished", "panicked"):
+            assert complaint not in log, log[-3000:]
+
+
+async def test_a_worker_that_is_told_to_stop_with_attempts_under_way_ends_cleanly(
+    quiet_town: Town, shopper: Shopper
+) -> None:
+    with quiet_town.shut(quiet_town.to_inventory):
+        async with process(quiet_town, "workflows"):
+            # these wait in a durable attempt
+            orders = [(await shopper.place()).json()["order_id"] for _ in range(2)]
+            asked = asyncio.create_task(shopper.place())
+            seen = shopper.name
+
+            async def stored() -> bool:
+                found = await quiet_town.rows("SELECT FROM orders WHERE customer = $1", seen)
+                return len(found) == 3
+
+            await eventually(stored)  # and this one in its fast attempt, or just before it
+    orders.append((await asked).json()["order_id"])
+    async with process(quiet_town, "workflows"):
+        for order_id in orders:
+            assert (await shopper.until_settled(order_id))["status"] == "shipped"
+    await quiet_town.assert_ledger_agrees()
+
+
+async def test_an_order_api_that_is_told_to_stop_while_shoppers_wait_answers_them_first(
+    quiet_town: Town,
+) -> None:
+    """Nobody works, so each request waits for Temporal when the process is told to end."""
+    async with process(quiet_town, "order_api") as address:
+        served = Served(quiet_town.orders.app, int(address.rpartition(":")[2]))
+        async with Shopper(served) as shopper:
+            waiting = [asyncio.create_task(shopper.place()) for _ in range(5)]
+
+            async def stored() -> bool:
+                return len(await quiet_town.rows(OPEN)) == 5
+
+            await eventually(stored)
+            os.kill(await _pid_of(served.port), signal.SIGTERM)
+            answers = await asyncio.gather(*waiting)
+            assert {answer.status_code for answer in answers} == {202}
+    with quiet_town.working():
+
+        async def all_settled() -> bool:
+            return not await quiet_town.rows(OPEN)
+
+        await eventually(all_settled, 60.0)
+
+
+OPEN = "SELECT FROM orders WHERE status IN ('received', 'reserved')"
+
+
+async def _pid_of(port: int) -> int:
+    """Return the process that listens on a loopback port."""
+
+    def find() -> int:
+        [pid] = {
+            found.pid
+            for found in psutil.net_connections("tcp")
+            if found.status == psutil.CONN_LISTEN and found.laddr[1:] == (port,)
+        }
+        assert pid is not None
+        return pid
+
+    return await asyncio.to_thread(find)
+
+
+async def test_a_bug_in_the_saga_parks_its_order_until_it_is_mended(
+    quiet_town: Town, shopper: Shopper, engine: Client
+) -> None:
+    async with Worker(
+        engine,
+        task_queue=TASK_QUEUE,
+        workflows=[PoisonedWorkflow],
+        workflow_runner=runner(sandbox=False),
+    ):
+        answer = await shopper.place(quantity=2)
+        assert answer.status_code == 202
+        poison = answer.json()
+        handle = engine.get_workflow_handle(poison["workflow_id"])
+
+        async def task_failed() -> bool:
+            history = await handle.fetch_history()
+            return any(
+                event.HasField("workflow_task_failed_event_attributes") for event in history.events
+            )
+
+        await eventually(task_failed)
+    assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
+    assert (await shopper.order(poison["order_id"]))["status"] == "received"
+    with quiet_town.working():
+        assert (await shopper.until_settled(poison["order_id"]))["status"] == "shipped"
+    await quiet_town.assert_ledger_agrees()
+
+
+async def test_a_start_that_fails_leaves_no_exception_that_nobody_looked_at(
+    temporal: EmbeddedTemporal, backstage: Backstage, caplog: pytest.LogCaptureFixture
+) -> None:
+    starter = OrderWorkflows(await connect())
+    backstage.run(temporal.process.stop())
+    try:
+        line = OrderLine(sku="MUG-BLUE", quantity=1, unit_price_minor=1490)
+        for wait_s in (0.05, 5.0):
+            with pytest.raises(TEMPORAL_ERRORS):
+                await starter.first_answer(uuid4(), [line], wait_s)
+        gc.collect()
+    finally:
+        backstage.run(temporal.process.start())
+        backstage.run(temporal.process.wait_ready())
+    assert not [record for record in caplog.records if "never retrieved" in record.getMessage()]

@@ -1,0 +1,151 @@
+"""Somebody sits on a lock: inventory_api says so quickly, and goes on as soon as it can."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+import inventory_api.seed
+from inventory_api.stock import Verdict
+from tests.support.databases import Databases
+from tests.support.event_loop_thread import Backstage
+from tests.support.ledger import broken_promises
+from tests.support.serving import bearer, serve_inventory
+from tests.support.stock_replicas import call, line, replicas
+
+# The worker gives a fast attempt 0.6 s; far above that to allow for a busy machine.
+QUICK_S = 2.0
+
+
+@pytest.fixture
+def dsn(backstage: Backstage, databases: Databases) -> Iterator[str]:
+    with databases.fresh("inventory") as dsn:
+        backstage.run(inventory_api.seed.seed(dsn, {"LOCKED": 5, "FREE": 5}))
+        yield dsn
+
+
+@pytest.fixture
+def client(dsn: str) -> Iterator[httpx.Client]:
+    with (
+        serve_inventory(dsn) as served,
+        httpx.Client(base_url=served.url, headers=bearer("service"), timeout=10) as client,
+    ):
+        yield client
+
+
+def reserve(client: httpx.Client, order: str, sku: str) -> httpx.Response:
+    body = {"lines": [{"sku": sku, "quantity": 1}]}
+    return client.put(f"/v1/reservations/{order}", json=body)
+
+
+@pytest.mark.parametrize(
+    "lock",
+    [
+        "SELECT FROM stock WHERE sku = 'LOCKED' FOR UPDATE",
+        "LOCK TABLE stock IN ACCESS EXCLUSIVE MODE",
+        "LOCK TABLE movements IN ACCESS EXCLUSIVE MODE",
+    ],
+)
+def test_a_held_lock_is_answered_quickly_and_is_no_loss(
+    backstage: Backstage, dsn: str, client: httpx.Client, lock: str
+) -> None:
+    order, shipped = str(uuid4()), str(uuid4())
+    assert reserve(client, shipped, "LOCKED").status_code == 200
+    holder = backstage.run(asyncpg.connect(dsn))
+    backstage.run(holder.execute("BEGIN"))
+    backstage.run(holder.execute(lock))
+    calls: tuple[Callable[[], httpx.Response], ...] = (
+        lambda: reserve(client, order, "LOCKED"),
+        lambda: client.post(f"/v1/reservations/{shipped}/commit"),
+    )
+    for send in calls:
+        began = time.monotonic()
+        answer = send()
+        assert time.monotonic() - began < QUICK_S
+        assert answer.status_code == 503
+        assert answer.headers["Retry-After"] == "1"
+        assert answer.json()["type"] == "/problems/warehouse-busy"
+    backstage.run(holder.execute("ROLLBACK"))
+    backstage.run(holder.close())
+    assert [send().status_code for send in calls] == [200, 200]
+    level = client.get("/v1/stock/LOCKED").json()
+    assert (level["on_hand"], level["reserved"]) == (4, 1)
+
+
+def test_a_lock_on_one_shelf_does_not_stop_the_others(
+    backstage: Backstage, dsn: str, client: httpx.Client
+) -> None:
+    holder = backstage.run(asyncpg.connect(dsn))
+    backstage.run(holder.execute("BEGIN"))
+    backstage.run(holder.execute("SELECT FROM stock WHERE sku = 'LOCKED' FOR UPDATE"))
+    assert reserve(client, str(uuid4()), "FREE").status_code == 200
+    assert client.get("/v1/stock/LOCKED").status_code == 200
+    assert client.get("/readyz").status_code == 200
+    backstage.run(holder.execute("ROLLBACK"))
+    backstage.run(holder.close())
+
+
+def told(answer: Verdict | BaseException) -> str | None:
+    if isinstance(answer, asyncpg.LockNotAvailableError):
+        return "locked"
+    assert isinstance(answer, Verdict), answer
+    return answer.state
+
+
+async def test_those_who_share_a_batch_with_a_locked_shelf_are_served(
+    backstage: Backstage, dsn: str
+) -> None:
+    """Group commit must not make one shelf's trouble everybody's."""
+    await inventory_api.seed.seed(dsn, {"ELSE": 100})
+    holder = await asyncpg.connect(dsn)
+    async with replicas(dsn, lock_timeout_s=0.2, deadline_s=10) as [stock]:
+        held = [uuid4() for _ in range(4)]
+        for number, order in enumerate(held):
+            await stock.reserve(call(order), (line("LOCKED" if number % 2 else "ELSE"),))
+        async with holder.transaction():
+            await holder.fetch("SELECT FROM stock WHERE sku = 'LOCKED' FOR UPDATE")
+            busy = [stock.reserve(call(), (line("LOCKED"), line("ELSE"))) for _ in range(10)]
+            free = [stock.reserve(call(), (line("ELSE"),)) for _ in range(10)]
+            unknown = stock.reserve(call(), (line("NO-SUCH"),))
+            mixed = [one for pair in zip(busy, free, strict=True) for one in pair]
+            answers = await asyncio.gather(*mixed, unknown, return_exceptions=True)
+            settled = await asyncio.gather(
+                *(stock.commit(call(order)) for order in held), return_exceptions=True
+            )
+    assert [told(answer) for answer in answers] == ["locked", "held"] * 10 + ["refused"]
+    assert [told(answer) for answer in settled] == ["committed", "locked"] * 2
+    assert await broken_promises(holder) == {}
+    await holder.close()
+
+
+def test_missing_tables_are_said_so_by_health_and_not_by_a_500(
+    backstage: Backstage, dsn: str, client: httpx.Client
+) -> None:
+    owner = backstage.run(asyncpg.connect(dsn))
+    backstage.run(owner.execute("ALTER TABLE movements RENAME TO gone"))
+    health = client.get("/health")
+    assert health.status_code == 503
+    [check] = health.json()["checks"]["postgres:tables"]
+    assert (check["status"], check["output"]) == ("fail", "missing: movements")
+    assert reserve(client, str(uuid4()), "FREE").status_code == 503
+    assert client.get(f"/v1/reservations/{uuid4()}").status_code == 503
+    backstage.run(owner.execute("ALTER TABLE gone RENAME TO movements"))
+    backstage.run(owner.close())
+    assert reserve(client, str(uuid4()), "FREE").status_code == 200
+
+
+def test_a_database_that_is_gone_is_a_503_and_not_a_crash(databases: Databases) -> None:
+    with ExitStack() as outer:
+        with databases.fresh("inventory") as dsn:
+            served = outer.enter_context(serve_inventory(dsn))
+        # it has been dropped under the pool's sessions
+        client = outer.enter_context(httpx.Client(base_url=served.url, headers=bearer("service")))
+        assert reserve(client, str(uuid4()), "FREE").status_code == 503
+        assert client.get("/health").status_code == 503
+        assert client.get("/readyz").status_code == 503
+        assert client.get("/livez").status_code == 200

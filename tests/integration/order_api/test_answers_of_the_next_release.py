@@ -1,0 +1,160 @@
+"""Workflows that answer in words of a later release, or in none that can be read."""
+
+import signal
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from temporalio import workflow
+
+import workflows.worker
+from deploy.local.temporal import EmbeddedTemporal
+from tests.support import next_release
+from tests.support.databases import Databases
+from tests.support.event_loop_thread import Backstage
+from tests.support.next_release import WAITS
+from tests.support.order_stack import Shopper, Town, eventually, town
+from workflows.contracts import FIRST_ANSWER, WORKFLOW, OrderInput
+from workflows.order import OrderWorkflow
+
+WAITING, UNREADABLE, UNREADABLE_END = 2, 3, 4
+DUE_NOW = "UPDATE orders SET relay_at = now() WHERE status IN ('received', 'reserved')"
+
+
+@workflow.defn(name=WORKFLOW)
+class NextRelease(OrderWorkflow):
+    """Sells one piece as this release does; more than one is answered as a later one might."""
+
+    @workflow.init
+    def __init__(self, order: OrderInput) -> None:
+        super().__init__(order)
+        self._pieces = sum(line.quantity for line in order.lines)
+
+    @workflow.run
+    async def run(self, order: OrderInput) -> Any:
+        if self._pieces == UNREADABLE_END:
+            return ["shipped", "in", "another", "shape"]
+        if self._pieces > 1:
+            await workflow.wait_condition(lambda: self._cancel_requested)
+        return await super().run(order)
+
+    @workflow.update(name=FIRST_ANSWER)
+    async def first_answer(self) -> Any:  # type: ignore[override]  # on purpose
+        if self._pieces == WAITING:
+            outcome = self._timeline.outcome.model_dump(mode="json")
+            return {**outcome, "status": WAITS, "waiting_for": "stock", "place": 3}
+        if self._pieces in (UNREADABLE, UNREADABLE_END):
+            return {"state": 7}
+        await workflow.wait_condition(lambda: self._timeline.has_first_answer)
+        return self._timeline.outcome
+
+
+@pytest.fixture(autouse=True)
+def nothing_ends_its_process() -> Iterator[list[int]]:
+    """Fail a test in which background work wanted the process to be started anew."""
+    wishes: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: wishes.append(number))
+    yield wishes
+    signal.signal(signal.SIGTERM, before)
+    assert not wishes, "background work has ended"
+
+
+@pytest.fixture(scope="module")
+def newer_town(
+    temporal: EmbeddedTemporal, backstage: Backstage, databases: Databases
+) -> Iterator[Town]:
+    with town(backstage, databases) as found, pytest.MonkeyPatch.context() as patch:
+        backstage.run(next_release.migrate(found.orders_dsn, "orders"))
+        patch.setattr(workflows.worker, "OrderWorkflow", NextRelease)
+        with found.working():
+            yield found
+
+
+@pytest.fixture
+async def shopper(newer_town: Town) -> AsyncIterator[Shopper]:
+    async with Shopper(newer_town.orders) as found:
+        yield found
+
+
+async def check(served_url: str, name: str) -> dict[str, Any]:
+    async with httpx.AsyncClient(base_url=served_url) as http:
+        found: dict[str, Any] = (await http.get("/health")).json()["checks"][name][0]
+        return found
+
+
+async def test_an_order_that_is_answered_with_an_unknown_status_is_accepted(
+    shopper: Shopper,
+) -> None:
+    answer = await shopper.place(quantity=WAITING)
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["status"] in (WAITS, "received")  # the latter if it came after the budget
+    assert "We have your order" in answer.json()["message"]
+
+
+async def test_an_order_whose_answer_cannot_be_read_is_accepted(shopper: Shopper) -> None:
+    answer = await shopper.place(quantity=UNREADABLE)
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["status"] == "received"
+
+
+async def test_orders_that_cannot_be_driven_are_put_aside_and_keep_up_no_other(
+    newer_town: Town, shopper: Shopper
+) -> None:
+    bad = [
+        (await shopper.place(quantity=pieces)).json()["order_id"]
+        for pieces in (WAITING, UNREADABLE, UNREADABLE_END)
+    ]
+    good = [
+        await next_release.order(newer_town.orders_dsn, shopper.name, f"good-{n}", "received")
+        for n in range(5)
+    ]
+    await newer_town.rows(DUE_NOW)
+    for order_id in good:
+        assert (await shopper.until_settled(order_id))["status"] == "shipped"
+
+    async def both_put_aside() -> bool:
+        found = await check(newer_town.orders.url, "relay:set_aside")
+        return found["status"] == "warn" and all(each in found["output"] for each in bad[1:])
+
+    await eventually(both_put_aside)
+    rows = await newer_town.rows(
+        "SELECT order_id, relay_at - now() > interval '20 s' AS later FROM orders"
+        " WHERE order_id = ANY ($1)",
+        [UUID(order_id) for order_id in bad],
+    )
+    assert all(row["later"] for row in rows), "and not again at once"
+    async with httpx.AsyncClient(base_url=newer_town.orders.url) as http:
+        assert "orders_set_aside_total" in (await http.get("/metrics")).text
+        assert (await http.get("/health")).status_code == 200
+
+
+async def test_an_order_that_was_put_aside_is_driven_once_it_can_be(
+    newer_town: Town, shopper: Shopper
+) -> None:
+    """Of more pieces than this release sells at once, say; it is mended, and goes its way."""
+    order_id = await next_release.order(newer_town.orders_dsn, shopper.name, "many", "received")
+    resized = "UPDATE order_lines SET quantity = $1 WHERE order_id = $2"
+    await newer_town.rows(resized, 1_000_000, UUID(order_id))
+    assert (await shopper.order(order_id))["lines"][0]["quantity"] == 1_000_000
+    await newer_town.rows(DUE_NOW)
+
+    async def put_aside() -> bool:
+        found = await check(newer_town.orders.url, "relay:set_aside")
+        return order_id in found.get("output", "")
+
+    await eventually(put_aside)
+    await newer_town.rows(resized, 1, UUID(order_id))
+    await newer_town.rows(DUE_NOW)
+    assert (await shopper.until_settled(order_id))["status"] == "shipped"
+
+
+async def test_a_row_without_lines_is_shown_and_driven_like_any_other(
+    newer_town: Town, shopper: Shopper
+) -> None:
+    order_id = await next_release.order(newer_town.orders_dsn, shopper.name, "empty", "received")
+    await newer_town.rows("DELETE FROM order_lines WHERE order_id = $1", UUID(order_id))
+    assert (await shopper.order(order_id))["lines"] == []
+    await newer_town.rows(DUE_NOW)
+    assert (await shopper.until_settled(order_id))["status"] == "failed"

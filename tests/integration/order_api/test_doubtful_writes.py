@@ -1,0 +1,230 @@
+"""What is said of an order that the database did not confirm: "not stored" only if that is certain.
+
+Temporal is away; nothing here waits for it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import httpx
+import pytest
+
+from deploy.local.ports import free_port
+from deploy.local.postgres import EmbeddedPostgres
+from order_api.contracts import order_id_for
+from order_api.schema import MIGRATIONS
+from order_api.seed import seed
+from service_kit.migrations import migrate
+from tests.support.databases import Databases
+from tests.support.event_loop_thread import Backstage
+from tests.support.order_stack import Shopper, Town, eventually, town
+from tests.support.serving import Served, serve_orders
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_engine() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TEMPORAL_ADDRESS", f"127.0.0.1:{free_port()}")
+        yield
+
+
+@pytest.fixture(scope="module")
+def open_town(backstage: Backstage, databases: Databases) -> Iterator[Town]:
+    with town(backstage, databases) as found:
+        yield found
+
+
+@pytest.fixture
+async def shopper(open_town: Town) -> AsyncIterator[Shopper]:
+    async with Shopper(open_town.orders) as found:
+        yield found
+
+
+def assert_unknown(answer: httpx.Response, shopper: Shopper, key: str) -> None:
+    """The client is told that nobody knows, which order it would be, and what to do."""
+    assert answer.status_code == 503, answer.text
+    problem = answer.json()
+    assert problem["type"].endswith("/outcome-unknown")
+    assert problem["order_id"] == str(order_id_for(shopper.name, key))
+    assert "same Idempotency-Key" in problem["advice"]
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+async def test_an_order_whose_database_is_silent_is_in_doubt_and_its_key_settles_it(
+    open_town: Town, shopper: Shopper
+) -> None:
+    assert (await shopper.place(key="warm-up")).status_code == 202
+    with open_town.shut(open_town.to_database):
+        assert_unknown(await shopper.place(key="stalled"), shopper, "stalled")
+    again = await shopper.place(key="stalled")
+    assert again.json()["order_id"] == str(order_id_for(shopper.name, "stalled"))
+
+
+async def test_nothing_is_said_to_be_missing_while_nobody_can_look(
+    open_town: Town, shopper: Shopper
+) -> None:
+    """It may have been stored before: this request cannot know."""
+    assert (await shopper.place(key="stored-before")).status_code == 202
+    with open_town.shut(open_town.to_database):
+        assert_unknown(await shopper.place(key="stored-before"), shopper, "stored-before")
+
+
+RAISING = """
+CREATE FUNCTION closed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'closed'; END $$;
+CREATE TRIGGER closed BEFORE INSERT ON orders FOR EACH STATEMENT EXECUTE FUNCTION closed();
+"""
+# how to have the orders database say no to every new order, and nothing else; and how to end it
+REFUSALS = {
+    "constraint": (
+        "ALTER TABLE orders ADD CONSTRAINT closed CHECK (false) NOT VALID",
+        "ALTER TABLE orders DROP CONSTRAINT closed",
+    ),
+    "trigger": (RAISING, "DROP FUNCTION closed CASCADE"),
+}
+
+
+@asynccontextmanager
+async def as_owner(dsn: str, begin: str, end: str) -> AsyncIterator[None]:
+    """Have `begin` be so meanwhile."""
+    owner = await asyncpg.connect(dsn)
+    await owner.execute(begin)
+    try:
+        yield
+    finally:
+        await owner.execute(end)
+        await owner.close()
+
+
+@pytest.mark.parametrize("how", REFUSALS)
+async def test_a_database_that_says_no_is_believed_and_a_known_order_is_found_all_the_same(
+    open_town: Town, shopper: Shopper, how: str
+) -> None:
+    known = await shopper.place(key="known")
+    async with as_owner(open_town.orders_dsn, *REFUSALS[how]):
+        refused = await shopper.place(key="new")
+        assert refused.status_code == 503
+        assert refused.json()["type"].endswith("/not-stored")
+        assert "order_id" not in refused.json(), "there is no such order"
+        again = await shopper.place(key="known")
+        assert again.status_code == 202
+        assert again.json()["order_id"] == known.json()["order_id"]
+    stored = await open_town.rows(
+        "SELECT idempotency_key FROM orders WHERE customer = $1", shopper.name
+    )
+    assert [row["idempotency_key"] for row in stored] == ["known"]
+    assert (await shopper.place(key="new")).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "said"),
+    [
+        (
+            "REVOKE SELECT ON {table} FROM {role}",
+            "GRANT SELECT ON {table} TO {role}",
+            "does not take this right now.",
+        ),
+        ("BEGIN; LOCK TABLE {table}", "ROLLBACK", "did not answer in time."),
+    ],
+)
+async def test_only_a_database_that_was_late_is_said_to_have_been_late(
+    open_town: Town, begin: str, end: str, said: str
+) -> None:
+    async def refusal(served: Served, path: str) -> str:
+        async with Shopper(served, "staff") as staff:
+            answer = await staff.http.get(path)
+        assert answer.status_code == 503, answer.text
+        return str(answer.json()["detail"])
+
+    of_orders, of_stock = (
+        {"table": "orders", "role": "orders"},
+        {"table": "stock", "role": "inventory"},
+    )
+    async with as_owner(open_town.orders_dsn, begin.format(**of_orders), end.format(**of_orders)):
+        assert await refusal(open_town.orders, "/v1/orders") == f"Our database {said}"
+    async with as_owner(open_town.inventory_dsn, begin.format(**of_stock), end.format(**of_stock)):
+        found = await refusal(open_town.inventory, "/v1/stock")
+        assert found == f"The warehouse's database {said}"
+
+
+async def test_a_database_that_takes_no_writes_is_not_said_to_have_been_late(
+    databases: Databases, open_town: Town, shopper: Shopper
+) -> None:
+    name = urlsplit(open_town.orders_dsn).path.strip("/")
+    read_only = f"ALTER DATABASE {name} SET default_transaction_read_only = on"
+    writable = f"ALTER DATABASE {name} RESET default_transaction_read_only"
+
+    async def said() -> bool:
+        answer = await shopper.http.get("/v1/orders")
+        assert answer.status_code == 503
+        return bool(answer.json()["detail"] == "Our database does not take this right now.")
+
+    async with as_owner(databases.postgres.admin_dsn(), read_only, writable):
+        await open_town.rows(SESSIONS, name)
+        await eventually(said)  # perhaps of a session just lost first
+
+
+SESSIONS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = $1 AND pid <> pg_backend_pid()
+"""
+
+
+@pytest.fixture(scope="module")
+def lonely(backstage: Backstage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """order_api on a cluster of its own."""
+    folder: Path = tmp_path_factory.mktemp("lonely")
+    with backstage.entered(EmbeddedPostgres(folder, fsync=False)) as postgres:
+        dsn = postgres.dsn("orders")
+        backstage.run(migrate(dsn, MIGRATIONS))
+        backstage.run(seed(dsn))
+        with serve_orders(dsn, f"http://127.0.0.1:{free_port()}") as served:
+            served.app.state.postgres = postgres
+            yield served
+
+
+@asynccontextmanager
+async def without_its_standby(postgres: EmbeddedPostgres) -> AsyncIterator[None]:
+    """Have every commit wait for a standby that does not come."""
+    admin = await asyncpg.connect(postgres.admin_dsn())
+
+    async def standbys(names: str) -> None:
+        await admin.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
+        await admin.execute("SELECT pg_reload_conf()")
+
+        async def in_force() -> bool:
+            return bool(await admin.fetchval("SHOW synchronous_standby_names") == names)
+
+        await eventually(in_force)
+
+    try:
+        await standbys("lost")
+        yield
+    finally:
+        await standbys("")
+        await admin.close()
+
+
+async def test_orders_whose_standby_is_lost_are_in_doubt_until_it_is_back(lonely: Served) -> None:
+    """The commit is written and only its acknowledgement is missing: the order will be there."""
+    keys = [f"doubt-{number}" for number in range(10)]
+    async with Shopper(lonely) as shopper:
+        assert (await shopper.place(key="warm-up")).status_code == 202
+        async with without_its_standby(lonely.app.state.postgres):
+            for answers in (
+                await asyncio.gather(*(shopper.place(key=key) for key in keys)),
+                await asyncio.gather(*(shopper.place(key=key) for key in keys)),
+            ):
+                for key, answer in zip(keys, answers, strict=True):
+                    assert_unknown(answer, shopper, key)
+
+        async def all_there() -> bool:
+            answers = await asyncio.gather(*(shopper.place(key=key) for key in keys))
+            return {answer.status_code for answer in answers} == {202}
+
+        await eventually(all_there)
+        stored = (await shopper.http.get("/v1/orders?limit=100")).json()["items"]
+        assert len(stored) == 1 + len(keys)

@@ -1,0 +1,148 @@
+"""Orders whose workflow somebody ended or deleted are found by looking at Temporal's lists."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from temporalio.api.command.v1 import (
+    CancelWorkflowExecutionCommandAttributes,
+    Command,
+    FailWorkflowExecutionCommandAttributes,
+)
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import CommandType
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import (
+    DeleteWorkflowExecutionRequest,
+    PollWorkflowTaskQueueRequest,
+    ResetWorkflowExecutionRequest,
+    RespondWorkflowTaskCompletedRequest,
+)
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+
+from deploy.local.temporal import EmbeddedTemporal
+from inventory_api.contracts import Line
+from order_api.contracts import order_id_for
+from tests.support.databases import Databases
+from tests.support.event_loop_thread import Backstage
+from tests.support.order_stack import Shopper, Town, eventually, town
+from workflows.connection import connect
+from workflows.contracts import TASK_QUEUE, WORKFLOW, OrderInput, workflow_id
+
+Handle = WorkflowHandle[Any, Any]
+FAIL = Command(
+    command_type=CommandType.COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION,
+    fail_workflow_execution_command_attributes=FailWorkflowExecutionCommandAttributes(
+        failure=Failure(message="a release with a bug")
+    ),
+)
+CANCEL = Command(
+    command_type=CommandType.COMMAND_TYPE_CANCEL_WORKFLOW_EXECUTION,
+    cancel_workflow_execution_command_attributes=CancelWorkflowExecutionCommandAttributes(),
+)
+LEFT_ALONE = """
+SELECT FROM orders WHERE order_id = $1 AND relay_at > now() + interval '20 seconds'
+"""
+
+
+@pytest.fixture
+def quiet_town(
+    temporal: EmbeddedTemporal, backstage: Backstage, databases: Databases
+) -> Iterator[Town]:
+    with town(backstage, databases, relay_after_s=2.5) as found:
+        yield found
+
+
+@pytest.fixture
+async def shopper(quiet_town: Town) -> AsyncIterator[Shopper]:
+    async with Shopper(quiet_town.orders) as found:
+        yield found
+
+
+@pytest.fixture
+async def client(temporal: EmbeddedTemporal) -> Client:
+    return await connect()
+
+
+async def placed(shopper: Shopper, town: Town, key: str | None = None) -> str:
+    """Return a new order that the relay has seen to be at work, and so leaves alone for minutes."""
+    order_id: str = (await shopper.place(key=key)).json()["order_id"]
+    await eventually(lambda: town.rows(LEFT_ALONE, order_id))
+    return order_id
+
+
+async def end_by(client: Client, wanted: WorkflowExecution, command: Command) -> None:
+    """End the workflow in the name of a worker, as a release with a bug would."""
+    while True:
+        task = await client.workflow_service.poll_workflow_task_queue(
+            PollWorkflowTaskQueueRequest(
+                namespace=client.namespace, task_queue=TaskQueue(name=TASK_QUEUE)
+            )
+        )
+        if task.workflow_execution.workflow_id == wanted.workflow_id:
+            break
+    await client.workflow_service.respond_workflow_task_completed(
+        RespondWorkflowTaskCompletedRequest(
+            namespace=client.namespace, task_token=task.task_token, commands=[command]
+        )
+    )
+
+
+async def delete(client: Client, execution: WorkflowExecution) -> None:
+    await client.workflow_service.delete_workflow_execution(
+        DeleteWorkflowExecutionRequest(namespace=client.namespace, workflow_execution=execution)
+    )
+
+
+async def test_orders_whose_workflow_ended_badly_or_vanished_are_taken_up_again_soon(
+    quiet_town: Town, shopper: Shopper, client: Client
+) -> None:
+    """After the relay has looked once: its next look is too far away to be waited for."""
+    late = order_id_for(shopper.name, "timed-out")
+    doomed: Handle = await client.start_workflow(
+        WORKFLOW,
+        OrderInput(order_id=late, lines=(Line(sku="MUG-BLUE", quantity=1),)),
+        id=workflow_id(late),
+        task_queue=TASK_QUEUE,
+        execution_timeout=timedelta(seconds=12),
+    )
+    keys = ("timed-out", "terminated", "deleted", "failed", "cancelled")
+    orders = await asyncio.gather(*(placed(shopper, quiet_town, key) for key in keys))
+    with pytest.raises(WorkflowFailureError):
+        await doomed.result()
+    _, terminated, deleted, failed, cancelled = (
+        WorkflowExecution(workflow_id=f"order-{order_id}") for order_id in orders
+    )
+    await client.get_workflow_handle(terminated.workflow_id).terminate("a slip of the finger")
+    await delete(client, deleted)
+    await end_by(client, failed, FAIL)
+    await end_by(client, cancelled, CANCEL)
+    with quiet_town.working():
+        for order_id in orders:
+            assert (await shopper.until_settled(order_id))["status"] == "shipped"
+    await quiet_town.assert_ledger_agrees()
+
+
+async def test_an_order_whose_workflow_was_reset_settles_once(
+    quiet_town: Town, shopper: Shopper, client: Client
+) -> None:
+    with quiet_town.working():
+        with quiet_town.shut(quiet_town.to_inventory):
+            order_id = await placed(shopper, quiet_town)
+            execution = WorkflowExecution(workflow_id=f"order-{order_id}")
+            await client.workflow_service.reset_workflow_execution(
+                ResetWorkflowExecutionRequest(
+                    namespace=client.namespace,
+                    workflow_execution=execution,
+                    reason="an operator tries his luck",
+                    workflow_task_finish_event_id=4,
+                    request_id="once",
+                )
+            )
+        assert (await shopper.until_settled(order_id))["status"] == "shipped"
+    handle: Handle = client.get_workflow_handle(execution.workflow_id)
+    assert (await handle.describe()).status is WorkflowExecutionStatus.COMPLETED
+    await quiet_town.assert_ledger_agrees()

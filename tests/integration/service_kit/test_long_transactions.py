@@ -1,0 +1,123 @@
+"""Who keeps a transaction open for long is named, for rows cannot be cleaned away meanwhile."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from service_kit import pool
+from service_kit.health import CheckResult
+from service_kit.long_transactions import LongTransactions
+from tests.support.both_apis import Shop
+from tests.support.crowded_cluster import check_of, cluster, metric
+from tests.support.databases import Databases
+from tests.support.event_loop_thread import Backstage
+from tests.support.order_stack import eventually
+from tests.support.serving import Served
+
+
+@pytest.fixture(scope="module")
+def crowded(backstage: Backstage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    with cluster(backstage, tmp_path_factory.mktemp("crowded")) as found:
+        yield found
+
+
+@pytest.fixture
+def dsn(crowded: Databases) -> Iterator[str]:
+    with crowded.fresh("orders") as found:
+        yield found
+
+
+@pytest.fixture
+async def connections(dsn: str) -> AsyncIterator[pool.Pool]:
+    made = await pool.create(dsn, name="order_api", size=2, lock_timeout_s=5, statement_timeout_s=5)
+    yield made
+    made.terminate()
+
+
+async def warned(watch: LongTransactions) -> str:
+    """Wait until `watch` warns, and return whom it names."""
+
+    async def warning() -> CheckResult | None:
+        finding = await watch.probe()
+        return finding if finding.status == "warn" else None
+
+    finding = await eventually(warning)
+    assert finding is not None
+    return finding.output
+
+
+async def content(watch: LongTransactions) -> None:
+    async def passing() -> bool:
+        return (await watch.probe()).status == "pass"
+
+    await eventually(passing)
+
+
+@pytest.mark.parametrize("statement", ["SELECT count(*) FROM orders", "CREATE TABLE open ()"])
+@pytest.mark.parametrize("role", ["orders", "postgres"])
+async def test_a_session_with_a_long_snapshot_or_change_is_named(
+    connections: pool.Pool, crowded: Databases, dsn: str, role: str, statement: str
+) -> None:
+    """Also one of another role, whose times are hidden from ours."""
+    name = urlsplit(dsn).path[1:]
+    person = await asyncpg.connect(
+        crowded.postgres.dsn(name, role), server_settings={"application_name": "report tool"}
+    )
+    watch = LongTransactions(connections, limit_s=0.0)
+    async with person.transaction(isolation="repeatable_read"):
+        await person.execute(statement)
+        said = await warned(watch)
+    assert said.startswith(f"process {person.get_server_pid()} (report tool, role {role}) ")
+    await content(watch)
+    await person.close()
+
+
+async def test_a_prepared_transaction_left_behind_is_named(
+    connections: pool.Pool, dsn: str
+) -> None:
+    person = await asyncpg.connect(dsn)
+    await person.execute("BEGIN; CREATE TABLE left_behind (); PREPARE TRANSACTION 'left'")
+    try:
+        watch = LongTransactions(connections, limit_s=0.0)
+        said = await warned(watch)
+        assert said.startswith("the prepared transaction 'left' of role orders ")
+    finally:
+        await person.execute("ROLLBACK PREPARED 'left'")
+    await content(watch)
+    await person.close()
+
+
+async def test_transactions_of_other_databases_do_not_count(
+    connections: pool.Pool, crowded: Databases
+) -> None:
+    with crowded.fresh("inventory") as elsewhere:
+        person = await asyncpg.connect(elsewhere)
+        async with person.transaction(isolation="repeatable_read"):
+            await person.execute("CREATE TABLE left_open ()")
+            watch = LongTransactions(connections, limit_s=0.0)
+            for _ in range(3):
+                assert f"process {person.get_server_pid()} " not in (await watch.probe()).output
+        await person.close()
+
+
+@pytest.mark.parametrize("service", ["orders", "inventory"])
+async def test_both_services_report_the_oldest_transaction(shop: Shop, service: str) -> None:
+    served: Served = getattr(shop, service)
+    check: dict[str, Any] = await check_of(served.url, "postgres:oldest_transaction")
+    assert check["status"] == "pass"
+    assert check["observedUnit"] == "s"
+    assert await metric(served.url, "postgres_oldest_transaction_seconds") >= 0
+
+
+@pytest.mark.parametrize("database", ["orders", "inventory"])
+async def test_a_session_of_ours_that_idles_in_a_transaction_is_ended(
+    databases: Databases, database: str
+) -> None:
+    """Whoever works as a service's role by hand gets a limit, too; a tool may set its own."""
+    person = await asyncpg.connect(databases.postgres.dsn(database))
+    limit = await person.fetchval("SHOW idle_in_transaction_session_timeout")
+    await person.close()
+    assert limit == "1min"

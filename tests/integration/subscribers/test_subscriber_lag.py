@@ -1,0 +1,163 @@
+"""What keeps subscribers from order events, what does not, and that it is said while it does."""
+
+import textwrap
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from subscribers.statements import NEXT
+from tests.support import third_party_subscribers as addons
+from tests.support.crowded_cluster import cluster, metric, passes, says, tell, written
+from tests.support.databases import Databases, name_in
+from tests.support.event_loop_thread import Backstage
+
+CHECK = "subscriber:notifications"
+BEHIND = 'subscriber_behind_seconds{subscriber="notifications"}'
+
+
+@pytest.fixture(scope="module")
+def crowded(backstage: Backstage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    with cluster(backstage, tmp_path_factory.mktemp("crowded")) as found:
+        yield found
+
+
+@pytest.fixture
+def dsn(crowded: Databases) -> Iterator[str]:
+    with crowded.fresh("orders") as found:
+        yield found
+
+
+@pytest.fixture
+async def orders(dsn: str) -> AsyncIterator["asyncpg.Connection[Any]"]:
+    connection = await asyncpg.connect(dsn)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def elsewhere(crowded: Databases) -> Iterator[str]:
+    with crowded.fresh("inventory") as found:
+        yield found
+
+
+async def test_a_transaction_of_another_database_holds_no_add_on_up(
+    orders: "asyncpg.Connection[Any]", dsn: str, elsewhere: str, tmp_path: Path
+) -> None:
+    stranger = await asyncpg.connect(elsewhere)
+    async with addons.running(dsn, tmp_path) as address, stranger.transaction():
+        await stranger.execute("CREATE TABLE left_open ()")
+        async with stranger.transaction():  # a subtransaction has a number of its own
+            await stranger.execute("CREATE TABLE left_open_too ()")
+        await written(orders, await tell(orders, "received", "shipped"))
+        await passes(address, CHECK)
+    await stranger.close()
+
+
+async def test_a_prepared_transaction_of_another_database_holds_no_add_on_up(
+    orders: "asyncpg.Connection[Any]", dsn: str, elsewhere: str, tmp_path: Path
+) -> None:
+    stranger = await asyncpg.connect(elsewhere)
+    await stranger.execute("BEGIN; CREATE TABLE left_behind (); PREPARE TRANSACTION 'far'")
+    try:
+        async with addons.running(dsn, tmp_path) as address:
+            await written(orders, await tell(orders, "received", "shipped"))
+            await passes(address, CHECK)
+    finally:
+        await stranger.execute("ROLLBACK PREPARED 'far'")
+        await stranger.close()
+
+
+async def test_prepared_transactions_are_looked_at_twice(
+    orders: "asyncpg.Connection[Any]",
+) -> None:
+    """One look may put two of them into one; the planner must not make one of two."""
+    query = NEXT.replace("$1", "'any'").replace("$2", "1")
+    plan = [row[0] for row in await orders.fetch(f"EXPLAIN {query}")]
+    assert len([line for line in plan if "Function Scan on pg_prepared_xact" in line]) == 2
+
+
+async def test_lag_is_measured_on_what_is_committed_and_its_cause_is_named(
+    orders: "asyncpg.Connection[Any]", dsn: str, crowded: Databases, tmp_path: Path
+) -> None:
+    """The one who is in the way is another role's: most of its session is hidden from ours."""
+    name = name_in(dsn)
+    person = await asyncpg.connect(
+        crowded.postgres.admin_dsn(name), server_settings={"application_name": "report tool"}
+    )
+    pid = person.get_server_pid()
+    try:
+        async with addons.running(dsn, tmp_path) as address:
+            async with person.transaction():
+                await person.execute("CREATE TABLE left_open ()")
+                numbers = await tell(orders, "received", "shipped")
+                named = rf"process {pid} \(report tool, role postgres\)"
+                check = await says(address, CHECK, named)
+                assert check["observedUnit"] == "s"
+                assert check["observedValue"] > 3500
+                assert await metric(address, BEHIND) > 3500
+            await written(orders, numbers)
+            await passes(address, CHECK)
+            assert await metric(address, BEHIND) == 0.0
+    finally:
+        await person.close()
+
+
+async def test_a_prepared_transaction_left_behind_is_named(
+    orders: "asyncpg.Connection[Any]", dsn: str, tmp_path: Path
+) -> None:
+    other = await asyncpg.connect(dsn)
+    await other.execute("BEGIN; CREATE TABLE left_behind (); PREPARE TRANSACTION 'it''s near'")
+    try:
+        numbers = await tell(orders, "received")
+        async with addons.running(dsn, tmp_path) as address:
+            await says(address, CHECK, r"prepared transaction 'it''s near' of role orders")
+            await other.execute("COMMIT PREPARED 'it''s near'")
+            await written(orders, numbers)
+            await passes(address, CHECK)
+    finally:
+        if await other.fetchval("SELECT gid FROM pg_prepared_xacts WHERE gid LIKE '%near'"):
+            await other.execute("ROLLBACK PREPARED 'it''s near'")
+        await other.close()
+
+
+async def test_an_add_on_that_is_stuck_at_an_event_says_at_which_and_for_how_long(
+    orders: "asyncpg.Connection[Any]", dsn: str, tmp_path: Path
+) -> None:
+    package = addons.install(tmp_path, "stuck")
+    (package / "fail").touch()
+    first, second = await tell(orders, "received", "shipped")
+    async with addons.running(dsn, tmp_path) as address:
+        await says(address, "subscriber:stuck", rf"fails at event {first}: \d+ times in a row")
+        assert await metric(address, 'subscriber_behind_seconds{subscriber="stuck"}') > 3500
+        assert await metric(address, 'subscriber_failures_total{subscriber="stuck"}') >= 1
+        await written(orders, [first, second])
+        (package / "fail").unlink()
+        await passes(address, "subscriber:stuck")
+        assert await metric(address, 'subscriber_behind_seconds{subscriber="stuck"}') == 0.0
+
+
+UNPREPARED = '''
+    """Cannot make its table."""
+
+    class Unprepared:
+        async def prepare(self, connection):
+            await connection.execute("CREATE TABLE pg_catalog.mine ()")
+
+        async def handle(self, event, connection):
+            raise AssertionError("never gets here")
+'''
+
+
+async def test_an_add_on_that_cannot_make_its_tables_says_so(
+    orders: "asyncpg.Connection[Any]", dsn: str, tmp_path: Path
+) -> None:
+    package = addons.install(tmp_path, "unprepared")
+    (package / "__init__.py").write_text(textwrap.dedent(UNPREPARED))
+    numbers = await tell(orders, "received")
+    async with addons.running(dsn, tmp_path) as address:
+        await says(address, "subscriber:unprepared", r"fails at event \d+: \d+ times in a row")
+        await written(orders, numbers)
+        assert await metric(address, 'subscriber_behind_seconds{subscriber="unprepared"}') > 0

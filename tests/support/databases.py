@@ -1,0 +1,68 @@
+"""Fresh databases with the real schema, made in some 50 ms each from a migrated template."""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+from urllib.parse import urlsplit
+
+import asyncpg
+
+import inventory_api.main
+import order_api.schema
+import order_api.seed
+from deploy.local.postgres import EmbeddedPostgres
+from service_kit.migrations import migrate
+from tests.support.event_loop_thread import Backstage
+
+Owner = Literal["inventory", "orders"]
+_MIGRATIONS = {
+    "inventory": inventory_api.main.MIGRATIONS,
+    "orders": order_api.schema.MIGRATIONS,
+}
+
+
+def name_in(dsn: str) -> str:
+    """Return the name of the database that `dsn` leads to."""
+    return urlsplit(dsn).path.removeprefix("/")
+
+
+class Databases:
+    """Hands out databases of a running cluster and drops them afterwards."""
+
+    def __init__(self, backstage: Backstage, postgres: EmbeddedPostgres) -> None:
+        self._backstage = backstage
+        self._postgres = postgres
+        self._numbers = itertools.count(1)
+
+    @property
+    def postgres(self) -> EmbeddedPostgres:
+        """The cluster, for its superuser's address."""
+        return self._postgres
+
+    def prepare(self) -> None:
+        """Migrate both templates; that of orders has the demonstration catalogue in it."""
+        self._backstage.run(self._prepare())
+
+    @contextmanager
+    def fresh(self, owner: Owner, *, migrated: bool = True) -> Iterator[str]:
+        """Give the address of a database that nobody else has; `owner` is its role, too."""
+        name = f"{owner}_{next(self._numbers)}"
+        template = owner if migrated else "template0"
+        self._backstage.run(self._sql(f"CREATE DATABASE {name} OWNER {owner} TEMPLATE {template}"))
+        try:
+            yield self._postgres.dsn(name, owner)
+        finally:
+            self._backstage.run(self._sql(f"DROP DATABASE {name} WITH (FORCE)"))
+
+    async def _prepare(self) -> None:
+        for owner, folder in _MIGRATIONS.items():
+            await migrate(self._postgres.dsn(owner), folder)
+        await order_api.seed.seed(self._postgres.dsn("orders"))
+
+    async def _sql(self, statement: str) -> None:
+        connection = await asyncpg.connect(self._postgres.admin_dsn())
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()

@@ -1,0 +1,210 @@
+"""A test's hold on the whole running system: orders in, faults on, and the books of `books.py`."""
+
+import asyncio
+import contextlib
+import itertools
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import aiohttp
+import asyncpg
+import psutil
+
+from chaos.client.scheduling_stalls import Stalls, stalled_s
+from chaos.injection.injector import RULES
+from chaos.injection.rules import FaultRule
+from deploy.local.services import ORDER
+from deploy.local.stack import Stack
+from inventory_api.seed import seed
+from tests.support.database_checks import Books, until
+from tests.support.load import Answer, Lines, paced, post_order
+
+BUDGET_S = 2.0
+LATEST_S = BUDGET_S + 0.2
+# A guard against a hang: a restart takes its pause and, on a busy machine, many seconds.
+READY_WITHIN_S = 120.0
+
+
+class Shop(Books):
+    """One running stack, with shelves to order from. Each test takes shelves of its own."""
+
+    def __init__(
+        self, stack: Stack, session: aiohttp.ClientSession, figures: list[str] | None = None
+    ) -> None:
+        super().__init__(stack)
+        self.session = session
+        self._tokens: dict[tuple[str, str], str] = {}
+        self._shelves = (f"E2E-{number:03}" for number in itertools.count(1))
+        self._customers = itertools.count(1)
+        self.answers: list[Answer] = []
+        self.stalls = Stalls(lambda: stack.processes[ORDER].pid)
+        self.figures = [] if figures is None else figures  # printed at the end of the run
+
+    async def list_products(self, count: int = 60) -> None:
+        """Put test products into the catalogue, before the first order makes it remembered."""
+        await self.sql(
+            "orders",
+            """INSERT INTO products (sku, name, description, unit_price_minor, currency, image_url)
+               SELECT 'E2E-' || to_char(n, 'FM000'), 'Test', '', 100, 'EUR', '/x.svg'
+               FROM generate_series(1, $1::int) n""",
+            count,
+        )
+
+    async def shelf(self, pieces: int = 10_000) -> str:
+        """A SKU that no other test has, with so many pieces on hand."""
+        sku = next(self._shelves)
+        await seed(self.stack.postgres.dsn("inventory"), {sku: pieces})
+        return sku
+
+    # --- ordering ------------------------------------------------------------------------
+
+    def token(self, subject: str, role: str = "shopper") -> str:
+        """A token for `subject`."""
+        if (subject, role) not in self._tokens:
+            self._tokens[subject, role] = self.stack.token(subject, role)
+        return self._tokens[subject, role]
+
+    def customer(self) -> str:
+        """Somebody new."""
+        return f"customer-{next(self._customers)}"
+
+    async def place(
+        self, lines: Lines, customer: str, key: str = "1", intended: float | None = None
+    ) -> Answer:
+        """One order, sent once."""
+        answer = await post_order(
+            self.session,
+            self.stack.url("order_api"),
+            self.token(customer),
+            (customer, key),
+            lines,
+            intended,
+        )
+        self.answers.append(answer)
+        return answer
+
+    async def assert_in_time(self, answers: Collection[Answer]) -> None:
+        """Fail if anybody waited longer than promised while the machine let them and us run."""
+        await self.stalls.caught_up()
+        late = [
+            answer
+            for answer in answers
+            if answer.took_s - stalled_s(self.stalls.seen, answer.at - answer.took_s, answer.at)
+            > LATEST_S
+        ]
+        assert not late, latencies(late)
+
+    async def cancel(self, customer: str, order_id: str) -> tuple[int, str]:
+        """Ask to cancel; the answer's status and the order's."""
+        async with self.session.post(
+            f"{self.stack.url('order_api')}/v1/orders/{order_id}/cancel",
+            headers={"Authorization": f"Bearer {self.token(customer)}"},
+        ) as answer:
+            return answer.status, (await answer.json())["status"]
+
+    async def place_stubbornly(
+        self, lines: Lines, customer: str, key: str = "1", within_s: float = 30.0
+    ) -> Answer:
+        """As a shopper's app does: the same key again until there is an answer to keep."""
+
+        async def ask() -> Answer | None:
+            answer = await self.place(lines, customer, key)
+            return answer if answer.status and answer.status != 503 else None
+
+        found = await until(ask, within_s, "an answer about the order", every_s=0.2)
+        assert found is not None
+        return found
+
+    async def stream(
+        self, per_second: float, count: int, lines: Lines, customer: str, key: str = "{}"
+    ) -> list[Answer]:
+        """`count` orders at an even pace, whatever becomes of each; keys numbered from 1."""
+        async with asyncio.TaskGroup() as group:
+            placed = [
+                group.create_task(self.place(lines, customer, key.format(number), intended))
+                async for number, intended in paced(per_second, count)
+            ]
+        return [task.result() for task in placed]
+
+    # --- faults --------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def rule(self, name: str, point: str, fault: str, **more: Any) -> AsyncIterator[str]:
+        """A fault rule that is in force in every process inside the block; gives its name."""
+        rule = FaultRule.model_validate({"name": name, "point": point, "fault": fault, **more})
+        service = "inventory_api" if point.startswith("inventory.") else "order_api"
+        await self._admin(service, "PUT", rule.name, rule.model_dump(mode="json"))
+        try:
+            yield name
+        finally:
+            await self._admin(service, "DELETE", name, None)
+
+    async def fired(self, rule: str) -> list[asyncpg.Record]:
+        """The evidence of a rule: every time it fired, in whichever process."""
+        query = "SELECT * FROM fault_log WHERE rule = $1 ORDER BY id"
+        return await self.sql("inventory", query, rule) + await self.sql("orders", query, rule)
+
+    async def _admin(self, service: str, method: str, name: str, body: Any) -> None:
+        url = f"{self.stack.url(service)}/v1/admin/faults/{name}"
+        headers = {"Authorization": f"Bearer {self.token('e2e', 'staff')}"}
+
+        async def done() -> bool:
+            try:
+                async with self.session.request(
+                    method, url, json=body, headers=headers, timeout=aiohttp.ClientTimeout(2)
+                ) as answer:
+                    # a copy of a delete that had been cut off finds nothing
+                    return answer.ok or (method, answer.status) == ("DELETE", 404)
+            except (aiohttp.ClientError, TimeoutError):
+                return False
+
+        await until(done, 30, f"{method} rule {name}")
+        if service == "order_api":
+            await self._worker_has_read_rules()
+
+    async def _worker_has_read_rules(self) -> None:
+        """The worker has no admin call: see in the database that it has looked since now."""
+        [row] = await self.sql("orders", "SELECT clock_timestamp() AS now")
+
+        async def looked() -> bool:
+            return bool(
+                await self.sql(
+                    "orders",
+                    """SELECT 1 FROM pg_stat_activity WHERE application_name = 'worker'
+                       AND query = $1 AND query_start > $2 AND state = 'idle'""",
+                    RULES,
+                    row["now"],
+                )
+            )
+
+        await until(looked, 20, "the worker reads the fault rules")
+
+
+def latencies(answers: Collection[Answer]) -> str:
+    """One line for the report."""
+    took = sorted(answer.took_s for answer in answers)
+    return (
+        f"{len(took)} answers, p50 {took[len(took) // 2]:.3f} s, "
+        f"p95 {took[int(len(took) * 0.95)]:.3f} s, max {took[-1]:.3f} s, "
+        f"by status {dict(Counter(answer.status for answer in answers))}"
+    )
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """Stop a server with all its children; a stopped parent starts no new ones."""
+    server = psutil.Process(pid)
+    family = [server]
+    try:
+        server.suspend()
+        family += server.children(recursive=True)
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):  # it was on its way out
+                process.suspend()
+        yield
+    finally:
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
