@@ -8,28 +8,28 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.accept import accept
-from bench.burst import burst
-from bench.flat import flat
-from bench.hot import hot
-from bench.machine import circumstances
-from bench.results import Row, print_table, write_json
-from bench.rig import Plan, Rig, rig
-from bench.startup import startup
-from bench.throughput import throughput
+from bench.harness.machine import circumstances
+from bench.harness.results import Row, print_table, write_json
+from bench.harness.stack import Harness, Plan, harness
+from bench.sections.accept import accept
+from bench.sections.burst import burst
+from bench.sections.hot_sku import hot_sku
+from bench.sections.startup import startup
+from bench.sections.table_size import table_size
+from bench.sections.throughput import throughput
 from deploy.local.settings import PROJECT, StackSettings
 
 # In this order: each of these has stacks of its own, first ...
 BEFORE: dict[str, Callable[[Plan], Awaitable[list[Row]]]] = {"startup": startup}
 # ... these share one, and leave their orders behind ...
-SHARED: dict[str, Callable[[Rig, Plan], Awaitable[list[Row]]]] = {
+SHARED: dict[str, Callable[[Harness, Plan], Awaitable[list[Row]]]] = {
     "throughput": throughput,
     "accept": accept,
-    "hot": hot,
+    "hot": hot_sku,
     "burst": burst,
 }
 # ... or last.
-AFTER: dict[str, Callable[[Plan], Awaitable[list[Row]]]] = {"flat": flat}
+AFTER: dict[str, Callable[[Plan], Awaitable[list[Row]]]] = {"flat": table_size}
 FILE_WIDTH = 160  # of the table where nobody's screen is the limit
 SECTIONS = (*BEFORE, *SHARED, *AFTER)
 
@@ -41,7 +41,7 @@ async def measure(plan: Plan, wanted: set[str]) -> list[Row]:
         if name in wanted:
             rows += await section(plan)
     if wanted & set(SHARED):
-        async with rig(plan) as shared:
+        async with harness(plan) as shared:
             for name, sharing in SHARED.items():
                 if name in wanted:
                     rows += await sharing(shared, plan)
@@ -61,8 +61,8 @@ def main() -> int:
     parser.add_argument(
         "--json", type=Path, default=PROJECT / "reports" / "bench.json", help="where to keep it"
     )
-    told = parser.parse_args()
-    wanted = {name.strip() for name in told.only.split(",") if name.strip()}
+    arguments = parser.parse_args()
+    wanted = {name.strip() for name in arguments.only.split(",") if name.strip()}
     if unknown := wanted - set(SECTIONS):
         parser.error(f"no such section: {', '.join(sorted(unknown))}; there are {SECTIONS}")
 
@@ -73,7 +73,7 @@ def main() -> int:
     def say(what: str) -> None:
         console.print(f"  {time.monotonic() - began:6.1f} s  {what}", markup=False)
 
-    plan = Plan(quick=told.quick, say=say)
+    plan = Plan(quick=arguments.quick, say=say)
     rows = asyncio.run(measure(plan, wanted))
     context = circumstances(StackSettings(home=PROJECT).temporal_synchronous)
     if plan.noise:
@@ -81,7 +81,7 @@ def main() -> int:
         context["others"] = f"used {low:.0%} to {high:.0%} of the machine meanwhile"
     console.print()
     print_table(console, rows, context)
-    write_json(told.json, rows, {**context, "quick": told.quick})
+    write_json(arguments.json, rows, {**context, "quick": arguments.quick})
     return 1 if any(row.met is False for row in rows) else 0
 
 

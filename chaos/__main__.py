@@ -13,8 +13,8 @@ from chaos.run import Run
 from chaos.run_config import RunConfig
 from chaos.run_result import RunResult
 from chaos.scenarios.catalogue import SCENARIOS, VERIFY
-from deploy.local.refusal import StartRefused
-from deploy.terminal import complain
+from deploy.local.errors import StartRefused
+from deploy.terminal import print_refusal
 from service_kit.server import event_loop
 
 
@@ -59,7 +59,7 @@ def main() -> None:
         try:
             result = runner.run(attack(config))
         except StartRefused as refusal:
-            complain(refusal)
+            print_refusal(refusal)
             sys.exit(2)
         except asyncio.CancelledError:
             sys.stderr.write(

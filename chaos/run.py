@@ -32,7 +32,7 @@ from chaos.nemesis.recovery import ready_again
 from chaos.run_config import RunConfig, plan_of
 from chaos.run_result import RunProgress, RunResult
 from chaos.target.own_stack import OthersStack, OwnStack
-from deploy.local.refusal import StartRefused
+from deploy.local.errors import StartRefused
 from deploy.local.services import ORDER
 from service_kit.pool import POSTGRES_ERRORS
 
@@ -111,7 +111,7 @@ class Run:
             )
             observations.rest_before = self._rest_before
             disturbances = drain.disturbances_of(
-                events.disturbances, observations, target.stack.home.logs, self._started_at
+                events.disturbances, observations, target.stack.state_dir.logs, self._started_at
             )
             observations.settled_within_s = drain.settled_within_s(
                 observations, disturbances, self._settled_at
@@ -276,7 +276,7 @@ class Run:
             observations,
             lambda order_id: read_attempts(temporal.client, order_id),
             disturbances,
-            drain.held_back(target.stack.home.logs),
+            drain.held_back(target.stack.state_dir.logs),
         )
 
     async def _look(self, target: OwnStack) -> None:

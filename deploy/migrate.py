@@ -32,7 +32,7 @@ class MigrateSettings(BaseSettings):
     inventory_database_url: SecretStr
 
 
-async def bring_up_to_date(settings: MigrateSettings, *, seed: bool) -> None:
+async def migrate_databases(settings: MigrateSettings, *, seed: bool) -> None:
     """Migrate, and seed if asked to."""
     for package, dsn, shop in (
         (order_api, settings.orders_database_url, order_seed),
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--seed", action="store_true", help="put the demonstration shop in, too")
     arguments = parser.parse_args()
     try:
-        asyncio.run(bring_up_to_date(load(MigrateSettings), seed=arguments.seed))
+        asyncio.run(migrate_databases(load(MigrateSettings), seed=arguments.seed))
     except MigrationError as error:
         print(error, file=sys.stderr)
         raise SystemExit(1) from None

@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.text import Text
 
-from deploy.local.refusal import StartRefused
+from deploy.local.errors import StartRefused
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -17,12 +17,12 @@ def coloured(word: str) -> Text:
     return Text(word, style=_COLOURS.get(word, "red"))
 
 
-def whole_line(text: str) -> None:
+def print_unwrapped(text: str) -> None:
     """Prints a line that a person will copy: never wrapped, never taken for markup."""
     out.print(text, soft_wrap=True, markup=False)
 
 
-def complain(refusal: StartRefused) -> None:
+def print_refusal(refusal: StartRefused) -> None:
     """What happened, what became of the data, what to do next."""
     err.print(Text(refusal.problem, style="bold red"), soft_wrap=True)
     err.print(Text(f"kept: {refusal.kept}"), soft_wrap=True)

@@ -9,16 +9,16 @@ from service_kit.health import Health
 from service_kit.readiness import readiness_of
 from service_kit.supervised import Supervised
 from service_kit.tokens import TokenVerifier
-from ui.api import InventoryApi, OrderApi
-from ui.checkout import Checkouts
-from ui.faults import FaultApi
-from ui.feed import OperationsFeed, StockFeed
-from ui.http import Http
+from ui.clients.fault_admin import FaultApi
+from ui.clients.http import Http
+from ui.clients.services import InventoryApi, OrderApi
 from ui.identity import Tokens
-from ui.load_burst import LoadBurst
+from ui.live.event_streams import OrderEventStreams
+from ui.live.load_burst import LoadBurst
+from ui.live.pollers import OperationsPoller, StockPoller
+from ui.live.verification import SHUTDOWN_GRACE_S, Verification
 from ui.settings import UiSettings
-from ui.streams import Streams
-from ui.verification import ENDS_WITHIN_S, Verification
+from ui.shop.checkout import Checkouts
 
 
 class Backend:
@@ -45,9 +45,9 @@ class Backend:
         self.checkouts = Checkouts(self.orders)
         self.burst = LoadBurst(self.orders, secrets.token_hex(4))
         self.verification = Verification(settings.reports)
-        self.streams = Streams(self.orders)
-        self.stock = StockFeed(self.inventory, self.orders)
-        self.operations = OperationsFeed(
+        self.event_streams = OrderEventStreams(self.orders)
+        self.stock = StockPoller(self.inventory, self.orders)
+        self.operations = OperationsPoller(
             self.http, self.orders, self.faults, self.services, self._own_health
         )
         self.tasks = (
@@ -68,7 +68,7 @@ class Backend:
 
     async def close(self) -> None:
         """Close them."""
-        await self.verification.stop(ENDS_WITHIN_S)
+        await self.verification.stop(SHUTDOWN_GRACE_S)
         await self.http.close()
 
     @property

@@ -68,7 +68,7 @@ class SharedFile(FilePersistentDict):
         return found.st_ino, found.st_mtime_ns
 
 
-def fresh(browser: Browser) -> Browser:
+def refreshed(browser: Browser) -> Browser:
     """Return the storage as the last replica has left it."""
     if isinstance(browser, SharedFile):
         browser.refresh()

@@ -19,7 +19,7 @@ from ui.browser_storage import keep_in
 from ui.pages import operations, order, orders, shop, sign_in, warehouse
 from ui.settings import UiSettings
 
-HERE = Path(__file__).parent
+STATIC = Path(__file__).parent / "static"
 PAGES = (shop, order, orders, warehouse, operations, sign_in)
 A_YEAR_S = 365 * 24 * 3600
 
@@ -81,7 +81,7 @@ def create_app(settings: UiSettings) -> FastAPI:
     ui.run_with(
         app,
         title="Valerix",
-        favicon=HERE / "assets" / "logo.svg",
+        favicon=STATIC / "assets" / "logo.svg",
         dark=None,
         language="en-GB",
         # none of our elements is bound to plain data, so there is nothing to look for
@@ -103,9 +103,9 @@ def create_app(settings: UiSettings) -> FastAPI:
 def register(backend: Backend) -> None:
     """Add the pages and what they are made of to NiceGUI."""
     nicegui_app.router.redirect_slashes = False  # it would be to the host that the request names
-    nicegui_app.add_static_files("/assets", HERE / "assets")
-    nicegui_app.add_static_files("/pictures", HERE / "pictures")
-    style = (HERE / "assets" / "style.css").read_bytes()
+    nicegui_app.add_static_files("/assets", STATIC / "assets")
+    nicegui_app.add_static_files("/pictures", STATIC / "pictures")
+    style = (STATIC / "assets" / "style.css").read_bytes()
     version = hashlib.sha256(style).hexdigest()[:12]
     ui.add_head_html(f'<link rel="stylesheet" href="/assets/style.css?v={version}">', shared=True)
     for page in PAGES:

@@ -21,13 +21,13 @@ from chaos.nemesis.http_proxy import Evidence
 from chaos.scenarios.network_faults import NetworkFault
 from chaos.scenarios.workload import PlannedOrder
 from chaos.target.fault_rules import put_rules, remove_rules
-from deploy.local.child import ChildSpec
 from deploy.local.ports import free_port
-from deploy.local.probes import answers_ok
+from deploy.local.process.child import ChildSpec
+from deploy.local.process.probes import answers_ok
+from deploy.local.process.supervisor import SupervisedProcess
 from deploy.local.services import INVENTORY, ORDER
 from deploy.local.settings import PROJECT, Ports, StackSettings
 from deploy.local.stack import POSTGRES, Stack
-from deploy.local.supervisor import SupervisedProcess
 
 RESERVATIONS = """
 SELECT o.order_id, o.status, r.reservation
@@ -82,7 +82,7 @@ class BaselineStack(ProxiedEnvironment):
             for name in self.stack.processes
             if name.partition("-")[0] == INVENTORY
         ]
-        process = SupervisedProcess(self._spec(port), self.stack.home.logs)
+        process = SupervisedProcess(self._spec(port), self.stack.state_dir.logs)
         self.stack.processes[ORDER] = process
         await process.start()
         await process.wait_ready()

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from deploy.local.refusal import StartRefused
+from deploy.local.errors import StartRefused
 from deploy.local.stack import Stack
 
 READY_WITHIN_S = 60.0

@@ -28,8 +28,8 @@ from chaos.nemesis.tcp_proxy import TcpProxy
 from chaos.scenarios.network_faults import NetworkFault
 from chaos.target.fault_rules import put_rules, remove_rules, rules_in_force
 from chaos.target.running_stack import attach
+from deploy.local.errors import StartRefused
 from deploy.local.ports import LOOPBACK
-from deploy.local.refusal import StartRefused
 from deploy.local.services import INVENTORY, ORDER, SUBSCRIBERS, WORKER
 from deploy.local.settings import Ports, StackSettings
 from deploy.local.stack import POSTGRES, TEMPORAL, Stack

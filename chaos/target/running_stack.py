@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from deploy.access import RunningStack, the_home, the_running_stack
-from deploy.local.child import ChildSpec, Probe
-from deploy.local.refusal import StartRefused
+from deploy.local.errors import StartRefused
+from deploy.local.process.child import ChildSpec, Probe
+from deploy.local.process.supervisor import SupervisedProcess
+from deploy.local.running_stack import RunningStack, find_state_dir, require_running_stack
 from deploy.local.services import INVENTORY, ORDER, SUBSCRIBERS, UI, WORKER
 from deploy.local.settings import Ports, StackSettings
 from deploy.local.stack import POSTGRES, TEMPORAL, Stack
-from deploy.local.supervisor import SupervisedProcess
 
 POLL_INTERVAL_S = 0.05
 _OURS = frozenset({POSTGRES, TEMPORAL, INVENTORY, ORDER, WORKER, SUBSCRIBERS})
@@ -27,8 +27,8 @@ class AttachedProcess(SupervisedProcess):
     """A child of another supervisor: it can be killed and waited for, no more."""
 
     def __init__(self, spec: ChildSpec, stack: Stack) -> None:
-        super().__init__(spec, stack.home.logs, log=stack.log)
-        self._home = stack.home
+        super().__init__(spec, stack.state_dir.logs, log=stack.log)
+        self._home = stack.state_dir
         self._killed: int | None = None
 
     @property
@@ -77,12 +77,12 @@ def attach(address: str) -> Stack:
 
     It is never started or stopped through this object.
     """
-    running = the_running_stack()
+    running = require_running_stack()
     wanted = urlsplit(address)
     mine = urlsplit(running.url(ORDER))
     if (wanted.hostname, wanted.port) not in ((mine.hostname, mine.port), ("localhost", mine.port)):
         raise StartRefused(
-            problem=f"the order service of the stack in {the_home().folder} is at "
+            problem=f"the order service of the stack in {find_state_dir().folder} is at "
             f"{running.url(ORDER)}, not at {address}",
             kept="nothing was attacked",
             remedy="give that address, or set VALERIX_HOME to the folder of the stack you mean: "
@@ -92,7 +92,7 @@ def attach(address: str) -> Stack:
 
 
 def _handles_on(running: RunningStack) -> Stack:
-    home = the_home()
+    home = find_state_dir()
     settings = StackSettings(home=home.folder, ports=_ports_of(running), only=_OURS)
     stack = Stack(settings)
     stack.token_key = home.existing_token_key()

@@ -4,9 +4,9 @@ import shutil
 import sys
 from pathlib import Path
 
+from deploy.local.errors import StartRefused
 from deploy.local.ports import holder_of, is_taken
-from deploy.local.refusal import StartRefused
-from deploy.local.settings import TOO_LITTLE_DISK
+from deploy.local.settings import MIN_FREE_DISK_BYTES
 
 _NOTHING = "nothing was started or changed"
 _OLDEST_PYTHON = (3, 11)
@@ -23,7 +23,7 @@ def python_is_new_enough(version: tuple[int, ...] = sys.version_info[:2]) -> Non
         )
 
 
-def disk_has_room(folder: Path, needed: int = TOO_LITTLE_DISK) -> None:
+def disk_has_room(folder: Path, needed: int = MIN_FREE_DISK_BYTES) -> None:
     """A database that runs out of disk in the middle of a start is the hardest one to mend."""
     place = next(part for part in (folder, *folder.parents) if part.exists())
     free = shutil.disk_usage(place).free

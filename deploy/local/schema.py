@@ -4,14 +4,14 @@ import asyncio
 import importlib
 from collections.abc import Callable
 
-from deploy.local.refusal import StartRefused
+from deploy.local.errors import StartRefused
 from deploy.local.settings import PROJECT
 
 # database -> the package that owns it
 _OWNERS = {"orders": "order_api", "inventory": "inventory_api"}
 
 
-async def bring_up_to_date(dsn: Callable[[str], str]) -> None:
+async def migrate_and_seed(dsn: Callable[[str], str]) -> None:
     """Migrates and seeds; every step can be repeated. ``dsn`` gives a database's address."""
     async with asyncio.TaskGroup() as group:
         for database, owner in _OWNERS.items():

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from deploy.local.child import ChildSpec
-from deploy.local.environment import passed_on
 from deploy.local.ports import LOOPBACK, free_port
-from deploy.local.probes import answers_ok
+from deploy.local.process.child import ChildSpec
+from deploy.local.process.environment import service_environment
+from deploy.local.process.probes import answers_ok
 from deploy.local.settings import PROJECT, StackSettings
 
 INVENTORY = "inventory_api"
@@ -88,7 +88,7 @@ class Services:
 
     def _shared(self) -> dict[str, str]:
         return {
-            **passed_on(),
+            **service_environment(),
             "LOG_FORMAT": "json",
             # One arena a thread is memory for nothing in processes that have one busy thread.
             "MALLOC_ARENA_MAX": "2",

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal, Self
 
+from deploy.local.errors import StartRefused
 from deploy.local.ports import free_port
-from deploy.local.refusal import StartRefused
 
 PROJECT = Path(__file__).resolve().parents[2]
-TOO_LITTLE_DISK = 500 * 1024 * 1024
+MIN_FREE_DISK_BYTES = 500 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

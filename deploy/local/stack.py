@@ -16,20 +16,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-from deploy.local import preflight, temporal_file
-from deploy.local.child import ChildSpec, kill_group
-from deploy.local.home import Home, HomeLock
-from deploy.local.leftovers import end_leftovers, identity
+from deploy.local import preflight
+from deploy.local.errors import StartRefused
 from deploy.local.ports import LOOPBACK, reserve
-from deploy.local.postgres import EmbeddedPostgres
-from deploy.local.privileges import LINUX
-from deploy.local.refusal import StartRefused
-from deploy.local.schema import bring_up_to_date
+from deploy.local.postgres.server import EmbeddedPostgres
+from deploy.local.process.child import ChildSpec, kill_group
+from deploy.local.process.orphans import end_orphans, identity
+from deploy.local.process.privileges import LINUX
+from deploy.local.process.supervisor import SupervisedProcess
+from deploy.local.schema import migrate_and_seed
 from deploy.local.services import INVENTORY, ORDER, SUBSCRIBERS, UI, WORKER, Services, is_installed
 from deploy.local.settings import StackSettings
-from deploy.local.supervisor import SupervisedProcess
-from deploy.local.temporal import EmbeddedTemporal, find_temporal
-from deploy.local.temporal_file import QUICK_CHECK_S, DamagedTemporalFile
+from deploy.local.state_dir import StateDir, StateDirLock
+from deploy.local.temporal import database_file
+from deploy.local.temporal.database_file import QUICK_CHECK_S, DamagedTemporalFile
+from deploy.local.temporal.server import EmbeddedTemporal, find_temporal
 
 POSTGRES = "postgres"
 TEMPORAL = "temporal"
@@ -54,7 +55,7 @@ class Stack:
         self, settings: StackSettings, on_progress: Callable[[str, str], None] = _silent
     ) -> None:
         self.settings = settings
-        self.home = Home(settings.home)
+        self.state_dir = StateDir(settings.home)
         self.processes: dict[str, SupervisedProcess] = {}
         self.started_at = time.time()
         self.token_key = ""
@@ -68,20 +69,20 @@ class Stack:
                 port
             )  # or a free port chosen below is one that a later process is meant to have
         self.postgres = EmbeddedPostgres(
-            self.home.postgres,
+            self.state_dir.postgres,
             port=settings.ports.postgres,
-            logs=self.home.logs,
-            passwords=self.home.secrets / "postgres",
+            logs=self.state_dir.logs,
+            passwords=self.state_dir.secrets / "postgres",
         )
         self.temporal = EmbeddedTemporal(
-            self.home.temporal,
+            self.state_dir.temporal,
             port=settings.ports.temporal,
             ui_port=settings.ports.temporal_ui,
             synchronous=settings.temporal_synchronous,
-            logs=self.home.logs,
+            logs=self.state_dir.logs,
         )
         self._progress = on_progress
-        self._lock = HomeLock(self.home)
+        self._lock = StateDirLock(self.state_dir)
         self._watch: asyncio.subprocess.Process | None = None
         self._published = False
         self.put_aside: Path | None = None  # where a damaged file of Temporal is now
@@ -96,19 +97,19 @@ class Stack:
     async def up(self) -> None:
         """Starts everything, or nothing: what had started is stopped again before an error."""
         preflight.python_is_new_enough()
-        preflight.disk_has_room(self.home.folder)
-        self.home.create()
+        preflight.disk_has_room(self.state_dir.folder)
+        self.state_dir.create()
         self._lock.acquire()
         try:
-            if ended := end_leftovers(self.home.read_state()):
+            if ended := end_orphans(self.state_dir.read_state()):
                 self._progress("stack", f"ended leftovers of a killed run: {', '.join(ended)}")
             preflight.ports_are_free(self.settings.ports.by_variable())
             find_temporal()
             self._open_log()
-            self.token_key = self.home.token_key()
+            self.token_key = self.state_dir.token_key()
             self.open_services()
             self._published = True
-            await self._watch_over_us()
+            await self._start_watchdog()
             await self._start_all()
         except BaseExceptionGroup as group:
             await self.down()
@@ -132,7 +133,7 @@ class Stack:
             self._watch = None
         if self._published:
             self._published = False
-            self.home.state_file.unlink(missing_ok=True)
+            self.state_dir.state_file.unlink(missing_ok=True)
         for handler in [*self.log.handlers]:
             self.log.removeHandler(handler)
             handler.close()
@@ -222,34 +223,36 @@ class Stack:
         self._progress(POSTGRES, "creating the database" if fresh else "starting")
         await self.postgres.prepare()
         if (account := self.postgres.spec().account) is not None:
-            self.home.let_pass(account.gid)
+            self.state_dir.grant_passage(account.gid)
         await self._run(self.postgres.spec())
         await self.postgres.create_databases()
         self._progress(POSTGRES, "bringing the schema up to date")
-        await bring_up_to_date(self.postgres.dsn)
+        await migrate_and_seed(self.postgres.dsn)
         self._progress(POSTGRES, "ready")
         done.set()
 
     async def _start_temporal(self, done: asyncio.Event) -> None:
         self._progress(TEMPORAL, "starting")
         self.temporal.prepare()
-        await self._heed_damage(QUICK_CHECK_S)
+        await self._check_temporal_file(QUICK_CHECK_S)
         try:
             await self._run(self.temporal.spec())
         except StartRefused:
-            await self._heed_damage(None)  # perhaps that is why: now it is worth a longer look
+            await self._check_temporal_file(
+                None
+            )  # perhaps that is why: now it is worth a longer look
             raise
         self._progress(TEMPORAL, "ready")
         done.set()
 
-    async def _heed_damage(self, within_s: float | None) -> None:
+    async def _check_temporal_file(self, within_s: float | None) -> None:
         file = self.temporal.database
-        damage = await asyncio.to_thread(temporal_file.damage, file, within_s)
+        damage = await asyncio.to_thread(database_file.damage, file, within_s)
         if damage is None:
             return
         if not self.settings.put_damaged_temporal_file_aside or self.put_aside is not None:
             raise DamagedTemporalFile(file, damage)
-        self.put_aside = temporal_file.put_aside(file)
+        self.put_aside = database_file.put_aside(file)
         self.log.warning("put aside %s: %s", self.put_aside, damage)
 
     async def _start_service(self, name: str, needs: asyncio.Event) -> None:
@@ -259,17 +262,17 @@ class Stack:
         self._progress(name, "ready")
 
     async def _run(self, spec: ChildSpec) -> None:
-        process = SupervisedProcess(spec, self.home.logs, self._publish, self.log)
+        process = SupervisedProcess(spec, self.state_dir.logs, self._publish, self.log)
         self.processes[spec.name] = process
         await process.start()
         await process.wait_ready()
 
-    async def _watch_over_us(self) -> None:
+    async def _start_watchdog(self) -> None:
         """Where the kernel does not end children with their parent, a small process does."""
         if LINUX:
             return
         self._watch = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "deploy.local.leftovers", str(self.home.folder)),
+            *(sys.executable, "-m", "deploy.local.process.orphans", str(self.state_dir.folder)),
             stdin=asyncio.subprocess.PIPE,
             start_new_session=True,
         )
@@ -280,11 +283,11 @@ class Stack:
 
     def _publish(self) -> None:
         if self._published:
-            self.home.write_state(self.state())
+            self.state_dir.write_state(self.state())
 
     def _open_log(self) -> None:
-        self.home.trim_logs()
-        handler = logging.FileHandler(self.home.logs / "supervisor.log")
+        self.state_dir.trim_logs()
+        handler = logging.FileHandler(self.state_dir.logs / "supervisor.log")
         formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(message)s", "%Y-%m-%dT%H:%M:%S")
         formatter.converter = time.gmtime
         handler.setFormatter(formatter)

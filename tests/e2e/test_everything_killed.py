@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from deploy.local.postgres import DATABASES, SUPERUSER
-from deploy.local.postgres_folder import passwords_in
+from deploy.local.postgres.data_folder import passwords_in
+from deploy.local.postgres.server import DATABASES, SUPERUSER
 from deploy.local.services import Services
 from deploy.local.settings import StackSettings
 from deploy.local.stack import Stack

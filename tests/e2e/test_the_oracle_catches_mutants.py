@@ -26,12 +26,12 @@ from chaos.nemesis.http_proxy import Evidence, HttpProxy, call_at_inventory
 from chaos.scenarios.catalogue import EFFECTS
 from chaos.scenarios.network_faults import NetworkFault
 from chaos.scenarios.workload import Crowd, PlannedOrder, plan
-from deploy.local.child import ChildSpec
 from deploy.local.ports import free_port
-from deploy.local.postgres import EmbeddedPostgres
-from deploy.local.probes import answers_ok
+from deploy.local.postgres.server import EmbeddedPostgres
+from deploy.local.process.child import ChildSpec
+from deploy.local.process.probes import answers_ok
+from deploy.local.process.supervisor import SupervisedProcess
 from deploy.local.settings import PROJECT
-from deploy.local.supervisor import SupervisedProcess
 from service_kit.fault_points import Call, NoFaults
 from service_kit.tokens import issue
 from tests.support.databases import Databases

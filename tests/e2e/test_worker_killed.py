@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from deploy.local.ports import free_port
-from deploy.local.probes import answers_ok
-from deploy.local.supervisor import SupervisedProcess
+from deploy.local.process.probes import answers_ok
+from deploy.local.process.supervisor import SupervisedProcess
 from tests.support.database_checks import until
 from tests.support.system_under_test import READY_WITHIN_S, Shop
 
@@ -116,7 +116,7 @@ async def _second_worker(shop: Shop) -> AsyncIterator[SupervisedProcess]:
         return await answers_ok(port)
 
     env = {**spec.env, "WORKER_PORT": str(port)}
-    logs = shop.stack.home.logs
+    logs = shop.stack.state_dir.logs
     process = SupervisedProcess(replace(spec, name="worker-second", env=env, ready=ready), logs)
     await process.start()
     try:

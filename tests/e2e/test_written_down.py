@@ -64,7 +64,7 @@ async def test_no_secret_is_written_down_anywhere(shop: Shop) -> None:
 
 
 def _secrets(shop: Shop) -> dict[str, str]:
-    passwords = (shop.stack.home.secrets / "postgres").read_text().splitlines()
+    passwords = (shop.stack.state_dir.secrets / "postgres").read_text().splitlines()
     found = dict(line.split(":", 1) for line in passwords)
     found["TOKEN_KEY"] = shop.stack.token_key
     found["INVENTORY_TOKEN"] = shop.stack.services.spec("worker").env["INVENTORY_TOKEN"]
@@ -73,7 +73,7 @@ def _secrets(shop: Shop) -> dict[str, str]:
 
 
 def _logs(shop: Shop) -> list[Path]:
-    return [path for path in shop.stack.home.logs.iterdir() if path.is_file()]
+    return [path for path in shop.stack.state_dir.logs.iterdir() if path.is_file()]
 
 
 async def _refusals(shop: Shop) -> dict[str, str]:

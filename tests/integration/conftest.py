@@ -12,8 +12,8 @@ import pytest
 
 import inventory_api.seed
 from deploy.local.ports import free_port
-from deploy.local.postgres import EmbeddedPostgres
-from deploy.local.temporal import EmbeddedTemporal
+from deploy.local.postgres.server import EmbeddedPostgres
+from deploy.local.temporal.server import EmbeddedTemporal
 from service_kit import logs
 from tests.support.both_apis import Shop
 from tests.support.databases import Databases

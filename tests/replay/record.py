@@ -23,8 +23,8 @@ import httpx
 import pytest
 from temporalio.client import Client
 
-from deploy.local.postgres import EmbeddedPostgres
-from deploy.local.temporal import EmbeddedTemporal
+from deploy.local.postgres.server import EmbeddedPostgres
+from deploy.local.temporal.server import EmbeddedTemporal
 from order_api.contracts import order_id_for
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import Backstage

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 
-from deploy.local.postgres import EmbeddedPostgres
+from deploy.local.postgres.server import EmbeddedPostgres
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import Backstage
 from tests.support.order_stack import eventually

@@ -156,5 +156,5 @@ class Books:
 
     def pids(self, name: str) -> list[int]:
         """Every process that has run under this name, from the supervisor's log."""
-        log = (self.stack.home.logs / "supervisor.log").read_text()
+        log = (self.stack.state_dir.logs / "supervisor.log").read_text()
         return [int(pid) for pid in re.findall(rf"started {name} pid=(\d+)", log)]

@@ -11,7 +11,7 @@ import asyncpg
 import inventory_api.main
 import order_api.schema
 import order_api.seed
-from deploy.local.postgres import EmbeddedPostgres
+from deploy.local.postgres.server import EmbeddedPostgres
 from service_kit.migrations import migrate
 from tests.support.event_loop_thread import Backstage
 

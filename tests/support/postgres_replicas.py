@@ -14,8 +14,8 @@ import inventory_api.seed
 import order_api.schema
 import order_api.seed
 from deploy.local.ports import LOOPBACK
-from deploy.local.postgres import EmbeddedPostgres
-from deploy.local.supervisor import SupervisedProcess
+from deploy.local.postgres.server import EmbeddedPostgres
+from deploy.local.process.supervisor import SupervisedProcess
 from service_kit.migrations import migrate
 
 

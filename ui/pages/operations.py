@@ -5,11 +5,11 @@ from nicegui import app, ui
 from starlette.responses import Response
 
 from ui.backend import Backend
-from ui.chaos_panel import ChaosPanel
-from ui.frame import Visit, block, for_staff_only, frame, html, text
+from ui.components.fault_panel import FaultPanel
+from ui.components.layout import PageContext, block, html, page_layout, require_staff, text
+from ui.components.operations_view import drawing
+from ui.components.reports_panel import ReportsPanel
 from ui.identity import staff
-from ui.operations_view import drawing
-from ui.reports_panel import ReportsPanel
 
 
 def register(backend: Backend) -> None:
@@ -17,11 +17,11 @@ def register(backend: Backend) -> None:
 
     @ui.page("/ops")
     async def operations() -> None:
-        with frame(backend, "Operations", "/ops") as visit:
-            if for_staff_only(visit):
+        with page_layout(backend, "Operations", "/ops") as context:
+            if require_staff(context):
                 if not backend.operations.now.health:
-                    await backend.operations.look(everything=True)
-                await OperationsPage(visit).build()
+                    await backend.operations.poll(everything=True)
+                await OperationsPage(context).build()
 
     @app.get("/reports/{name}/{file}", include_in_schema=False)
     def report(name: str, file: str) -> Response:
@@ -34,9 +34,9 @@ def register(backend: Backend) -> None:
 class OperationsPage:
     """One page's view of what the shared feed has seen."""
 
-    def __init__(self, visit: Visit) -> None:
-        self.visit = visit
-        self.feed = visit.backend.operations
+    def __init__(self, context: PageContext) -> None:
+        self.context = context
+        self.poller = context.backend.operations
 
     async def build(self) -> None:
         """Build the page and keep it up to date."""
@@ -53,19 +53,19 @@ class OperationsPage:
         with block("card", "section").props("aria-label=Services"):
             text("Services", "h2")
             self.health = html("", "ul", "services")
-        if self.visit.backend.settings.fault_injection:
-            await ChaosPanel(self.visit).build()
+        if self.context.backend.settings.fault_injection:
+            await FaultPanel(self.context).build()
         self.charts = html("", "div", "grid wide")
         with block("card", "section").props('aria-label="Orders by status"'):
             text("Orders of the last 5 minutes", "h2")
             self.statuses = html("", "ul", "bars")
-        await ReportsPanel(self.visit).build()
+        await ReportsPanel(self.context).build()
         self.show()
-        self.feed.changed.subscribe(self.show)
+        self.poller.changed.subscribe(self.show)
 
     def show(self) -> None:
         """Show what the feed has seen; only what has changed travels to the browser."""
-        drawn = drawing(self.feed.now)
+        drawn = drawing(self.poller.now)
         self.updated.content = drawn.updated
         self.alert.content = drawn.alert
         self.spoken.text = drawn.spoken

@@ -8,11 +8,11 @@ from nicegui import ui
 
 from activities.contracts import TERMINAL
 from order_api.contracts import Order, TimelineEvent
-from ui import wording
+from ui import labels
 from ui.backend import Backend
-from ui.frame import Visit, block, button, dialog, empty, frame, html, text
-from ui.http import NoAnswer, Refusal
-from ui.streams import LiveOrder
+from ui.clients.http import NoAnswer, Refusal
+from ui.components.layout import PageContext, block, button, dialog, empty, html, page_layout, text
+from ui.live.event_streams import LiveOrder
 
 _DONE = {"received": 1, "reserved": 2, "shipped": 3}
 NOT_HERE = ("search_off", "We do not know this order", "Check the address, or see My orders.")
@@ -24,9 +24,9 @@ def register(backend: Backend) -> None:
 
     @ui.page("/orders/{order_id}")
     async def order_page(order_id: str) -> None:
-        with frame(backend, "Order", "/orders") as visit:
+        with page_layout(backend, "Order", "/orders") as context:
             try:
-                found = await backend.orders.order(visit.staff or visit.shopper, UUID(order_id))
+                found = await backend.orders.order(context.staff or context.shopper, UUID(order_id))
                 products = await backend.orders.products_of([line.sku for line in found.lines])
             except (ValueError, Refusal):
                 ui.status_code(404)
@@ -37,14 +37,14 @@ def register(backend: Backend) -> None:
                 with empty(*NO_ANSWER):
                     button("Look again", ui.navigate.reload, icon="refresh", primary=True)
                 return
-            OrderView(visit, backend.streams.watch(found), products).build()
+            OrderView(context, backend.event_streams.watch(found), products).build()
 
 
 class OrderView:
     """One page's view of a live order."""
 
-    def __init__(self, visit: Visit, live: LiveOrder, products: dict[str, Any]) -> None:
-        self.visit = visit
+    def __init__(self, context: PageContext, live: LiveOrder, products: dict[str, Any]) -> None:
+        self.context = context
         self.live = live
         self.products = products
 
@@ -53,8 +53,8 @@ class OrderView:
         order = self.live.order
         with block("heading"):
             with block("stack").style("gap: 4px"):
-                text(f"Order {wording.short(order.order_id)}", "h1")
-                text(f"Placed on {wording.when(order.created_at)} UTC", "p", "soft")
+                text(f"Order {labels.short(order.order_id)}", "h1")
+                text(f"Placed on {labels.when(order.created_at)} UTC", "p", "soft")
             self.badge = html("", "div")
         with block("two"):
             with block("stack").style("gap: 24px"):
@@ -81,13 +81,13 @@ class OrderView:
                     html(f'<img src="{product.image_url if product else ""}" alt="">')
                     with block("stack").style("gap: 0"):
                         text(product.name if product else line.sku, "strong")
-                        each = wording.money(line.unit_price_minor, order.currency)
+                        each = labels.money(line.unit_price_minor, order.currency)
                         text(f"{line.quantity} × {each}", "span", "small soft number")
-                    price = wording.money(line.unit_price_minor * line.quantity, order.currency)
+                    price = labels.money(line.unit_price_minor * line.quantity, order.currency)
                     text(price, "span", "number")
             with block("total"):
                 text("Total", "span")
-                text(wording.money(order.total_minor, order.currency), "span", "number")
+                text(labels.money(order.total_minor, order.currency), "span", "number")
 
     def _actions(self, order: Order) -> None:
         with block("stack"):
@@ -96,12 +96,12 @@ class OrderView:
             ).mark("cancel")
             self.cancel_note = html("", "div").props("role=status")
             with block("line"):
-                html(f"{wording.icon('storefront')}Back to the shop", "a", "link").props("href=/")
-            if self.visit.backend.is_local or self.visit.staff:
-                base = self.visit.backend.settings.temporal_ui_url.rstrip("/")
+                html(f"{labels.icon('storefront')}Back to the shop", "a", "link").props("href=/")
+            if self.context.backend.is_local or self.context.staff:
+                base = self.context.backend.settings.temporal_ui_url.rstrip("/")
                 address = f"{base}/namespaces/default/workflows/{order.workflow_id}"
                 html(
-                    f"{wording.icon('account_tree')}For engineers: this run in Temporal",
+                    f"{labels.icon('account_tree')}For engineers: this run in Temporal",
                     "a",
                     "small link",
                 ).props(f"href={address} target=_blank rel=noopener")
@@ -119,9 +119,9 @@ class OrderView:
     async def _cancel(self) -> None:
         self.dialog.close()
         self.cancel_button.set_enabled(False)
-        who = self.visit.staff or self.visit.shopper
+        who = self.context.staff or self.context.shopper
         try:
-            order = await self.visit.backend.orders.cancel(who, self.live.order.order_id)
+            order = await self.context.backend.orders.cancel(who, self.live.order.order_id)
         except Refusal as refusal:
             self.cancel_note.content = f"<p>{escape(refusal.title)}. {escape(refusal.detail)}</p>"
             self.cancel_button.set_enabled(self.live.order.status not in TERMINAL)
@@ -134,10 +134,10 @@ class OrderView:
     def show(self) -> None:
         """Show the order as it stands."""
         order = self.live.order
-        look = wording.order_status(order.status, order.reason)
-        self.badge.content = wording.badge(look)
+        label = labels.order_status(order.status, order.reason)
+        self.badge.content = labels.badge(label)
         self.message.content = (
-            f'<div class="note {look.tone}">{wording.icon(look.icon)}'
+            f'<div class="note {label.tone}">{labels.icon(label.icon)}'
             f"<strong>{escape(order.message)}</strong></div>"
         )
         self.steps.content = steps(order.status)
@@ -151,8 +151,8 @@ def connection(*, ended: bool, connected: bool) -> str:
     if ended:
         return '<span class="badge">Complete</span>'
     if connected:
-        return wording.badge(wording.Look("Live", "sensors", "good"))
-    return wording.badge(wording.Look("Reconnecting", "sync_problem", "warn"))
+        return labels.badge(labels.Label("Live", "sensors", "good"))
+    return labels.badge(labels.Label("Reconnecting", "sync_problem", "warn"))
 
 
 def steps(status: str) -> str:
@@ -177,17 +177,17 @@ def steps(status: str) -> str:
 
 def entry(event: TimelineEvent) -> str:
     """Return one line of the timeline."""
-    look = wording.event(event.type)
+    label = labels.event(event.type)
     message = escape(str(event.detail.get("message", "")))
     more = ""
     if attempts := event.detail.get("attempts"):
         words = escape(f"attempt {attempts}")
-        more = f' <span class="badge warn">{wording.icon("replay")}{words}</span>'
+        more = f' <span class="badge warn">{labels.icon("replay")}{words}</span>'
     if step := event.detail.get("step"):
         more += f' <span class="badge">step: {escape(str(step))}</span>'
     at = f"{event.at:%H:%M:%S}.{event.at.microsecond // 1000:03d}"
     return (
-        f'<li><span class="dot {look.tone}">{wording.icon(look.icon)}</span>'
-        f"<div><strong>{escape(look.words)}</strong>{more}<p class=soft>{message}</p></div>"
+        f'<li><span class="dot {label.tone}">{labels.icon(label.icon)}</span>'
+        f"<div><strong>{escape(label.words)}</strong>{more}<p class=soft>{message}</p></div>"
         f'<span class="time small soft number">{at}</span></li>'
     )

@@ -7,13 +7,13 @@ from typing import Any
 from nicegui import ui
 
 from order_api.contracts import Order, OrderPage
-from ui import wording
+from ui import labels
 from ui.backend import Backend
-from ui.frame import Visit, block, button, empty, frame, html, text
-from ui.http import NoAnswer, Refusal
+from ui.clients.http import NoAnswer, Refusal
+from ui.components.layout import PageContext, block, button, empty, html, page_layout, text
 
 PER_PAGE = 15
-_STATUSES = {"": "All orders", **{key: look.words for key, look in wording.ORDER_STATUS.items()}}
+_STATUSES = {"": "All orders", **{key: label.words for key, label in labels.ORDER_STATUS.items()}}
 
 
 def register(backend: Backend) -> None:
@@ -21,15 +21,15 @@ def register(backend: Backend) -> None:
 
     @ui.page("/orders")
     async def my_orders(status: str = "", search: str = "") -> None:
-        with frame(backend, "My orders", "/orders") as visit:
-            await OrderList(visit, status if status in _STATUSES else "", search[:64]).build()
+        with page_layout(backend, "My orders", "/orders") as context:
+            await OrderList(context, status if status in _STATUSES else "", search[:64]).build()
 
 
 class OrderList:
     """One browser's orders."""
 
-    def __init__(self, visit: Visit, status: str, search: str) -> None:
-        self.visit = visit
+    def __init__(self, context: PageContext, status: str, search: str) -> None:
+        self.context = context
         self.status = status
         self.search = search
         self.cursors: list[str | None] = [None]  # one for each page up to this one
@@ -78,8 +78,8 @@ class OrderList:
         asked = (self.status, self.search, self.cursors[-1])
         page: OrderPage | None = None
         with contextlib.suppress(NoAnswer, Refusal):
-            page = await self.visit.backend.orders.orders(
-                self.visit.shopper,
+            page = await self.context.backend.orders.orders(
+                self.context.shopper,
                 status=self.status or None,
                 search=self.search or None,
                 cursor=self.cursors[-1],
@@ -128,8 +128,8 @@ def _row(order: Order) -> str:
     if len(order.lines) > 3:
         what += f" and {len(order.lines) - 3} more"
     return (
-        f'<tr><td><a class=mono href="/orders/{order.order_id}">{wording.short(order.order_id)}</a>'
-        f"<td>{wording.when(order.created_at)}<td>{what}"
-        f"<td class=n>{wording.money(order.total_minor, order.currency)}"
-        f"<td>{wording.badge(wording.order_status(order.status, order.reason))}</tr>"
+        f'<tr><td><a class=mono href="/orders/{order.order_id}">{labels.short(order.order_id)}</a>'
+        f"<td>{labels.when(order.created_at)}<td>{what}"
+        f"<td class=n>{labels.money(order.total_minor, order.currency)}"
+        f"<td>{labels.badge(labels.order_status(order.status, order.reason))}</tr>"
     )

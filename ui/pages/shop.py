@@ -7,11 +7,11 @@ from nicegui import ui
 
 from inventory_api.contracts import StockLevel
 from order_api.contracts import Product
-from ui import wording
+from ui import labels
 from ui.backend import Backend
-from ui.cart_panel import CartPanel
-from ui.frame import Visit, block, button, empty, frame, html, text
-from ui.http import NoAnswer, Refusal
+from ui.clients.http import NoAnswer, Refusal
+from ui.components.cart_panel import CartPanel
+from ui.components.layout import PageContext, block, button, empty, html, page_layout, text
 
 FEW = 60
 PER_PAGE = 24
@@ -22,8 +22,8 @@ def register(backend: Backend) -> None:
 
     @ui.page("/")
     async def shop(search: str = "") -> None:
-        with frame(backend, "Shop", "/") as visit:
-            found = Shop(visit, search.replace("\x00", "")[:64].strip())
+        with page_layout(backend, "Shop", "/") as context:
+            found = Shop(context, search.replace("\x00", "")[:64].strip())
             if await found.load():
                 found.build()
             else:
@@ -33,9 +33,9 @@ def register(backend: Backend) -> None:
 class Shop:
     """One browser's view of the shop."""
 
-    def __init__(self, visit: Visit, search: str) -> None:
-        self.visit = visit
-        self.stock = visit.backend.stock
+    def __init__(self, context: PageContext, search: str) -> None:
+        self.context = context
+        self.stock = context.backend.stock
         self.watch = self.stock.watch()
         self.search = search
         self.cursors: list[str | None] = [None]  # one for each page up to this one
@@ -44,11 +44,11 @@ class Shop:
         self.products: dict[str, Product] = {}  # also those in the cart
         self.levels: dict[str, ui.html] = {}
         self.adders: dict[str, ui.button] = {}
-        self.panel = CartPanel(visit, self.products, self.reload, self.show_levels)
+        self.panel = CartPanel(context, self.products, self.reload, self.show_levels)
 
     async def load(self) -> bool:
         """Read the page of products and what is in the cart; False if the catalogue is away."""
-        orders = self.visit.backend.orders
+        orders = self.context.backend.orders
         asked = (self.search, self.cursors[-1])
         try:
             found = await orders.products(
@@ -81,7 +81,7 @@ class Shop:
             box.props("outlined dense clearable debounce=300").style("min-width: 220px")
         with block("shop"):
             with block("stack").style("gap: 16px"):
-                self.shelf()
+                self.shown_page()
             with block("cart card", "section").props('id=cart aria-label="Cart"'):
                 self.panel.panel()
         with block("paybar"):
@@ -102,7 +102,7 @@ class Shop:
         self.panel.resume()
 
     @ui.refreshable_method
-    def shelf(self) -> None:
+    def shown_page(self) -> None:
         """Show a page of products."""
         self.levels.clear()
         self.adders.clear()
@@ -131,7 +131,7 @@ class Shop:
                     text(product.description, "p", "small soft")
                 self.levels[product.sku] = html("", "p")
                 with block("line spread"):
-                    text(wording.money(product.unit_price_minor, product.currency), "span", "price")
+                    text(labels.money(product.unit_price_minor, product.currency), "span", "price")
                     self.adders[product.sku] = button(
                         "Add",
                         lambda sku=product.sku: self.panel.put(sku, 1),
@@ -142,7 +142,7 @@ class Shop:
     async def reload(self) -> None:
         """Show the page anew, with today's prices."""
         if await self.load():
-            self.shelf.refresh()
+            self.shown_page.refresh()
             self.panel.refresh()
         else:
             ui.notify("Our catalogue does not answer. Try again in a moment.", type="warning")
@@ -164,7 +164,7 @@ class Shop:
 
     def show_levels(self) -> None:
         """Show what is on the shelf now."""
-        levels = self.stock.shelf.levels
+        levels = self.stock.snapshot.levels
         sent = self.panel.cart.sent is not None
         for sku, line in self.levels.items():
             level = None if levels is None else levels.get(sku)
@@ -182,4 +182,4 @@ def level_line(level: StockLevel | None, *, known: bool) -> str:
         tone, picture, words = "warn", "bolt", f"Only {level.available} left"
     else:
         tone, picture, words = "good", "check_circle", f"In stock: {level.available:,}"
-    return f'<span class="level {tone}">{wording.icon(picture)}{words}</span>'
+    return f'<span class="level {tone}">{labels.icon(picture)}{words}</span>'

@@ -6,7 +6,7 @@ from nicegui import ui
 
 from service_kit.problems import Problem
 from ui.backend import Backend
-from ui.frame import block, button, frame, html, text
+from ui.components.layout import block, button, html, page_layout, text
 from ui.identity import become_staff, stop_being_staff
 
 LONGEST_S = 8 * 3600.0
@@ -18,7 +18,7 @@ def register(backend: Backend) -> None:
     @ui.page("/sign-in")
     def sign_in() -> None:
         with (
-            frame(backend, "Sign in", "/sign-in") as visit,
+            page_layout(backend, "Sign in", "/sign-in") as context,
             block("card").style("max-width: 480px"),
         ):
             text("Staff sign-in", "h1")
@@ -40,13 +40,13 @@ def register(backend: Backend) -> None:
                 if caller.role != "staff":
                     said.content = "The token is good, but not for staff."
                     return
-                become_staff(visit.browser, caller.subject, min(expires, time.time() + LONGEST_S))
+                become_staff(context.browser, caller.subject, min(expires, time.time() + LONGEST_S))
                 ui.navigate.to("/ops")
 
             def leave() -> None:
-                stop_being_staff(visit.browser)
+                stop_being_staff(context.browser)
                 ui.navigate.reload()
 
             button("Sign in", check, icon="login", primary=True)
-            if visit.staff is not None:
+            if context.staff is not None:
                 button("Sign out", leave, icon="logout")

@@ -9,11 +9,21 @@ from nicegui import ui
 
 from inventory_api.contracts import MAX_RESTOCK, Ledger, LedgerEntry
 from order_api.contracts import Order
-from ui import wording
+from ui import labels
 from ui.backend import Backend
-from ui.frame import Visit, block, button, dialog, empty, for_staff_only, frame, html, text
-from ui.http import NoAnswer, Refusal
-from ui.shelf_table import ShelfTable
+from ui.clients.http import NoAnswer, Refusal
+from ui.components.layout import (
+    PageContext,
+    block,
+    button,
+    dialog,
+    empty,
+    html,
+    page_layout,
+    require_staff,
+    text,
+)
+from ui.components.stock_table import StockTable
 
 _OPERATIONS = {
     "": "All movements",
@@ -30,21 +40,21 @@ def register(backend: Backend) -> None:
 
     @ui.page("/warehouse")
     async def warehouse() -> None:
-        with frame(backend, "Warehouse", "/warehouse") as visit:
-            if for_staff_only(visit):
-                await WarehousePage(visit).build()
+        with page_layout(backend, "Warehouse", "/warehouse") as context:
+            if require_staff(context):
+                await WarehousePage(context).build()
 
 
 class WarehousePage:
     """One page's view of the warehouse."""
 
-    def __init__(self, visit: Visit) -> None:
-        assert visit.staff is not None
-        self.staff = visit.staff
-        self.feed = visit.backend.stock
-        self.inventory = visit.backend.inventory
-        self.watch = self.feed.watch()
-        self.shelves = ShelfTable(self.inventory, self.feed, self.watch, self._ask_how_many)
+    def __init__(self, context: PageContext) -> None:
+        assert context.staff is not None
+        self.staff = context.staff
+        self.poller = context.backend.stock
+        self.inventory = context.backend.inventory
+        self.watch = self.poller.watch()
+        self.shelves = StockTable(self.inventory, self.poller, self.watch, self._ask_how_many)
         self.operation = ""
         self.sku = ""
         self.cursors: list[str | None] = [None]
@@ -65,11 +75,11 @@ class WarehousePage:
                 self.waiting = html("", "div")
         self._dialog()
         self.watch.orders = True
-        await self.feed.look()
+        await self.poller.poll()
         await self._load()
         self._ledger()
         self.show()
-        self.feed.changed.subscribe(self.show)
+        self.poller.changed.subscribe(self.show)
 
     def _dialog(self) -> None:
         with dialog("Restock") as self.dialog, ui.card():
@@ -104,15 +114,15 @@ class WarehousePage:
         else:
             ui.notify(f"{level.sku}: {level.on_hand:,} on hand", type="positive")
         self.dialog.close()
-        await self.feed.look()
-        self.feed.changed.emit()
+        await self.poller.poll()
+        self.poller.changed.emit()
         await self._reload()
 
     def show(self) -> None:
         """Show levels and waiting orders as last seen."""
-        shelf = self.feed.shelf
+        shelf = self.poller.snapshot
         if shelf.levels is None:
-            self.state.content = f"{wording.icon('cloud_off')} The warehouse does not answer."
+            self.state.content = f"{labels.icon('cloud_off')} The warehouse does not answer."
         else:
             self.state.content = "Live"
         self.shelves.show()
@@ -191,9 +201,9 @@ def waiting(orders: list[Order]) -> str:
     if not orders:
         return "<p class=soft>None. Every order is settled.</p>"
     rows = "".join(
-        f'<tr><td><a class=mono href="/orders/{order.order_id}">{wording.short(order.order_id)}</a>'
-        f"<td>{wording.clock(order.created_at)}"
-        f"<td>{wording.badge(wording.order_status(order.status, order.reason))}</tr>"
+        f'<tr><td><a class=mono href="/orders/{order.order_id}">{labels.short(order.order_id)}</a>'
+        f"<td>{labels.clock(order.created_at)}"
+        f"<td>{labels.badge(labels.order_status(order.status, order.reason))}</tr>"
         for order in orders[:20]
     )
     return (
@@ -208,12 +218,12 @@ def movements(entries: list[LedgerEntry]) -> str:
     rows = []
     for entry in entries:
         cause = "Delivery"
-        what = _OPERATIONS.get(entry.operation) or wording.by_its_name(entry.operation).words
+        what = _OPERATIONS.get(entry.operation) or labels.by_its_name(entry.operation).words
         if entry.order_id is not None:
-            short = wording.short(entry.order_id)
+            short = labels.short(entry.order_id)
             cause = f'<a class=mono href="/orders/{entry.order_id}">{short}</a>'
         rows.append(
-            f"<tr><td class=n>{entry.movement_id}<td>{wording.clock(entry.at)}"
+            f"<tr><td class=n>{entry.movement_id}<td>{labels.clock(entry.at)}"
             f"<td class=mono>{escape(entry.sku)}<td>{escape(what)}"
             f"<td class=n>{entry.quantity:,}<td>{cause}</tr>"
         )

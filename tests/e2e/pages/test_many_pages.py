@@ -5,7 +5,7 @@ import json
 import aiohttp
 import pytest
 
-from bench.pages import measure
+from bench.sections.pages import measure
 from deploy.local.stack import Stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -25,7 +25,11 @@ async def test_two_hundred_pages_cost_less_than_a_core_and_none_is_old(stack: St
     ):
         order_id = (await answer.json())["order_id"]
     found = await measure(
-        stack.url("ui"), child["pid"], stack.home.folder, seconds=10, also=f"/orders/{order_id}"
+        stack.url("ui"),
+        child["pid"],
+        stack.state_dir.folder,
+        seconds=10,
+        also=f"/orders/{order_id}",
     )
     assert found["failed"] == 0, json.dumps(found)
     assert found["cores"] < 1, json.dumps(found)

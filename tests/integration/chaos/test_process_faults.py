@@ -14,12 +14,12 @@ from chaos.nemesis import full_disk
 from chaos.nemesis.process_faults import Nemesis
 from chaos.scenarios.scenario import Event
 from chaos.scenarios.schedule import ScheduledEvent
-from deploy.local.child import ChildSpec
-from deploy.local.postgres import EmbeddedPostgres
+from deploy.local.postgres.server import EmbeddedPostgres
+from deploy.local.process.child import ChildSpec
+from deploy.local.process.supervisor import SupervisedProcess
 from deploy.local.services import ORDER
 from deploy.local.settings import Ports, StackSettings
 from deploy.local.stack import POSTGRES, Stack
-from deploy.local.supervisor import SupervisedProcess
 from tests.support.tcp_proxy import Valve
 
 FULL_DATABASE = Event("database-full", "disk-full", "fill", POSTGRES)
@@ -94,7 +94,7 @@ async def test_a_full_disk_stays_until_the_database_was_refused_a_write(tmp_path
     settings = StackSettings(home=tmp_path / "home", ports=Ports.free(), only=only)
     async with Stack(settings) as stack, DeafAtFirst(settings.ports.postgres) as door:
         stack.postgres = EmbeddedPostgres(
-            stack.home.postgres, port=door.port, passwords=stack.home.secrets / "postgres"
+            stack.state_dir.postgres, port=door.port, passwords=stack.state_dir.secrets / "postgres"
         )
         stack.postgres.read_passwords()
         assert await times_fired(stack, FULL_DATABASE, tmp_path / "events") == 1

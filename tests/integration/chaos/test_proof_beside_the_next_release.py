@@ -16,7 +16,7 @@ from chaos.checker.told import only_forward
 from chaos.client.history import History
 from chaos.client.load import Shoppers
 from chaos.scenarios.workload import PlannedOrder
-from deploy.local.temporal import EmbeddedTemporal
+from deploy.local.temporal.server import EmbeddedTemporal
 from inventory_api.contracts import Line
 from order_api.contracts import order_id_for
 from subscribers.notifications import Notifications

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.response_time_vectors import SECONDS, VECTORS, Trace, Verdict, played, verdict_at
 
-PROMETHEUS = Path(__file__).parents[3] / "deploy" / "prometheus"
+PROMETHEUS = Path(__file__).parents[3] / "deploy" / "monitoring" / "prometheus"
 SLOW, FAILING = "OrdersAnsweredTooSlowly", "OrdersFailing"
 
 

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from activities.contracts import TERMINAL
-from deploy.local.temporal import EmbeddedTemporal
-from deploy.local.temporal_file import PUT_ASIDE, damage, put_aside
+from deploy.local.temporal.database_file import PUT_ASIDE, damage, put_aside
+from deploy.local.temporal.server import EmbeddedTemporal
 from tests.integration.deploy.test_local_stack_whole import VALERIX, CommandLine
 from tests.support.order_stack import eventually
 

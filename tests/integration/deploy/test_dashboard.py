@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.serving import Served, bearer
 
-GRAFANA = Path(__file__).parents[3] / "deploy" / "grafana" / "dashboard.json"
+GRAFANA = Path(__file__).parents[3] / "deploy" / "monitoring" / "grafana" / "dashboard.json"
 _WORDS = {"sum", "rate", "max", "increase", "ignoring", "histogram_quantile", "status", "point"}
 # Of the worker's and order_api's process, where the SDK serves them; of subscribers; of
 # a process with fault injection; and what Prometheus itself makes.

@@ -14,7 +14,7 @@ import pytest
 
 import subscribers.main
 from deploy.local.ports import LOOPBACK, free_port
-from deploy.local.postgres import EmbeddedPostgres
+from deploy.local.postgres.server import EmbeddedPostgres
 from service_kit import pool
 from service_kit.connection import connect, servers_in
 from subscribers.contracts import OrderEvent

@@ -13,11 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.local import supervisor
-from deploy.local.child import ChildSpec
-from deploy.local.leftovers import end_leftovers, identity
-from deploy.local.refusal import StartRefused
-from deploy.local.supervisor import SupervisedProcess
+from deploy.local.errors import StartRefused
+from deploy.local.process import supervisor
+from deploy.local.process.child import ChildSpec
+from deploy.local.process.orphans import end_orphans, identity
+from deploy.local.process.supervisor import SupervisedProcess
 
 SLEEP = (sys.executable, "-c", "import time; time.sleep(600)")
 
@@ -62,7 +62,7 @@ async def test_a_child_that_was_ready_is_started_again_at_once(
     sleeper: SupervisedProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor, "_FIRST_BACKOFF_S", 3600.0)
-    monkeypatch.setattr(supervisor, "_LONGEST_BACKOFF_S", 3600.0)
+    monkeypatch.setattr(supervisor, "_MAX_BACKOFF_S", 3600.0)
     for _ in range(5):
         old = sleeper.kill()
         await sleeper.wait_ready(60)
@@ -157,8 +157,8 @@ async def test_children_die_with_a_parent_that_is_killed(tmp_path: Path) -> None
     code = f"""
 import asyncio, sys
 from pathlib import Path
-from deploy.local.child import ChildSpec
-from deploy.local.supervisor import SupervisedProcess
+from deploy.local.process.child import ChildSpec
+from deploy.local.process.supervisor import SupervisedProcess
 
 async def main():
     children = [
@@ -189,7 +189,7 @@ async def test_where_the_kernel_does_not_help_the_watch_ends_the_children(tmp_pa
     state = {"children": {"worker": {"pid": child.pid, "born": identity(child.pid)}}}
     (tmp_path / "state.json").write_text(json.dumps(state))
     watch = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "deploy.local.leftovers", str(tmp_path)),
+        *(sys.executable, "-m", "deploy.local.process.orphans", str(tmp_path)),
         stdin=asyncio.subprocess.PIPE,
     )
     assert watch.stdin is not None
@@ -204,7 +204,7 @@ async def test_a_stranger_with_the_pid_of_a_dead_child_is_left_alone(
 ) -> None:
     assert sleeper.pid is not None
     state = {"children": {"worker": {"pid": sleeper.pid, "born": 12345.0}, "ui": {"pid": None}}}
-    assert end_leftovers(state) == []
+    assert end_orphans(state) == []
     assert runs(sleeper.pid)
-    assert end_leftovers(None) == []
+    assert end_orphans(None) == []
     assert os.getpid() != sleeper.pid

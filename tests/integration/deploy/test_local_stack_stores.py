@@ -12,10 +12,10 @@ import pytest
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.client import Client
 
-from deploy.local.postgres import DATABASES, EmbeddedPostgres
-from deploy.local.postgres_binaries import find_binaries
-from deploy.local.refusal import StartRefused
-from deploy.local.temporal import SEARCH_ATTRIBUTES, EmbeddedTemporal
+from deploy.local.errors import StartRefused
+from deploy.local.postgres.binaries import find_binaries
+from deploy.local.postgres.server import DATABASES, EmbeddedPostgres
+from deploy.local.temporal.server import SEARCH_ATTRIBUTES, EmbeddedTemporal
 from tests.integration.deploy.test_local_stack_processes import runs, wait_until_gone
 
 
@@ -71,7 +71,7 @@ async def test_data_survives_the_killing_of_server_and_supervisor(tmp_path: Path
     code = f"""
 import asyncio, asyncpg
 from pathlib import Path
-from deploy.local.postgres import EmbeddedPostgres
+from deploy.local.postgres.server import EmbeddedPostgres
 
 async def main():
     async with EmbeddedPostgres(Path({str(tmp_path)!r})) as postgres:

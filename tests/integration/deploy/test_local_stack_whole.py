@@ -12,11 +12,11 @@ from typing import Self
 
 import pytest
 
-from deploy.local.home import Home, HomeLock
-from deploy.local.refusal import StartRefused
+from deploy.local.errors import StartRefused
 from deploy.local.services import INVENTORY, ORDER
 from deploy.local.settings import Ports, StackSettings
 from deploy.local.stack import POSTGRES, Stack
+from deploy.local.state_dir import StateDir, StateDirLock
 from tests.integration.deploy.test_local_stack_processes import runs, wait_until_gone
 
 VALERIX = (sys.executable, "-m", "deploy.cli")
@@ -26,7 +26,7 @@ class CommandLine:
     """`valerix` in a home of its own, on ports of its own."""
 
     def __init__(self, home: Path) -> None:
-        self.home = Home(home)
+        self.home = StateDir(home)
         self.ports = Ports.free()
         numbers = {name: str(port) for name, port in self.ports.by_variable().items()}
         self.env = {**os.environ, **numbers, "VALERIX_HOME": str(home), "COLUMNS": "200"}
@@ -120,7 +120,7 @@ async def test_status_stop_and_reset_know_whether_it_runs(valerix: CommandLine) 
     code, said = await valerix.run("stop")
     assert (code, said.strip()) == (0, "Stopped.")
     assert not any(runs(pid) for pid in pids)
-    assert HomeLock(valerix.home).holder() is None
+    assert StateDirLock(valerix.home).holder() is None
     assert not valerix.home.state_file.exists()
 
     code, said = await valerix.run("reset", "--yes")
@@ -135,7 +135,7 @@ async def test_children_end_when_the_supervisor_is_killed(valerix: CommandLine) 
     process.kill()
     await wait_until_gone(pids)
     await process.wait()  # a zombie may still have a thread that holds the lock
-    assert HomeLock(valerix.home).holder() is None
+    assert StateDirLock(valerix.home).holder() is None
 
 
 async def test_a_taken_port_starts_nothing(valerix: CommandLine) -> None:
@@ -149,7 +149,7 @@ async def test_a_taken_port_starts_nothing(valerix: CommandLine) -> None:
     assert f"INVENTORY_PORT={port + 10000 if port < 55536 else port - 10000} make up" in said
     assert not valerix.home.postgres.exists()
     assert not valerix.home.temporal.exists()
-    assert HomeLock(valerix.home).holder() is None
+    assert StateDirLock(valerix.home).holder() is None
 
 
 async def test_interrupted_while_starting_it_leaves_nothing_running(valerix: CommandLine) -> None:
@@ -196,7 +196,7 @@ async def test_the_stack_as_an_object_kills_stops_and_restarts_by_name(tmp_path:
         await stack.wait_ready(ORDER)
         assert stack.processes[ORDER].exits == 0
 
-        log = (stack.home.logs / "supervisor.log").read_text()
+        log = (stack.state_dir.logs / "supervisor.log").read_text()
         assert f"exited inventory_api pid={old} code=-9" in log
         assert f"started inventory_api pid={new}" in log
     assert all(process.pid is None for process in stack.processes.values())

@@ -9,7 +9,7 @@ import asyncpg
 import httpx
 import pytest
 
-from deploy.local.temporal import EmbeddedTemporal
+from deploy.local.temporal.server import EmbeddedTemporal
 from order_api.contracts import order_id_for
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import Backstage

@@ -17,7 +17,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.worker import Worker
 
 from deploy.local.ports import free_port
-from deploy.local.temporal import EmbeddedTemporal
+from deploy.local.temporal.server import EmbeddedTemporal
 from order_api.contracts import OrderLine
 from order_api.workflow_client import TEMPORAL_ERRORS, OrderWorkflows
 from tests.support.databases import Databases

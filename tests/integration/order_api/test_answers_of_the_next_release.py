@@ -10,7 +10,7 @@ import pytest
 from temporalio import workflow
 
 import workflows.worker
-from deploy.local.temporal import EmbeddedTemporal
+from deploy.local.temporal.server import EmbeddedTemporal
 from tests.support import next_release
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import Backstage

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from deploy.local.ports import free_port
-from deploy.local.postgres import EmbeddedPostgres
+from deploy.local.postgres.server import EmbeddedPostgres
 from order_api.contracts import order_id_for
 from order_api.schema import MIGRATIONS
 from order_api.seed import seed

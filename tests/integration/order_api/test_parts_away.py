@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from deploy.local.temporal import EmbeddedTemporal
+from deploy.local.temporal.server import EmbeddedTemporal
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import Backstage
 from tests.support.order_stack import (

@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 import pytest
 from temporalio.client import Client, WorkflowExecution
 
-from deploy.local.temporal import EmbeddedTemporal
+from deploy.local.temporal.server import EmbeddedTemporal
 from order_api.contracts import ORDER_NAMESPACE
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import Backstage

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 
-from deploy.local.temporal import EmbeddedTemporal
+from deploy.local.temporal.server import EmbeddedTemporal
 from order_api.contracts import OrderLine, order_id_for
 from order_api.notifier import Notifier
 from order_api.store import Store

@@ -15,7 +15,7 @@ from tests.support.raw_http import connect, written
 from tests.support.serving import Served, bearer, serve_orders
 from tests.support.ui_client import ui_settings
 from ui.backend import Backend
-from ui.operations_view import alert_tile
+from ui.components.operations_view import alert_tile
 
 ORDER = {"lines": [{"sku": "MUG-BLUE", "quantity": 1}]}
 KEYLESS = 800
@@ -198,7 +198,7 @@ async def test_the_tile_is_red_while_the_database_refuses_to_be_read_too(
     backend = Backend(ui_settings(order_app, inventory_app, tmp_path))
     await backend.open()
     try:
-        await backend.operations.look(everything=True)
+        await backend.operations.poll(everything=True)
     finally:
         await backend.close()
     now = backend.operations.now

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from activities.contracts import StatusUpdate, StoredStatus, TimelineEntry
-from deploy.local.temporal import EmbeddedTemporal
+from deploy.local.temporal.server import EmbeddedTemporal
 from order_api import order_lists
 from order_api.notifier import Notifier
 from order_api.store import Store

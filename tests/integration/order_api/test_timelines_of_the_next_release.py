@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from deploy.local.temporal import EmbeddedTemporal
+from deploy.local.temporal.server import EmbeddedTemporal
 from tests.support import next_release
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import Backstage

@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from deploy.local.schema import bring_up_to_date
+from deploy.local.schema import migrate_and_seed
 from deploy.migrate import MigrateSettings
-from deploy.migrate import bring_up_to_date as migrate_and_adopt
+from deploy.migrate import migrate_databases as migrate_and_adopt
 from tests.support import third_party_subscribers as addons
 from tests.support.crowded_cluster import cluster, passes, tell, written
 from tests.support.databases import Databases
@@ -139,7 +139,7 @@ async def test_migrating_takes_restored_events_over_and_moves_no_cursor(
 
     if way == "make up":
         addresses = {"orders": restored_dsn, "inventory": inventory_database}
-        await bring_up_to_date(addresses.__getitem__)
+        await migrate_and_seed(addresses.__getitem__)
     else:
         settings = MigrateSettings(
             orders_database_url=SecretStr(restored_dsn),

@@ -10,7 +10,7 @@ import asyncpg
 import httpx
 import pytest
 
-from deploy.local.temporal import EmbeddedTemporal
+from deploy.local.temporal.server import EmbeddedTemporal
 from tests.support import third_party_subscribers as addons
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import Backstage

@@ -10,14 +10,14 @@ import httpx
 import pytest
 
 import inventory_api.seed
-from bench.load import Shoppers as BenchShoppers
+from bench.harness.load import Shoppers as BenchShoppers
 from chaos.client.history import History
 from chaos.client.load import Shoppers as ChaosShoppers
 from chaos.scenarios.workload import Crowd, plan
-from deploy.local.home import Home, HomeLock
-from deploy.local.refusal import StartRefused
-from deploy.local.temporal import EmbeddedTemporal
-from deploy.ordering import place_and_follow
+from deploy.cli.order import place_and_follow
+from deploy.local.errors import StartRefused
+from deploy.local.state_dir import StateDir, StateDirLock
+from deploy.local.temporal.server import EmbeddedTemporal
 from order_api.answers import is_definite
 from order_api.contracts import order_id_for
 from tests.support.databases import Databases
@@ -33,7 +33,7 @@ from tests.support.serving import (
     token,
 )
 from tests.support.ui_client import Visitor, ui_settings, visiting
-from ui import checkout
+from ui.shop import checkout
 
 # What the second try may meet while the first is on its way: it stored nothing, says nothing about
 # the first, and that the cart must be changed or its new price be agreed to.
@@ -119,7 +119,7 @@ async def test_the_shop_asks_again_until_an_answer_is_about_the_order(
     strange: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(checkout, "KEEP_TRYING_S", 0.0)  # one try for each click
+    monkeypatch.setattr(checkout, "RETRY_FOR_S", 0.0)  # one try for each click
     await alice.open("/")
     alice.presses("Add Blue mug to the cart")
     proxy.script.extend([LOSE, strange])
@@ -198,13 +198,13 @@ async def test_after_an_earlier_cart_went_through_the_next_one_has_a_new_key(
 
 
 @pytest.fixture
-def home(proxy: Between, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+def home(proxy: Between, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StateDir]:
     """The home of a stack whose order service is behind the proxy, as the command line sees it."""
     monkeypatch.setenv("VALERIX_HOME", str(tmp_path / "home"))
-    found = Home(tmp_path / "home").create()
+    found = StateDir(tmp_path / "home").create()
     (found.secrets / "token_key").write_text(TOKEN_KEY)
     found.write_state({"children": {"order_api": {"port": proxy.port}}, "temporal_ui_port": 8233})
-    lock = HomeLock(found)
+    lock = StateDirLock(found)
     lock.acquire()
     yield found
     lock.release()
@@ -216,7 +216,7 @@ async def order(*items: str, customer: str) -> int:
 
 @pytest.mark.parametrize("strange", STRANGE.values(), ids=STRANGE)
 async def test_the_command_line_asks_again_for_an_order_whose_outcome_is_unknown(
-    home: Home, proxy: Between, orders_dsn: str, strange: Any, request: pytest.FixtureRequest
+    home: StateDir, proxy: Between, orders_dsn: str, strange: Any, request: pytest.FixtureRequest
 ) -> None:
     customer = f"cli {request.node.callspec.id}"
     proxy.script.extend([LOSE, strange])
@@ -233,7 +233,7 @@ async def test_the_command_line_asks_again_for_an_order_whose_outcome_is_unknown
 @pytest.mark.parametrize("named", [True, False], ids=["with order_id", "without"])
 @pytest.mark.parametrize("premature", PREMATURE.values(), ids=PREMATURE)
 async def test_the_command_line_keeps_the_key_while_an_earlier_try_is_on_its_way(
-    home: Home,
+    home: StateDir,
     proxy: Between,
     orders_dsn: str,
     premature: Any,
@@ -254,7 +254,7 @@ async def test_the_command_line_keeps_the_key_while_an_earlier_try_is_on_its_way
 
 
 async def test_the_command_line_does_not_dwell_on_what_was_never_stored(
-    home: Home, proxy: Between, orders_dsn: str
+    home: StateDir, proxy: Between, orders_dsn: str
 ) -> None:
     assert await order("NO-SUCH-THING", customer="carol") == 1
     proxy.script.append(problem(401, "unauthorized"))

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 import inventory_api.seed
-from deploy.local.temporal import EmbeddedTemporal
+from deploy.local.temporal.server import EmbeddedTemporal
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import Backstage
 from tests.support.serving import (

@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy import ordering
-from deploy.local.temporal import EmbeddedTemporal
+from deploy.cli import order
+from deploy.local.temporal.server import EmbeddedTemporal
 from tests.support import next_release
 from tests.support import third_party_subscribers as addons
 from tests.support.databases import Databases
@@ -131,7 +131,7 @@ async def test_the_command_line_follows_an_order_through_what_it_does_not_know(
         with httpx.Client(
             base_url=newer_town.orders.url, headers=bearer(subject="cli"), timeout=30
         ) as http:
-            ended.append(ordering.follow(http, order_id))
+            ended.append(order.follow(http, order_id))
 
     following = threading.Thread(target=follow)
     following.start()
@@ -156,7 +156,7 @@ async def test_the_command_line_ends_with_an_order_that_ended_in_an_unknown_way(
     with httpx.Client(
         base_url=newer_town.orders.url, headers=bearer(subject="cli"), timeout=30
     ) as http:
-        assert ordering.follow(http, order_id) == EXPIRED
+        assert order.follow(http, order_id) == EXPIRED
     assert WAITS in capsys.readouterr().out
 
 
@@ -169,7 +169,7 @@ async def test_the_command_line_prints_what_came_after_an_order_had_shipped(
     with httpx.Client(
         base_url=newer_town.orders.url, headers=bearer(subject="cli"), timeout=30
     ) as http:
-        assert ordering.follow(http, order_id) == "shipped"
+        assert order.follow(http, order_id) == "shipped"
     assert "Told: delivered." in capsys.readouterr().out
 
 

@@ -8,7 +8,7 @@ import pytest
 from nicegui import ui
 
 import inventory_api.seed
-from deploy.local.temporal import EmbeddedTemporal
+from deploy.local.temporal.server import EmbeddedTemporal
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import Backstage
 from tests.support.serving import Served, serve_inventory, serve_orders, serve_worker

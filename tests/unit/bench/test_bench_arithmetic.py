@@ -1,8 +1,8 @@
 """The benchmark's own sums: a wrong quantile would make every verdict worthless."""
 
-from bench.load import CLIENT_PATIENCE_S, Answers, quantile
-from bench.results import at_least, at_most, shown
-from bench.rig import Effort
+from bench.harness.load import CLIENT_TIMEOUT_S, Answers, quantile
+from bench.harness.results import at_least, at_most, shown
+from bench.harness.stack import CpuUsage
 
 
 def test_a_quantile_is_a_value_that_was_measured_and_not_one_in_between() -> None:
@@ -30,7 +30,7 @@ def test_orders_that_are_refused_quickly_are_neither_fast_nor_many() -> None:
     for status in (201, 202, 409, 503, 422, 0):
         answers.add(0.01, status, 0.0)
     assert answers.rate == 2.0
-    assert sorted(answers.latencies_s) == [0.01] * 3 + [CLIENT_PATIENCE_S] * 3
+    assert sorted(answers.latencies_s) == [0.01] * 3 + [CLIENT_TIMEOUT_S] * 3
 
 
 def test_answers_are_described_with_the_most_frequent_status_first() -> None:
@@ -42,7 +42,9 @@ def test_answers_are_described_with_the_most_frequent_status_first() -> None:
 
 
 def test_cpu_is_shared_out_over_all_orders_that_were_sent() -> None:
-    effort = Effort(cpu_s={"worker": 0.5, "order_api": 0.2, "inventory_api": 0.1, "temporal": 9.0})
+    effort = CpuUsage(
+        cpu_s={"worker": 0.5, "order_api": 0.2, "inventory_api": 0.1, "temporal": 9.0}
+    )
     assert effort.ms("worker", 100) == 5.0
     assert effort.ours_ms(100) == 8.0
 

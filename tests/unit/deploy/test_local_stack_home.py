@@ -6,13 +6,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy import ordering
-from deploy.local.home import Home, HomeLock
-from deploy.local.refusal import StartRefused
+from deploy.cli import order
+from deploy.local.errors import StartRefused
+from deploy.local.state_dir import StateDir, StateDirLock
 
 
 def test_keys_and_state_are_closed_to_others(tmp_path: Path) -> None:
-    home = Home(tmp_path / "home").create()
+    home = StateDir(tmp_path / "home").create()
     key = home.token_key()
     home.write_state({"children": {}})
     assert len(key.encode()) >= 32
@@ -24,18 +24,18 @@ def test_keys_and_state_are_closed_to_others(tmp_path: Path) -> None:
 
 def test_a_stack_that_never_ran_has_no_key(tmp_path: Path) -> None:
     with pytest.raises(StartRefused, match="no signing key"):
-        Home(tmp_path / "home").existing_token_key()
+        StateDir(tmp_path / "home").existing_token_key()
     assert not (tmp_path / "home").exists()
 
 
 def test_a_state_file_cut_in_half_counts_as_none(tmp_path: Path) -> None:
-    home = Home(tmp_path).create()
+    home = StateDir(tmp_path).create()
     home.state_file.write_text('{"children": {"or')
     assert home.read_state() is None
 
 
 def test_reset_deletes_only_what_is_ours(tmp_path: Path) -> None:
-    home = Home(tmp_path / "home").create()
+    home = StateDir(tmp_path / "home").create()
     home.token_key()
     (home.folder / "notes.txt").write_text("mine")
     home.delete()
@@ -43,20 +43,20 @@ def test_reset_deletes_only_what_is_ours(tmp_path: Path) -> None:
 
 
 def test_the_second_stack_in_a_home_is_told_who_has_it(tmp_path: Path) -> None:
-    home = Home(tmp_path).create()
-    first = HomeLock(home)
+    home = StateDir(tmp_path).create()
+    first = StateDirLock(home)
     first.acquire()
     try:
         with pytest.raises(StartRefused, match=r"is running in .* already") as refused:
-            HomeLock(home).acquire()
+            StateDirLock(home).acquire()
         assert "valerix stop" in refused.value.remedy
     finally:
         first.release()
-    assert HomeLock(home).holder() is None
+    assert StateDirLock(home).holder() is None
 
 
 def test_large_logs_are_put_aside_and_small_ones_stay(tmp_path: Path) -> None:
-    home = Home(tmp_path).create()
+    home = StateDir(tmp_path).create()
     with (home.logs / "worker.log").open("wb") as log:
         log.truncate(64 * 1024 * 1024)
     (home.logs / "order_api.log").write_text("short")
@@ -65,25 +65,25 @@ def test_large_logs_are_put_aside_and_small_ones_stay(tmp_path: Path) -> None:
 
 
 def test_orders_of_the_command_line_are_counted_one_by_one(tmp_path: Path) -> None:
-    home = Home(tmp_path).create()
-    assert ordering.coming_keys(home, 2) == ["cli-1", "cli-2"]
-    assert [ordering.next_key(home) for _ in range(3)] == ["cli-1", "cli-2", "cli-3"]
-    assert ordering.coming_keys(home, 2) == ["cli-4", "cli-5"]
+    home = StateDir(tmp_path).create()
+    assert order.coming_keys(home, 2) == ["cli-1", "cli-2"]
+    assert [order.next_key(home) for _ in range(3)] == ["cli-1", "cli-2", "cli-3"]
+    assert order.coming_keys(home, 2) == ["cli-4", "cli-5"]
 
 
 @pytest.mark.parametrize("text", ["=2", "MUG=-1", "MUG=two", "MUG=", "MUG=1.5"])
 def test_what_is_not_sku_and_quantity_is_refused(text: str) -> None:
     with pytest.raises(StartRefused, match="is not SKU=QTY"):
-        ordering.read_line(text)
+        order.read_line(text)
 
 
 def test_a_sku_alone_means_one_of_it() -> None:
-    assert ordering.read_line("MUG") == {"sku": "MUG", "quantity": 1}
-    assert ordering.read_line("MUG=12") == {"sku": "MUG", "quantity": 12}
+    assert order.read_line("MUG") == {"sku": "MUG", "quantity": 1}
+    assert order.read_line("MUG=12") == {"sku": "MUG", "quantity": 12}
 
 
 def test_server_sent_events_are_read_over_comments_and_unknown_fields() -> None:
     event = {"seq": 3, "at": "now", "type": "shipped", "detail": {}}
     body = f": hello\n\nid: 3\nretry: 5\ndata: {json.dumps(event)}\n\n:\n\ndata: [1]\n\n"
     response = httpx.Response(200, text=body)
-    assert list(ordering.read_events(response)) == [event]
+    assert list(order.read_events(response)) == [event]

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from deploy.local import preflight
-from deploy.local.environment import passed_on
+from deploy.local.errors import StartRefused
 from deploy.local.ports import _reserved, free_port, is_taken, reserve
-from deploy.local.refusal import StartRefused
+from deploy.local.process.environment import service_environment
 from deploy.local.settings import PROJECT, Ports, StackSettings
 from deploy.local.stack import Stack
 
@@ -128,9 +128,9 @@ def test_services_get_their_own_settings_and_nothing_meant_for_other_programs() 
         "PYTHONPATH": "/x",
         "order_port": "1",
     }
-    assert passed_on({**ours, **others}) == ours
+    assert service_environment({**ours, **others}) == ours
 
 
 @pytest.mark.parametrize(("told", "used"), [("debug", "DEBUG"), ("verbose", "INFO"), ("", "INFO")])
 def test_a_log_level_that_only_other_programs_know_is_not_passed_on(told: str, used: str) -> None:
-    assert passed_on({"LOG_LEVEL": told}) == {"LOG_LEVEL": used}
+    assert service_environment({"LOG_LEVEL": told}) == {"LOG_LEVEL": used}

@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 
 from order_api.contracts import ResponseTime
-from ui import charts, wording
+from ui import labels
 from ui.browser_storage import SharedFile
-from ui.cart import MAX_PIECES, Cart, Sending
-from ui.feed import Operations, Sample, ServiceHealth, _health_of
-from ui.figures import Figures, figures_of
+from ui.clients.metrics import MetricTotals, metric_totals
+from ui.components import charts
+from ui.components.operations_view import alert_tile, health_tiles
 from ui.identity import Identity, Tokens, become_staff, shopper, staff, stop_being_staff
-from ui.operations_view import alert_tile, health_tiles
+from ui.live.pollers import Operations, Sample, ServiceHealth, _health_of
 from ui.pages.order import steps
+from ui.shop.cart import MAX_PIECES, Cart, Sending
 
 
 def test_a_key_is_there_before_the_first_click_and_stays_until_the_answer() -> None:
@@ -88,10 +89,10 @@ def test_counters_that_start_anew_lose_nothing() -> None:
             'saga_step_attempts_total{operation="reserve",retry="false"} 900.0\n'
         )
 
-    seen = figures_of([page(3)], Figures())
-    seen = figures_of([page(5)], seen)
-    seen = figures_of([""], seen)  # the worker is away
-    seen = figures_of([page(1)], seen)  # and back, counting from nought
+    seen = metric_totals([page(3)], MetricTotals())
+    seen = metric_totals([page(5)], seen)
+    seen = metric_totals([""], seen)  # the worker is away
+    seen = metric_totals([page(1)], seen)  # and back, counting from nought
     assert seen.retries == 6
 
 
@@ -232,7 +233,7 @@ def test_tokens_are_made_once_an_hour() -> None:
     ("number", "words"), [(0.0851, "85 ms"), (1.254, "1.25 s"), (12.34, "12.3 s"), (600, "10 min")]
 )
 def test_durations_are_in_peoples_units(number: float, words: str) -> None:
-    assert wording.duration(number) == words
+    assert labels.duration(number) == words
 
 
 @pytest.mark.parametrize(
@@ -254,12 +255,12 @@ def test_durations_are_in_peoples_units(number: float, words: str) -> None:
     ],
 )
 def test_money_has_the_decimals_of_its_currency(minor: int, currency: str, words: str) -> None:
-    assert wording.money(minor, currency).replace("\N{NO-BREAK SPACE}", " ") == words
+    assert labels.money(minor, currency).replace("\N{NO-BREAK SPACE}", " ") == words
 
 
 def test_counts_read_well() -> None:
-    assert wording.count(1, "piece") == "1 piece"
-    assert wording.count(2000, "piece") == "2,000 pieces"
+    assert labels.count(1, "piece") == "1 piece"
+    assert labels.count(2000, "piece") == "2,000 pieces"
 
 
 def test_steps_say_in_words_how_far_an_order_is() -> None:

@@ -1,0 +1,163 @@
+"""Open pages by the hundred: what they cost the UI, and how old what they show can get.
+
+Each page is a real one: it is fetched, its web socket opened with the handshake that a browser
+makes, and every update received and looked at. No browser draws it, for two hundred of those are
+a measurement of something else.
+"""
+
+import asyncio
+import base64
+import json
+import os
+import re
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+import aiohttp
+import itsdangerous
+import psutil
+
+from deploy.local.settings import home_from
+from ui.settings import UiSettings
+
+_CLOCK = re.compile(rb"Last updated (\d\d:\d\d:\d\d) UTC")
+_CLIENT = re.compile(r"'client_id': '([0-9a-f-]+)'")
+# Whole seconds are shown, so what is brand new may look almost a second old.
+_SHOWN_IN_S = 1.0
+OPENED_WITHIN_S = 120.0
+
+
+@dataclass
+class PageObservations:
+    """What the pages have noticed: `gaps` between updates and `ages` of what came, in seconds."""
+
+    pages: int = 1
+    live: int = 0
+    all_live: asyncio.Event = field(default_factory=asyncio.Event)
+    updates: int = 0
+    sizes: int = 0
+    gaps: list[float] = field(default_factory=list)
+    ages: list[float] = field(default_factory=list)
+
+
+async def open_page(
+    session: aiohttp.ClientSession, url: str, path: str, seen: PageObservations
+) -> None:
+    """Open one page and watch it until cancelled."""
+    async with session.get(f"{url}{path}") as answer:
+        text = await answer.text()
+        answer.raise_for_status()
+    found = _CLIENT.search(text)
+    assert found is not None, "not a page"
+    query = {
+        "client_id": found[1],
+        "document_id": str(uuid4()),
+        "tab_id": str(uuid4()),
+        "next_message_id": "0",
+        "implicit_handshake": "true",
+        "EIO": "4",
+        "transport": "websocket",
+    }
+    socket_url = f"{url}/_nicegui_ws/socket.io/"
+    async with session.ws_connect(socket_url, params=query, max_msg_size=0) as socket:
+        last: float | None = None
+        async for message in socket:
+            data = message.data.encode() if isinstance(message.data, str) else message.data
+            if data.startswith(b"0"):
+                await socket.send_str("40")  # join the default namespace
+            elif data == b"2":
+                await socket.send_str("3")  # pong
+            elif (clock := _CLOCK.search(data)) is not None:
+                now = time.monotonic()
+                seen.updates += 1
+                seen.sizes += len(data)
+                if last is None:
+                    seen.live += 1
+                    if seen.live >= seen.pages:
+                        seen.all_live.set()
+                else:
+                    seen.gaps.append(now - last)
+                seen.ages.append(_age(clock[1].decode()))
+                last = now
+
+
+def _age(shown: str) -> float:
+    hours, minutes, seconds = map(int, shown.split(":"))
+    today_s = time.time() % 86_400
+    return max(today_s - (hours * 3600 + minutes * 60 + seconds) - _SHOWN_IN_S, 0.0)
+
+
+def staff_cookie(home: Path) -> dict[str, str]:
+    """Return the session cookie of a member of staff, as the UI of this home would have set it."""
+    settings = UiSettings(token_key=(home / "secrets" / "token_key").read_text().strip())
+    browser = str(uuid4())
+    kept = {"staff_until": time.time() + 3600}
+    (home / "ui" / f"storage-user-{browser}.json").write_text(json.dumps(kept))
+    signer = itsdangerous.TimestampSigner(settings.session_secret())
+    content = base64.b64encode(json.dumps({"id": browser}).encode())
+    return {"session": signer.sign(content).decode()}
+
+
+async def scheduling_lag(seconds: float) -> float:
+    """Wait so long; return by how much this machine has let a task wait for its turn."""
+    until = time.monotonic() + seconds
+    worst = 0.0
+    while (now := time.monotonic()) < until:
+        await asyncio.sleep(0.02)
+        worst = max(worst, time.monotonic() - now - 0.02)
+    return worst
+
+
+async def measure(
+    url: str, pid: int, home: Path, *, pages: int = 200, seconds: float = 20, also: str = "/"
+) -> dict[str, float]:
+    """Return what `pages` open pages on /ops, and one on `also`, cost the UI with this `pid`."""
+    process = psutil.Process(pid)
+    seen, other = PageObservations(pages), PageObservations()
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0), cookies=staff_cookie(home)
+    ) as session:
+        opened = [asyncio.create_task(open_page(session, url, also, other))]
+        for _ in range(pages):
+            opened.append(asyncio.create_task(open_page(session, url, "/ops", seen)))
+            await asyncio.sleep(0.05)
+        # building pages is paid for once; what is measured is keeping them up to date
+        async with asyncio.timeout(OPENED_WITHIN_S):
+            await seen.all_live.wait()
+        seen.updates = seen.sizes = 0
+        seen.gaps.clear()
+        seen.ages.clear()
+        before, began = process.cpu_times(), time.monotonic()
+        late_s = await scheduling_lag(seconds)
+        after, took = process.cpu_times(), time.monotonic() - began
+        failed = [task for task in opened if task.done()]
+        for task in opened:
+            task.cancel()
+        await asyncio.gather(*opened, return_exceptions=True)
+    cpu = after.user + after.system - before.user - before.system
+    return {
+        "pages": pages,
+        "failed": len(failed),
+        "cores": round(cpu / took, 3),
+        "resident_mib": round(process.memory_info().rss / 2**20, 1),
+        "updates_per_page_and_s": round(seen.updates / pages / took, 2),
+        "bytes_per_update": round(seen.sizes / max(seen.updates, 1)),
+        "longest_gap_s": round(max(seen.gaps, default=float("inf")), 2),
+        "machine_late_s": round(late_s, 2),
+        "oldest_s": round(max(seen.ages, default=float("inf")), 2),
+    }
+
+
+def main() -> None:
+    """Measure the running stack of VALERIX_HOME."""
+    home = home_from(os.environ)
+    child = json.loads((home / "state.json").read_text())["children"]["ui"]
+    url = f"http://127.0.0.1:{child['port']}"
+    sys.stdout.write(json.dumps(asyncio.run(measure(url, child["pid"], home))) + "\n")
+
+
+if __name__ == "__main__":
+    main()

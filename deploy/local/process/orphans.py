@@ -1,0 +1,72 @@
+"""Ends what an earlier run left behind.
+
+On Linux the kernel ends children together with us. Elsewhere, and in the instant before the kernel
+has done so, the state file of the killed run says which processes were its own.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+from typing import Any
+
+from deploy.local.process.child import kill_group
+
+
+def identity(pid: int) -> float | None:
+    """When the live process was born: with the pid, a name for it that is never given twice."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.Error:
+        return None
+
+
+def _is(pid: int, born: float) -> bool:
+    """The same process? Times of birth are counted from boot and move a little with the clock."""
+    found = identity(pid)
+    return found is not None and abs(found - born) < 2.0
+
+
+def end_orphans(state: dict[str, Any] | None, within_s: float = 5.0) -> list[str]:
+    """Kills the children named in ``state`` that still live, Postgres by its own quick way out.
+
+    Returns the names of those it had to end.
+    """
+    import psutil
+
+    ended = []
+    processes = []
+    for name, child in ((state or {}).get("children") or {}).items():
+        pid, born = child.get("pid"), child.get("born")
+        if pid is None or born is None or not _is(pid, born):
+            continue
+        ended.append(name)
+        if name == "postgres":
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGQUIT)
+        else:
+            kill_group(pid)
+        with contextlib.suppress(psutil.Error):
+            processes.append(psutil.Process(pid))
+    psutil.wait_procs(processes, timeout=within_s)
+    return ended
+
+
+def main() -> None:
+    """The watch of systems without a parent-death signal: waits for the end of the parent.
+
+    Its standard input is a pipe that only the parent holds open; it ends when the parent does.
+    """
+    sys.stdin.buffer.read()
+    from pathlib import Path
+
+    from deploy.local.state_dir import StateDir
+
+    end_orphans(StateDir(Path(sys.argv[1])).read_state())
+
+
+if __name__ == "__main__":
+    main()

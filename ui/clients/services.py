@@ -1,0 +1,233 @@
+"""Typed calls to order_api and inventory_api, each on behalf of somebody and with an end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+
+from inventory_api.contracts import Ledger, StockLevel, StockLevels
+from order_api.contracts import (
+    OperationsSummary,
+    Order,
+    OrderPage,
+    Product,
+    Products,
+    ResponseTime,
+    TimelineEvent,
+    order_id_for,
+)
+from ui.clients.http import REQUEST_TIMEOUT_S, Http, NoAnswer, read, refusal
+from ui.identity import UI, Identity
+
+# Beyond the answer budget (2 s and 0.2 s) of the longest call there is.
+ORDER_TIMEOUT_S = 6.0
+# The stream says something at least every 10 s.
+STREAM_READ_TIMEOUT_S = 25.0
+BATCH_SIZE = 100
+
+
+class NothingFollows(Exception):
+    """All that happened to the order has been told."""
+
+
+class OrderApi:
+    """The order service."""
+
+    def __init__(self, http: Http, base_url: str) -> None:
+        self._http = http
+        self.url = base_url.rstrip("/")
+
+    async def products(
+        self, *, search: str | None = None, cursor: str | None = None, limit: int = 20
+    ) -> Products:
+        """Return a page of what is on sale, by SKU."""
+        params = {"search": search, "cursor": cursor, "limit": limit}
+        return read(
+            Products, await self._http.ask("GET", f"{self.url}/v1/products", UI, params=params)
+        )
+
+    async def products_of(self, skus: Collection[str]) -> dict[str, Product]:
+        """Return those of these products that are on sale, by SKU."""
+        found: dict[str, Product] = {}
+        for some in _batches(skus):
+            params = {"sku": some, "limit": BATCH_SIZE}
+            page = await self._http.ask("GET", f"{self.url}/v1/products", UI, params=params)
+            found |= {product.sku: product for product in read(Products, page).items}
+        return found
+
+    async def place(
+        self,
+        who: Identity,
+        key: str,
+        lines: Mapping[str, int],
+        expected_total_minor: int | None = None,
+        expected_currency: str | None = None,
+    ) -> Order:
+        """Place an order; safe to repeat with the same `key` and `lines`.
+
+        It is refused as `price-changed` if it does not cost what is expected (None: anything goes).
+        """
+        body: dict[str, Any] = {
+            "lines": [{"sku": sku, "quantity": n} for sku, n in sorted(lines.items())]
+        }
+        if expected_total_minor is not None:
+            body["expected_total_minor"] = expected_total_minor
+        if expected_currency is not None:
+            body["expected_currency"] = expected_currency
+        content = await self._http.ask(
+            "POST",
+            f"{self.url}/v1/orders",
+            who,
+            body=body,
+            headers={"Idempotency-Key": key},
+            within_s=ORDER_TIMEOUT_S,
+        )
+        order = read(Order, content)
+        if order.order_id != order_id_for(who.subject, key):
+            raise NoAnswer("an answer about another order")
+        return order
+
+    async def orders(
+        self,
+        who: Identity,
+        *,
+        status: str | None = None,
+        search: str | None = None,
+        cursor: str | None = None,
+        limit: int = 20,
+        everyone: bool = False,
+    ) -> OrderPage:
+        """Return a page of orders, newest first."""
+        params = {
+            "status": status,
+            "search": search,
+            "cursor": cursor,
+            "limit": limit,
+            "scope": "all" if everyone else None,
+        }
+        url = f"{self.url}/v1/orders"
+        return read(OrderPage, await self._http.ask("GET", url, who, params=params))
+
+    async def order(self, who: Identity, order_id: UUID) -> Order:
+        """Return one order."""
+        return read(Order, await self._http.ask("GET", f"{self.url}/v1/orders/{order_id}", who))
+
+    async def cancel(self, who: Identity, order_id: UUID) -> Order:
+        """Ask to cancel it; a Refusal says that it was too late."""
+        url = f"{self.url}/v1/orders/{order_id}/cancel"
+        return read(Order, await self._http.ask("POST", url, who, within_s=ORDER_TIMEOUT_S))
+
+    async def follow(self, order_id: UUID, after: int) -> AsyncIterator[TimelineEvent | None]:
+        """Yield the order's events as they are written, None as a sign of life, until its last.
+
+        Refusal if too many are followed, NothingFollows if there are none after number `after` and
+        never will be; one that cannot be read is passed over.
+        """
+        url = f"{self.url}/v1/orders/{order_id}/events"
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
+        silence = aiohttp.ClientTimeout(
+            total=None, sock_connect=REQUEST_TIMEOUT_S, sock_read=STREAM_READ_TIMEOUT_S
+        )
+        try:
+            async with self._http.session.get(
+                url,
+                headers=self._http.headers(UI, headers),
+                timeout=silence,
+                allow_redirects=False,
+            ) as answer:
+                if answer.status == 429:
+                    raise refusal(answer.status, answer.headers, await answer.read())
+                if answer.status == 204:
+                    raise NothingFollows
+                if answer.status != 200:
+                    raise NoAnswer(f"status {answer.status}")
+                async for line in answer.content:
+                    if line.startswith(b"data: "):
+                        yield _event(line[6:])
+                    elif line.startswith((b":", b"retry")):
+                        yield None
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise NoAnswer(type(error).__name__) from None
+
+    async def summary(self) -> OperationsSummary:
+        """Return how the service as a whole is doing."""
+        return read(
+            OperationsSummary, await self._http.ask("GET", f"{self.url}/v1/ops/summary", UI)
+        )
+
+    async def response_time(self) -> ResponseTime:
+        """Return how fast and how well orders are answered; needs nothing but the process."""
+        return read(
+            ResponseTime, await self._http.ask("GET", f"{self.url}/v1/ops/response-time", UI)
+        )
+
+
+class InventoryApi:
+    """The warehouse."""
+
+    def __init__(self, http: Http, base_url: str) -> None:
+        self._http = http
+        self.url = base_url.rstrip("/")
+
+    async def stock(
+        self, *, search: str | None = None, cursor: str | None = None, limit: int = 20
+    ) -> StockLevels:
+        """Return a page of levels, by SKU."""
+        params = {"search": search, "cursor": cursor, "limit": limit}
+        return read(
+            StockLevels, await self._http.ask("GET", f"{self.url}/v1/stock", UI, params=params)
+        )
+
+    async def stock_of(self, skus: Collection[str]) -> dict[str, StockLevel]:
+        """Return the levels of those of these SKUs that the warehouse keeps."""
+        url = f"{self.url}/v1/stock"
+        pages = await asyncio.gather(
+            *(
+                self._http.ask(
+                    "GET", url, UI, params={"sku": some, "limit": BATCH_SIZE}, within_s=1.0
+                )
+                for some in _batches(skus)
+            )
+        )
+        levels = [level for page in pages for level in read(StockLevels, page).items]
+        return {level.sku: level for level in levels}
+
+    async def movements(
+        self,
+        who: Identity,
+        *,
+        sku: str | None = None,
+        operation: str | None = None,
+        cursor: str | None = None,
+        limit: int = 25,
+    ) -> Ledger:
+        """Return a page of the ledger, newest first."""
+        params = {"sku": sku, "operation": operation, "cursor": cursor, "limit": limit}
+        url = f"{self.url}/v1/movements"
+        return read(Ledger, await self._http.ask("GET", url, who, params=params))
+
+    async def restock(self, who: Identity, sku: str, quantity: int, key: str) -> StockLevel:
+        """Add pieces, once per key."""
+        content = await self._http.ask(
+            "POST",
+            f"{self.url}/v1/stock/{sku}/restock",
+            who,
+            body={"quantity": quantity},
+            headers={"Idempotency-Key": key},
+        )
+        return read(StockLevel, content)
+
+
+def _event(content: bytes) -> TimelineEvent | None:
+    try:
+        return read(TimelineEvent, content)
+    except NoAnswer:
+        return None
+
+
+def _batches(skus: Collection[str]) -> list[list[str]]:
+    """Return the SKUs in parts that fit into a request's address."""
+    ordered = sorted(skus)
+    return [ordered[n : n + BATCH_SIZE] for n in range(0, len(ordered), BATCH_SIZE)]
