@@ -10,7 +10,7 @@ import pytest_asyncio
 from deploy.local.settings import Ports, StackSettings
 from deploy.local.stack import Stack
 from tests.conftest import FIGURES
-from tests.support.system_under_test import Shop
+from tests.support.system_under_test import SystemUnderTest
 
 
 @pytest.fixture(scope="session")
@@ -20,12 +20,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 # Of the package: it must not go on beside tests of other folders.
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
-async def shop(home: Path, pytestconfig: pytest.Config) -> AsyncIterator[Shop]:
+async def system(home: Path, pytestconfig: pytest.Config) -> AsyncIterator[SystemUnderTest]:
     async with (
         Stack(StackSettings(home=home, ports=Ports.free())) as stack,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
     ):
-        shop = Shop(stack, session, pytestconfig.stash[FIGURES])
-        await shop.list_products()
-        async with shop.stalls:
-            yield shop
+        system = SystemUnderTest(stack, session, pytestconfig.stash[FIGURES])
+        await system.list_products()
+        async with system.stalls:
+            yield system

@@ -7,26 +7,26 @@ import pytest
 from temporalio.client import Client
 
 from tests.support.database_checks import until
-from tests.support.system_under_test import Shop, latencies
+from tests.support.system_under_test import SystemUnderTest, latencies
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_fifty_identical_requests_at_once_are_one_order(shop: Shop) -> None:
-    sku = await shop.shelf(10)
-    customer = shop.customer()
-    answers = await asyncio.gather(*(shop.place({sku: 1}, customer, "same") for _ in range(50)))
-    shop.figures.append(f"50 identical: {latencies(answers)}")
+async def test_fifty_identical_requests_at_once_are_one_order(system: SystemUnderTest) -> None:
+    sku = await system.shelf(10)
+    customer = system.customer()
+    answers = await asyncio.gather(*(system.place({sku: 1}, customer, "same") for _ in range(50)))
+    system.figures.append(f"50 identical: {latencies(answers)}")
     assert {answer.status for answer in answers} == {201}
     assert len({answer.text for answer in answers}) == 1
     order_id = answers[0].order_id
-    await shop.assert_in_time(answers)
-    [row] = await shop.sql("orders", "SELECT count(*) FROM orders WHERE customer = $1", customer)
+    await system.assert_in_time(answers)
+    [row] = await system.sql("orders", "SELECT count(*) FROM orders WHERE customer = $1", customer)
     assert row["count"] == 1
-    await shop.assert_moved_once([order_id], {sku: 1})
-    assert await shop.stock(sku) == (9, 0)
+    await system.assert_moved_once([order_id], {sku: 1})
+    assert await system.stock(sku) == (9, 0)
 
-    client = await Client.connect(f"127.0.0.1:{shop.stack.settings.ports.temporal}")
+    client = await Client.connect(f"127.0.0.1:{system.stack.settings.ports.temporal}")
 
     async def runs() -> list[str | None]:
         query = f"WorkflowId = 'order-{order_id}'"
@@ -36,33 +36,33 @@ async def test_fifty_identical_requests_at_once_are_one_order(shop: Shop) -> Non
     assert len(await until(runs, 10, "the workflow is listed")) == 1
 
 
-async def test_the_same_key_with_another_body_is_refused(shop: Shop) -> None:
-    sku = await shop.shelf(10)
-    customer = shop.customer()
-    first = await shop.place({sku: 1}, customer, "mine")
-    other = await shop.place({sku: 2}, customer, "mine")
+async def test_the_same_key_with_another_body_is_refused(system: SystemUnderTest) -> None:
+    sku = await system.shelf(10)
+    customer = system.customer()
+    first = await system.place({sku: 1}, customer, "mine")
+    other = await system.place({sku: 2}, customer, "mine")
     assert (first.status, other.status) == (201, 422)
     assert other.headers["Content-Type"] == "application/problem+json"
     assert other.body["order_id"] == first.order_id
-    assert await shop.stock(sku) == (9, 0)
+    assert await system.stock(sku) == (9, 0)
 
 
 async def test_of_two_hundred_buyers_at_once_exactly_fifty_get_the_fifty_pieces(
-    shop: Shop,
+    system: SystemUnderTest,
 ) -> None:
-    sku = await shop.shelf(50)
-    buyers = [shop.customer() for _ in range(200)]
+    sku = await system.shelf(50)
+    buyers = [system.customer() for _ in range(200)]
     # Who is told that it is too much right now comes again, with the same key.
-    answers = await asyncio.gather(*(shop.place_stubbornly({sku: 1}, buyer) for buyer in buyers))
-    shop.figures.append(f"hot SKU: {latencies(answers)}")
+    answers = await asyncio.gather(*(system.place_stubbornly({sku: 1}, buyer) for buyer in buyers))
+    system.figures.append(f"hot SKU: {latencies(answers)}")
     ids = [answer.order_id for answer in answers]
-    ended = await shop.settled(ids, within_s=60)
+    ended = await system.settled(ids, within_s=60)
     assert len(set(ids)) == 200
     assert Counter(ended.values()) == {"shipped": 50, "rejected": 150}
-    assert await shop.stock(sku) == (0, 0)
-    await shop.assert_moved_once(
+    assert await system.stock(sku) == (0, 0)
+    await system.assert_moved_once(
         [order for order, status in ended.items() if status == "shipped"], {sku: 1}
     )
-    await shop.assert_books_balance()
+    await system.assert_stock_balances()
     assert {answer.status for answer in answers} <= {201, 202, 409}
     # Two hundred in one instant: how long that takes is the machine's business, see the figures.

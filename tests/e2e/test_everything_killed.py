@@ -20,7 +20,7 @@ from tests.conftest import FIGURES
 from tests.integration.deploy.test_local_stack_processes import wait_until_gone
 from tests.integration.deploy.test_local_stack_whole import CommandLine
 from tests.support.database_checks import until
-from tests.support.system_under_test import Shop, latencies
+from tests.support.system_under_test import SystemUnderTest, latencies
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -51,13 +51,13 @@ async def test_after_kill_9_of_everything_each_acknowledged_order_is_there_and_s
 ) -> None:
     await valerix.up()
     async with aiohttp.ClientSession() as session:
-        shop = Shop(looking_at(valerix), session)
+        system = SystemUnderTest(looking_at(valerix), session)
         lines = {"MUG-BLUE": 1, "SOCKS-WOOL": 2}
-        customer = shop.customer()
-        ordering = asyncio.create_task(shop.stream(20.0, 60, lines, customer))
+        customer = system.customer()
+        ordering = asyncio.create_task(system.stream(20.0, 60, lines, customer))
 
         async def some_are_in() -> bool:
-            return len(shop.answers) >= 20
+            return len(system.answers) >= 20
 
         await until(some_are_in, 20, "the first orders are answered")
         pids = valerix.pids()
@@ -75,18 +75,18 @@ async def test_after_kill_9_of_everything_each_acknowledged_order_is_there_and_s
         assert len(kept) + len(broken) == 60, latencies(answers)
 
         await valerix.up()
-        assert set(kept.values()) <= set(await shop.statuses(kept.values()))
+        assert set(kept.values()) <= set(await system.statuses(kept.values()))
         # Whoever has no answer asks again, and gets the one order of that key.
         again = {
-            answer.key: (await shop.place_stubbornly(lines, customer, answer.key)).order_id
+            answer.key: (await system.place_stubbornly(lines, customer, answer.key)).order_id
             for answer in broken
         }
         orders = [*kept.values(), *again.values()]
-        ended = await shop.settled(orders, within_s=60)
+        ended = await system.settled(orders, within_s=60)
         assert (len(ended), set(ended.values())) == (60, {"shipped"})
-        await shop.assert_moved_once(orders, lines)
-        await shop.assert_books_balance()
-        assert [await shop.stock(sku) for sku in lines] == [(99_940, 0), (99_880, 0)]
+        await system.assert_moved_once(orders, lines)
+        await system.assert_stock_balances()
+        assert [await system.stock(sku) for sku in lines] == [(99_940, 0), (99_880, 0)]
     pytestconfig.stash[FIGURES].append(
         f"kill -9 of everything: {len(kept)} acknowledged; {latencies(answers)}"
     )

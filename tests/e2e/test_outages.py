@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.load import Answer
-from tests.support.system_under_test import READY_WITHIN_S, Shop, latencies
+from tests.support.system_under_test import READY_WITHIN_S, SystemUnderTest, latencies
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -20,28 +20,28 @@ JARGON = ("temporal", "workflow", "timeout", "activity", "worker", "null", "none
 )
 @pytest.mark.parametrize("part", ["inventory_api", "temporal", "worker"])
 async def test_while_a_part_is_away_every_order_is_taken_in_time_and_settled_after(
-    shop: Shop, part: str, away_s: int, per_second: float
+    system: SystemUnderTest, part: str, away_s: int, per_second: float
 ) -> None:
-    lines = {await shop.shelf(100_000): 2}
+    lines = {await system.shelf(100_000): 2}
     count = round(away_s * per_second)
-    await shop.stack.stop(part)
+    await system.stack.stop(part)
     try:
-        answers = await shop.stream(per_second, count, lines, shop.customer())
+        answers = await system.stream(per_second, count, lines, system.customer())
     finally:
-        await shop.stack.start(part)
-    await shop.stack.wait_ready(part, READY_WITHIN_S)
+        await system.stack.start(part)
+    await system.stack.wait_ready(part, READY_WITHIN_S)
     assert {answer.status for answer in answers} == {202}, latencies(answers)
-    ended = await shop.settled([answer.order_id for answer in answers], within_s=60)
-    shop.figures.append(
+    ended = await system.settled([answer.order_id for answer in answers], within_s=60)
+    system.figures.append(
         f"{part} away {away_s} s: {latencies(answers)}; "
-        f"settled {shop.settled_after_s:.1f} s after its return"
+        f"settled {system.settled_after_s:.1f} s after its return"
     )
     assert (len(ended), set(ended.values())) == (count, {"shipped"})
-    await shop.assert_in_time(answers)
+    await system.assert_in_time(answers)
     for answer in answers:
         _is_understandable(answer)
-    await shop.assert_moved_once(ended, lines)
-    await shop.assert_books_balance()
+    await system.assert_moved_once(ended, lines)
+    await system.assert_stock_balances()
 
 
 def _is_understandable(answer: Answer) -> None:

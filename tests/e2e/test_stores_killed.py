@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.database_checks import until
 from tests.support.load import Answer
-from tests.support.system_under_test import READY_WITHIN_S, Shop, frozen, latencies
+from tests.support.system_under_test import READY_WITHIN_S, SystemUnderTest, frozen, latencies
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -21,68 +21,74 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
     ],
 )
 async def test_a_store_killed_under_load_loses_nothing_that_was_acknowledged(
-    shop: Shop, store: str, how: signal.Signals
+    system: SystemUnderTest, store: str, how: signal.Signals
 ) -> None:
-    lines = {await shop.shelf(): 1}
-    customer = shop.customer()
-    before = shop.pids(store)
-    ordering = asyncio.create_task(shop.stream(10.0, 40, lines, customer))
+    lines = {await system.shelf(): 1}
+    customer = system.customer()
+    before = system.pids(store)
+    ordering = asyncio.create_task(system.stream(10.0, 40, lines, customer))
 
     async def some_are_in() -> bool:
-        return sum(answer.customer == customer for answer in shop.answers) >= 10
+        return sum(answer.customer == customer for answer in system.answers) >= 10
 
     await until(some_are_in, 10, "the first orders are answered")
-    shop.stack.kill(store, how)
-    await shop.stack.wait_ready(store, READY_WITHIN_S)
+    system.stack.kill(store, how)
+    await system.stack.wait_ready(store, READY_WITHIN_S)
     answers = await ordering
-    shop.figures.append(f"{store} {how.name}: {latencies(answers)}")
-    assert shop.pids(store)[-1] != before[-1]
+    system.figures.append(f"{store} {how.name}: {latencies(answers)}")
+    assert system.pids(store)[-1] != before[-1]
     assert {answer.status for answer in answers} <= {201, 202, 503}
-    await shop.assert_in_time(answers)
+    await system.assert_in_time(answers)
     if store == "temporal":
         assert {answer.status for answer in answers} <= {201, 202}
     # Who was told to come again does, with the same key.
     kept = [
-        await shop.place_stubbornly(lines, customer, answer.key) if answer.status == 503 else answer
+        await system.place_stubbornly(lines, customer, answer.key)
+        if answer.status == 503
+        else answer
         for answer in answers
     ]
-    ended = await shop.settled([answer.order_id for answer in kept], within_s=60)
+    ended = await system.settled([answer.order_id for answer in kept], within_s=60)
     assert (len(ended), set(ended.values())) == (40, {"shipped"})
-    await shop.assert_moved_once(ended, lines)
-    await shop.assert_books_balance()
+    await system.assert_moved_once(ended, lines)
+    await system.assert_stock_balances()
 
 
-async def test_while_the_database_is_frozen_nobody_waits_longer_than_promised(shop: Shop) -> None:
-    lines = {await shop.shelf(): 1}
-    warm = await shop.place(lines, shop.customer())
+async def test_while_the_database_is_frozen_nobody_waits_longer_than_promised(
+    system: SystemUnderTest,
+) -> None:
+    lines = {await system.shelf(): 1}
+    warm = await system.place(lines, system.customer())
     assert warm.status == 201
-    pid = shop.stack.processes["postgres"].pid
+    pid = system.stack.processes["postgres"].pid
     assert pid is not None
     with frozen(pid):
-        answers = await shop.stream(5.0, 15, lines, customer := shop.customer())
-    shop.figures.append(f"postgres frozen: {latencies(answers)}")
+        answers = await system.stream(5.0, 15, lines, customer := system.customer())
+    system.figures.append(f"postgres frozen: {latencies(answers)}")
     assert {answer.status for answer in answers} == {503}
-    await shop.assert_in_time(answers)
+    await system.assert_in_time(answers)
     _are_helpful(answers)
     # None of them is in doubt for whoever asks again: each key has one order in the end.
-    again = [await shop.place_stubbornly(lines, customer, answer.key) for answer in answers]
-    ended = await shop.settled([answer.order_id for answer in again], within_s=60)
+    again = [await system.place_stubbornly(lines, customer, answer.key) for answer in answers]
+    ended = await system.settled([answer.order_id for answer in again], within_s=60)
     assert (len(ended), set(ended.values())) == (15, {"shipped"})
-    await shop.assert_moved_once(ended, lines)
+    await system.assert_moved_once(ended, lines)
 
 
-async def test_while_temporal_is_frozen_orders_are_accepted_in_time(shop: Shop) -> None:
-    lines = {await shop.shelf(): 1}
-    pid = shop.stack.processes["temporal"].pid
+async def test_while_temporal_is_frozen_orders_are_accepted_in_time(
+    system: SystemUnderTest,
+) -> None:
+    lines = {await system.shelf(): 1}
+    pid = system.stack.processes["temporal"].pid
     assert pid is not None
     with frozen(pid):
-        answers = await shop.stream(5.0, 15, lines, shop.customer())
-    shop.figures.append(f"temporal frozen: {latencies(answers)}")
+        answers = await system.stream(5.0, 15, lines, system.customer())
+    system.figures.append(f"temporal frozen: {latencies(answers)}")
     assert {answer.status for answer in answers} == {202}
-    await shop.assert_in_time(answers)
-    ended = await shop.settled([answer.order_id for answer in answers], within_s=60)
+    await system.assert_in_time(answers)
+    ended = await system.settled([answer.order_id for answer in answers], within_s=60)
     assert set(ended.values()) == {"shipped"}
-    await shop.assert_moved_once(ended, lines)
+    await system.assert_moved_once(ended, lines)
 
 
 def _are_helpful(refusals: list[Answer]) -> None:

@@ -35,7 +35,7 @@ from deploy.local.settings import PROJECT
 from service_kit.fault_points import Call, NoFaults
 from service_kit.tokens import issue
 from tests.support.databases import Databases
-from tests.support.event_loop_thread import Backstage
+from tests.support.event_loop_thread import EventLoopThread
 from tests.support.mutants.settling import Settler
 from tests.support.mutants.stock import UNCHECKED, UNGUARDED
 from tests.support.system_under_test import READY_WITHIN_S
@@ -74,10 +74,10 @@ TOXICS = (
 def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
     folder = tmp_path_factory.mktemp("mutants")
     with (
-        Backstage() as backstage,
-        backstage.entered(EmbeddedPostgres(folder, fsync=False)) as postgres,
+        EventLoopThread() as loop_thread,
+        loop_thread.entered(EmbeddedPostgres(folder, fsync=False)) as postgres,
     ):
-        found = Databases(backstage, postgres)
+        found = Databases(loop_thread, postgres)
         found.prepare()
         yield found
 

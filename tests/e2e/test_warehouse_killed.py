@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from tests.support.database_checks import until
-from tests.support.system_under_test import Shop, frozen, latencies
+from tests.support.system_under_test import SystemUnderTest, frozen, latencies
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -19,11 +19,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
     ],
 )
 async def test_killed_after_commit_again_and_again_it_ships_each_order_exactly_once(
-    shop: Shop, orders: int, kills: int
+    system: SystemUnderTest, orders: int, kills: int
 ) -> None:
-    lines = {await shop.shelf(): 2, await shop.shelf(): 1}
-    before = shop.pids("inventory_api")
-    async with shop.rule(
+    lines = {await system.shelf(): 2, await system.shelf(): 1}
+    before = system.pids("inventory_api")
+    async with system.rule(
         "p7",
         "inventory.after_commit",
         "crash",
@@ -31,30 +31,30 @@ async def test_killed_after_commit_again_and_again_it_ships_each_order_exactly_o
         operations=("reserve", "commit"),
         seed=orders,
     ) as rule:
-        answers = await shop.stream(10.0, orders, lines, shop.customer())
+        answers = await system.stream(10.0, orders, lines, system.customer())
 
         async def killed() -> set[int]:
-            pids = {row["pid"] for row in await shop.fired(rule)}
+            pids = {row["pid"] for row in await system.fired(rule)}
             return pids if len(pids) >= kills else set()
 
         # First attempts to commit go on after the last order is in, and kill it again.
         await until(killed, 120, f"inventory is killed {kills} times")
     ids = [answer.order_id for answer in answers]
-    ended = await shop.settled(ids, within_s=60)
-    victims = {row["pid"] for row in await shop.fired(rule)}
-    started = shop.pids("inventory_api")[len(before) :]
-    shop.figures.append(
+    ended = await system.settled(ids, within_s=60)
+    victims = {row["pid"] for row in await system.fired(rule)}
+    started = system.pids("inventory_api")[len(before) :]
+    system.figures.append(
         f"P7: inventory killed {len(victims)} times, {latencies(answers)}; "
-        f"settled {shop.settled_after_s:.1f} s after the last"
+        f"settled {system.settled_after_s:.1f} s after the last"
     )
 
     assert len(set(ids)) == orders
     assert set(ended.values()) == {"shipped"}
-    await shop.assert_moved_once(ids, lines)
-    await shop.assert_books_balance()
-    assert [await shop.stock(sku) for sku in lines] == [(10_000 - n * orders, 0) for n in (2, 1)]
+    await system.assert_moved_once(ids, lines)
+    await system.assert_stock_balances()
+    assert [await system.stock(sku) for sku in lines] == [(10_000 - n * orders, 0) for n in (2, 1)]
     assert {answer.status for answer in answers} <= {201, 202}
-    await shop.assert_in_time(answers)
+    await system.assert_in_time(answers)
     # The evidence names the killed, and the supervisor's log has one successor for each.
     assert len(victims) >= kills
     assert victims <= {before[-1], *started}
@@ -72,30 +72,30 @@ async def test_killed_after_commit_again_and_again_it_ships_each_order_exactly_o
     ],
 )
 async def test_an_answer_that_cannot_be_believed_is_asked_for_again(
-    shop: Shop, point: str, fault: str
+    system: SystemUnderTest, point: str, fault: str
 ) -> None:
-    lines = {await shop.shelf(): 3}
+    lines = {await system.shelf(): 3}
     name = f"{point}.{fault}"
-    async with shop.rule(name, point, fault, operations=("reserve", "commit")) as rule:
-        answers = await shop.stream(5.0, 3, lines, shop.customer())
+    async with system.rule(name, point, fault, operations=("reserve", "commit")) as rule:
+        answers = await system.stream(5.0, 3, lines, system.customer())
         ids = [answer.order_id for answer in answers]
-        ended = await shop.settled(ids, within_s=60)
+        ended = await system.settled(ids, within_s=60)
     assert set(ended.values()) == {"shipped"}
     assert {answer.status for answer in answers} <= {201, 202}
-    await shop.assert_in_time(answers)
-    await shop.assert_moved_once(ids, lines)
-    await shop.assert_books_balance()
-    fired = await shop.fired(rule)
+    await system.assert_in_time(answers)
+    await system.assert_moved_once(ids, lines)
+    await system.assert_stock_balances()
+    fired = await system.fired(rule)
     assert {str(row["order_id"]) for row in fired} <= set(ids)
     # Where nothing is killed every first attempt gets through to the fault.
     assert len(fired) == 6 if fault != "crash" else len(fired) >= 2
 
 
-async def test_a_hold_that_arrives_after_the_release_holds_nothing(shop: Shop) -> None:
-    sku = await shop.shelf(10)
-    customer = shop.customer()
+async def test_a_hold_that_arrives_after_the_release_holds_nothing(system: SystemUnderTest) -> None:
+    sku = await system.shelf(10)
+    customer = system.customer()
     # The fast attempt and the first durable one are both still on their way when we cancel.
-    async with shop.rule(
+    async with system.rule(
         "zombie",
         "inventory.on_request",
         "delay",
@@ -103,61 +103,61 @@ async def test_a_hold_that_arrives_after_the_release_holds_nothing(shop: Shop) -
         operations=("reserve",),
         attempts=(1, 2),
     ) as rule:
-        before = await _late_reserves(shop)
-        answer = await shop.place({sku: 4}, customer)
+        before = await _late_reserves(system)
+        answer = await system.place({sku: 4}, customer)
         assert answer.status == 202
 
         async def both_are_under_way() -> bool:
-            return len(await shop.fired(rule)) == 2
+            return len(await system.fired(rule)) == 2
 
         await until(both_are_under_way, 8, "the second attempt has set out")
-        assert await shop.cancel(customer, answer.order_id) == (202, "cancelled")
-        assert await _late_reserves(shop) == before, "the holds came before the release"
+        assert await system.cancel(customer, answer.order_id) == (202, "cancelled")
+        assert await _late_reserves(system) == before, "the holds came before the release"
 
         async def both_have_landed() -> bool:
-            return await _late_reserves(shop) == before + 2
+            return await _late_reserves(system) == before + 2
 
         await until(both_have_landed, 30, "both late holds arrive and find the tombstone")
-    assert await shop.stock(sku) == (10, 0)
-    assert await shop.movements(answer.order_id) == []
-    [row] = await shop.sql(
+    assert await system.stock(sku) == (10, 0)
+    assert await system.movements(answer.order_id) == []
+    [row] = await system.sql(
         "inventory", "SELECT state FROM reservations WHERE order_id = $1", UUID(answer.order_id)
     )
     assert row["state"] == "released"
-    assert (await shop.settled([answer.order_id], 5)) == {answer.order_id: "cancelled"}
-    await shop.assert_books_balance()
+    assert (await system.settled([answer.order_id], 5)) == {answer.order_id: "cancelled"}
+    await system.assert_stock_balances()
 
 
 async def test_while_the_warehouse_is_frozen_orders_are_taken_and_some_cancelled(
-    shop: Shop,
+    system: SystemUnderTest,
 ) -> None:
-    sku = await shop.shelf(100)
-    customer = shop.customer()
-    pid = shop.stack.processes["inventory_api"].pid
+    sku = await system.shelf(100)
+    customer = system.customer()
+    pid = system.stack.processes["inventory_api"].pid
     assert pid is not None
     with frozen(pid):
-        answers = await shop.stream(5.0, 20, {sku: 1}, customer)
+        answers = await system.stream(5.0, 20, {sku: 1}, customer)
         orders = [answer.order_id for answer in answers]
         regretted, wanted = orders[:5], orders[5:]
-        cancels = await asyncio.gather(*(shop.cancel(customer, order) for order in regretted))
-    shop.figures.append(f"inventory frozen: {latencies(answers)}")
+        cancels = await asyncio.gather(*(system.cancel(customer, order) for order in regretted))
+    system.figures.append(f"inventory frozen: {latencies(answers)}")
     assert {answer.status for answer in answers} == {202}
-    await shop.assert_in_time(answers)
+    await system.assert_in_time(answers)
     assert set(cancels) == {(202, "received")}
     # All that was sent to the frozen warehouse now arrives there, in whatever order.
-    ended = await shop.settled(orders, within_s=60)
+    ended = await system.settled(orders, within_s=60)
     assert {ended[order] for order in regretted} == {"cancelled"}
     assert {ended[order] for order in wanted} == {"shipped"}
-    await shop.assert_moved_once(wanted, {sku: 1})
+    await system.assert_moved_once(wanted, {sku: 1})
     for order in regretted:
-        assert await shop.movements(order) in ([], ["reserve", "release"])
-    assert await shop.stock(sku) == (85, 0)
-    await shop.assert_books_balance()
+        assert await system.movements(order) in ([], ["reserve", "release"])
+    assert await system.stock(sku) == (85, 0)
+    await system.assert_stock_balances()
 
 
-async def _late_reserves(shop: Shop) -> int:
+async def _late_reserves(system: SystemUnderTest) -> int:
     """Reserves that found an earlier verdict: how a test sees a request land that nobody awaits."""
-    async with shop.session.get(f"{shop.stack.url('inventory_api')}/metrics") as answer:
+    async with system.session.get(f"{system.stack.url('inventory_api')}/metrics") as answer:
         text = await answer.text()
     found = [
         float(line.rpartition(" ")[2])

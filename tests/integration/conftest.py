@@ -15,9 +15,9 @@ from deploy.local.ports import free_port
 from deploy.local.postgres.server import EmbeddedPostgres
 from deploy.local.temporal.server import EmbeddedTemporal
 from service_kit import logs
-from tests.support.both_apis import Shop
+from tests.support.both_apis import BothApis
 from tests.support.databases import Databases
-from tests.support.event_loop_thread import Backstage
+from tests.support.event_loop_thread import EventLoopThread
 from tests.support.serving import Served, serve_inventory, serve_orders, serve_worker
 
 
@@ -32,18 +32,18 @@ def plain_logs() -> None:
 
 
 @pytest.fixture(scope="session")
-def backstage() -> Iterator[Backstage]:
-    with Backstage() as running:
+def loop_thread() -> Iterator[EventLoopThread]:
+    with EventLoopThread() as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def databases(
-    backstage: Backstage, tmp_path_factory: pytest.TempPathFactory
+    loop_thread: EventLoopThread, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Databases]:
     folder = tmp_path_factory.mktemp("postgres")
-    with backstage.entered(EmbeddedPostgres(folder, fsync=False)) as postgres:
-        found = Databases(backstage, postgres)
+    with loop_thread.entered(EmbeddedPostgres(folder, fsync=False)) as postgres:
+        found = Databases(loop_thread, postgres)
         found.prepare()
         yield found
 
@@ -63,16 +63,16 @@ def orders_database(databases: Databases) -> Iterator[str]:
 
 
 @pytest.fixture
-def inventory_app(backstage: Backstage, inventory_database: str) -> Iterator[Served]:
+def inventory_app(loop_thread: EventLoopThread, inventory_database: str) -> Iterator[Served]:
     """inventory_api with the demonstration stock."""
-    backstage.run(inventory_api.seed.seed(inventory_database))
+    loop_thread.run(inventory_api.seed.seed(inventory_database))
     with serve_inventory(inventory_database) as served:
         yield served
 
 
 @pytest.fixture(scope="module")
 def temporal(
-    backstage: Backstage, tmp_path_factory: pytest.TempPathFactory
+    loop_thread: EventLoopThread, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[EmbeddedTemporal]:
     """An empty Temporal server, in the environment for every client of this module.
 
@@ -80,7 +80,7 @@ def temporal(
     """
     folder = tmp_path_factory.mktemp("temporal")
     engine = EmbeddedTemporal(folder, synchronous="NORMAL")
-    with backstage.entered(engine) as running, pytest.MonkeyPatch.context() as patch:
+    with loop_thread.entered(engine) as running, pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEMPORAL_ADDRESS", running.address)
         yield running
 
@@ -104,7 +104,7 @@ def worker(
 
 
 @pytest.fixture(scope="module")
-def shop(backstage: Backstage, databases: Databases) -> Iterator[Shop]:
+def apis(loop_thread: EventLoopThread, databases: Databases) -> Iterator[BothApis]:
     """Both applications; their engine is away, which must make no difference to a refusal."""
     with (
         databases.fresh("orders") as orders_dsn,
@@ -112,7 +112,7 @@ def shop(backstage: Backstage, databases: Databases) -> Iterator[Shop]:
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv("TEMPORAL_ADDRESS", f"127.0.0.1:{free_port()}")
-        backstage.run(inventory_api.seed.seed(inventory_dsn))
+        loop_thread.run(inventory_api.seed.seed(inventory_dsn))
         with (
             serve_inventory(inventory_dsn) as inventory,
             serve_orders(
@@ -120,8 +120,8 @@ def shop(backstage: Backstage, databases: Databases) -> Iterator[Shop]:
             ) as orders,
         ):
             connections = tuple(
-                backstage.run(asyncpg.connect(dsn)) for dsn in (orders_dsn, inventory_dsn)
+                loop_thread.run(asyncpg.connect(dsn)) for dsn in (orders_dsn, inventory_dsn)
             )
-            yield Shop(orders, inventory, backstage, connections)
+            yield BothApis(orders, inventory, loop_thread, connections)
             for connection in connections:
-                backstage.run(connection.close())
+                loop_thread.run(connection.close())

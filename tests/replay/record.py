@@ -27,36 +27,36 @@ from deploy.local.postgres.server import EmbeddedPostgres
 from deploy.local.temporal.server import EmbeddedTemporal
 from order_api.contracts import order_id_for
 from tests.support.databases import Databases
-from tests.support.event_loop_thread import Backstage
-from tests.support.order_stack import Shopper, Town, town
+from tests.support.event_loop_thread import EventLoopThread
+from tests.support.order_stack import OrderStack, Shopper, order_stack
 from tests.support.serving import bearer
 from workflows.connection import connect
 from workflows.contracts import workflow_id
 
 HISTORIES = Path(__file__).parent / "histories"
-Story = Callable[[Town, Shopper], Awaitable[str]]
+Story = Callable[[OrderStack, Shopper], Awaitable[str]]
 
 
-async def shipped_at_once(_: Town, shopper: Shopper) -> str:
+async def shipped_at_once(_: OrderStack, shopper: Shopper) -> str:
     """Everything works the first time."""
     return await _id_of(shopper.place())
 
 
-async def rejected(_: Town, shopper: Shopper) -> str:
+async def rejected(_: OrderStack, shopper: Shopper) -> str:
     """There is not enough."""
     return await _id_of(shopper.place("LAST-ONE", 5_000))
 
 
-async def shipped_after_a_slow_reserve(place: Town, shopper: Shopper) -> str:
+async def shipped_after_a_slow_reserve(running: OrderStack, shopper: Shopper) -> str:
     """The warehouse is silent for a while when it is asked to hold the goods."""
-    with place.shut(place.to_inventory):
+    with running.shut(running.to_inventory):
         return await _id_of(shopper.place())
 
 
-async def shipped_after_a_slow_commit(place: Town, shopper: Shopper) -> str:
+async def shipped_after_a_slow_commit(running: OrderStack, shopper: Shopper) -> str:
     """The warehouse cannot let the goods go for a while."""
-    order_id = await _held(place, shopper)
-    connection = await asyncpg.connect(place.inventory_dsn)
+    order_id = await _held(running, shopper)
+    connection = await asyncpg.connect(running.inventory_dsn)
     async with connection.transaction():
         await connection.execute(LOCK, order_id)
         await shopper.place(key="held")
@@ -64,19 +64,19 @@ async def shipped_after_a_slow_commit(place: Town, shopper: Shopper) -> str:
     return str(order_id)
 
 
-async def cancelled_while_waiting(place: Town, shopper: Shopper) -> str:
+async def cancelled_while_waiting(running: OrderStack, shopper: Shopper) -> str:
     """The shopper has second thoughts while the warehouse is silent."""
-    with place.shut(place.to_inventory):
+    with running.shut(running.to_inventory):
         order_id = await _id_of(shopper.place())
         await shopper.cancel(order_id)
     return order_id
 
 
-async def failed(place: Town, shopper: Shopper) -> str:
+async def failed(running: OrderStack, shopper: Shopper) -> str:
     """Somebody gave the goods back before they were shipped."""
-    order_id = await _held(place, shopper)
+    order_id = await _held(running, shopper)
     async with httpx.AsyncClient(headers=bearer("service")) as warehouse:
-        await warehouse.post(f"{place.inventory.url}/v1/reservations/{order_id}/release")
+        await warehouse.post(f"{running.inventory.url}/v1/reservations/{order_id}/release")
     await shopper.place(key="held")
     return str(order_id)
 
@@ -97,11 +97,11 @@ async def _id_of(answer: Awaitable[httpx.Response]) -> str:
     return order_id
 
 
-async def _held(place: Town, shopper: Shopper) -> UUID:
+async def _held(running: OrderStack, shopper: Shopper) -> UUID:
     order_id = order_id_for(shopper.name, "held")
     async with httpx.AsyncClient(headers=bearer("service")) as warehouse:
         answer = await warehouse.put(
-            f"{place.inventory.url}/v1/reservations/{order_id}",
+            f"{running.inventory.url}/v1/reservations/{order_id}",
             json={"lines": [{"sku": "MUG-BLUE", "quantity": 1}]},
         )
     answer.raise_for_status()
@@ -131,10 +131,10 @@ def impersonal(value: Any) -> Any:
 PROCESS = re.compile(r"\d+@")
 
 
-async def record(place: Town, client: Client, story: Story) -> Path:
+async def record(running: OrderStack, client: Client, story: Story) -> Path:
     """Live through `story` and write its order's history to a new file."""
-    async with Shopper(place.orders) as shopper:
-        order_id = await story(place, shopper)
+    async with Shopper(running.orders) as shopper:
+        order_id = await story(running, shopper)
         handle = client.get_workflow_handle(workflow_id(UUID(order_id)))
         await handle.result()
         history = await handle.fetch_history()
@@ -150,19 +150,19 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="histories-")))
         folder.chmod(0o755)  # the database's account has to pass through
-        backstage = stack.enter_context(Backstage())
+        loop_thread = stack.enter_context(EventLoopThread())
         postgres = EmbeddedPostgres(folder / "postgres", fsync=False)
-        databases = Databases(backstage, stack.enter_context(backstage.entered(postgres)))
+        databases = Databases(loop_thread, stack.enter_context(loop_thread.entered(postgres)))
         databases.prepare()
-        engine = stack.enter_context(backstage.entered(EmbeddedTemporal(folder / "temporal")))
+        engine = stack.enter_context(loop_thread.entered(EmbeddedTemporal(folder / "temporal")))
         stack.enter_context(pytest.MonkeyPatch.context()).setenv("TEMPORAL_ADDRESS", engine.address)
-        place = stack.enter_context(town(backstage, databases))
-        stack.enter_context(place.working())
+        running = stack.enter_context(order_stack(loop_thread, databases))
+        stack.enter_context(running.working())
 
         async def all_stories() -> None:
             client = await connect()
             for story in STORIES:
-                file = await record(place, client, story)
+                file = await record(running, client, story)
                 sys.stdout.write(f"{file.relative_to(HISTORIES.parent)}\n")
 
         asyncio.run(all_stories())

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import asyncpg
 
-from tests.support.event_loop_thread import Backstage
+from tests.support.event_loop_thread import EventLoopThread
 from tests.support.raw_http import Answer, exchange, written
 from tests.support.serving import Served, bearer
 
@@ -16,17 +16,17 @@ _keys = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
-class Shop:
+class BothApis:
     """Both applications, and what is in their databases."""
 
     orders: Served
     inventory: Served
-    backstage: Backstage
+    loop_thread: EventLoopThread
     databases: tuple["asyncpg.Connection[asyncpg.Record]", ...]
 
     def contents(self) -> list[list[Any]]:
         """Return every row that a request could have written."""
-        return self.backstage.run(self._contents())
+        return self.loop_thread.run(self._contents())
 
     async def _contents(self) -> list[list[Any]]:
         return [
@@ -51,25 +51,27 @@ CONTENTS = (
 )
 
 
-def place(shop: Shop, body: bytes, *headers: tuple[str, str], key: str | None = None) -> Answer:
+def place(apis: BothApis, body: bytes, *headers: tuple[str, str], key: str | None = None) -> Answer:
     """Send an order as alice; `headers` come on top of identity and key."""
     keys = [("Idempotency-Key", key)] if key else []
     who = list(bearer().items())
-    return exchange(shop.orders.port, written("POST", "/v1/orders", [*who, *keys, *headers], body))
+    return exchange(apis.orders.port, written("POST", "/v1/orders", [*who, *keys, *headers], body))
 
 
-def reserve(shop: Shop, body: bytes, *headers: tuple[str, str]) -> Answer:
+def reserve(apis: BothApis, body: bytes, *headers: tuple[str, str]) -> Answer:
     """Send a reservation for a new order as a service."""
     who = list(bearer("service").items())
     request = written("PUT", f"/v1/reservations/{uuid4()}", [*who, *headers], body)
-    return exchange(shop.inventory.port, request)
+    return exchange(apis.inventory.port, request)
 
 
-def restock(shop: Shop, body: bytes, *headers: tuple[str, str], sku: str = "MUG-BLUE") -> Answer:
+def restock(
+    apis: BothApis, body: bytes, *headers: tuple[str, str], sku: str = "MUG-BLUE"
+) -> Answer:
     """Send a delivery as staff."""
     who = list(bearer("staff").items())
     request = written("POST", f"/v1/stock/{sku}/restock", [*who, *headers], body)
-    return exchange(shop.inventory.port, request)
+    return exchange(apis.inventory.port, request)
 
 
 def get(served: Served, path: str, role: str = "shopper", subject: str = "alice") -> Answer:

@@ -13,7 +13,7 @@ import httpx
 
 from deploy.local.postgres.server import EmbeddedPostgres
 from tests.support.databases import Databases
-from tests.support.event_loop_thread import Backstage
+from tests.support.event_loop_thread import EventLoopThread
 from tests.support.order_stack import eventually
 
 AN_HOUR = timedelta(hours=1)
@@ -29,14 +29,14 @@ VALUES ($1, $2::text, $2::text, now() - $3::interval, '{}') RETURNING seq
 
 
 @contextmanager
-def cluster(backstage: Backstage, folder: Path) -> Iterator[Databases]:
+def cluster(loop_thread: EventLoopThread, folder: Path) -> Iterator[Databases]:
     """Run a cluster that allows prepared transactions, with both templates migrated."""
     postgres = EmbeddedPostgres(folder, fsync=False)
-    backstage.run(postgres.prepare())
+    loop_thread.run(postgres.prepare())
     with (postgres.data / "postgresql.conf").open("a") as settings:
         settings.write("\nmax_prepared_transactions = 5\n")
-    with backstage.entered(postgres):
-        databases = Databases(backstage, postgres)
+    with loop_thread.entered(postgres):
+        databases = Databases(loop_thread, postgres)
         databases.prepare()
         yield databases
 

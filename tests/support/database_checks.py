@@ -36,7 +36,7 @@ async def until(
         await asyncio.sleep(every_s)
 
 
-class Books:
+class DatabaseChecks:
     """What one running stack has written down."""
 
     def __init__(self, stack: Stack) -> None:
@@ -114,7 +114,7 @@ class Books:
         wrong = {order: found for order, found in moved.items() if found != expected[order]}
         assert not wrong, wrong
 
-    async def assert_books_balance(self) -> None:
+    async def assert_stock_balances(self) -> None:
         """Every shelf equals its ledger, in one snapshot: the equations of the contract."""
         wrong = await self.sql(
             "inventory",

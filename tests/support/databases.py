@@ -13,7 +13,7 @@ import order_api.schema
 import order_api.seed
 from deploy.local.postgres.server import EmbeddedPostgres
 from service_kit.migrations import migrate
-from tests.support.event_loop_thread import Backstage
+from tests.support.event_loop_thread import EventLoopThread
 
 Owner = Literal["inventory", "orders"]
 _MIGRATIONS = {
@@ -30,8 +30,8 @@ def name_in(dsn: str) -> str:
 class Databases:
     """Hands out databases of a running cluster and drops them afterwards."""
 
-    def __init__(self, backstage: Backstage, postgres: EmbeddedPostgres) -> None:
-        self._backstage = backstage
+    def __init__(self, loop_thread: EventLoopThread, postgres: EmbeddedPostgres) -> None:
+        self._loop_thread = loop_thread
         self._postgres = postgres
         self._numbers = itertools.count(1)
 
@@ -42,18 +42,20 @@ class Databases:
 
     def prepare(self) -> None:
         """Migrate both templates; that of orders has the demonstration catalogue in it."""
-        self._backstage.run(self._prepare())
+        self._loop_thread.run(self._prepare())
 
     @contextmanager
     def fresh(self, owner: Owner, *, migrated: bool = True) -> Iterator[str]:
         """Give the address of a database that nobody else has; `owner` is its role, too."""
         name = f"{owner}_{next(self._numbers)}"
         template = owner if migrated else "template0"
-        self._backstage.run(self._sql(f"CREATE DATABASE {name} OWNER {owner} TEMPLATE {template}"))
+        self._loop_thread.run(
+            self._sql(f"CREATE DATABASE {name} OWNER {owner} TEMPLATE {template}")
+        )
         try:
             yield self._postgres.dsn(name, owner)
         finally:
-            self._backstage.run(self._sql(f"DROP DATABASE {name} WITH (FORCE)"))
+            self._loop_thread.run(self._sql(f"DROP DATABASE {name} WITH (FORCE)"))
 
     async def _prepare(self) -> None:
         for owner, folder in _MIGRATIONS.items():

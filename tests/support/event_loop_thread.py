@@ -9,12 +9,12 @@ from typing import Any, Self, TypeVar
 Result = TypeVar("Result")
 
 
-class Backstage:
+class EventLoopThread:
     """Runs coroutines from any thread; a context manager around its loop's life."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="backstage")
+        self._thread = threading.Thread(target=self._loop.run_forever, name="loop_thread")
 
     def __enter__(self) -> Self:
         self._thread.start()

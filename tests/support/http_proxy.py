@@ -18,7 +18,7 @@ _HOP_BY_HOP = {"connection", "content-length", "host", "transfer-encoding", "con
 
 
 @dataclass
-class Between:
+class HttpProxy:
     """`script` says what happens to the next orders sent; after it, all pass.
 
     LOSE passes the order on and cuts the connection; HOLD cuts it, and passes the order on only
@@ -74,9 +74,9 @@ def _given(response: dict[str, Any]) -> web.Response:
 
 
 @asynccontextmanager
-async def between(url: str) -> AsyncIterator[Between]:
+async def http_proxy(url: str) -> AsyncIterator[HttpProxy]:
     """Stand between everybody and the service at `url`."""
-    proxy = Between()
+    proxy = HttpProxy()
 
     async def handle(request: web.Request) -> web.StreamResponse:
         body = await request.read()

@@ -36,14 +36,14 @@ RANK: dict[str, int] = {"received": 0, "reserved": 1}
 
 
 @dataclass
-class Meeting:
+class Barrier:
     """A place where an attempt waits until the test lets it go on."""
 
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Warehouse:
+class InMemoryInventory:
     """Stock of one order's lines, with the reservation rules of inventory_api."""
 
     def __init__(self, stock: dict[str, int]) -> None:
@@ -54,12 +54,12 @@ class Warehouse:
         self.lines: dict[UUID, tuple[Line, ...]] = {}
         self.movements: Counter[tuple[UUID, str, str]] = Counter()
         self.attempts: defaultdict[str, list[int]] = defaultdict(list)
-        self.troubles: defaultdict[str, deque[Trouble | Meeting]] = defaultdict(deque)
+        self.troubles: defaultdict[str, deque[Trouble | Barrier]] = defaultdict(deque)
         self.away: dict[str, timedelta] = {}
         self.retry_after: timedelta | None = None
         self.decided = asyncio.Event()
 
-    def expect(self, operation: str, *troubles: "Trouble | Meeting") -> None:
+    def expect(self, operation: str, *troubles: "Trouble | Barrier") -> None:
         """Have the coming attempts at `operation` meet these, one each; then all is well."""
         self.troubles[operation].extend(troubles)
 
@@ -86,7 +86,7 @@ class Warehouse:
         attempt = step.first_attempt + info.attempt - 1
         self.attempts[operation].append(attempt)
         trouble = self.troubles[operation].popleft() if self.troubles[operation] else "fine"
-        if isinstance(trouble, Meeting):
+        if isinstance(trouble, Barrier):
             trouble.arrived.set()
             await trouble.go_on.wait()
         waited = info.current_attempt_scheduled_time - info.scheduled_time
@@ -170,7 +170,7 @@ class Warehouse:
             assert self.on_hand[sku] == initial - gone
 
 
-class OrderBook:
+class InMemoryOrderStore:
     """What order_api's store keeps of each order: a status and a timeline."""
 
     def __init__(self) -> None:
@@ -218,6 +218,8 @@ class OrderBook:
         assert sum(kind in TERMINAL for kind in self.timeline(order_id)) == 1
 
 
-def activities_of(warehouse: Warehouse, book: OrderBook) -> list[Callable[..., Any]]:
+def activities_of(
+    inventory: InMemoryInventory, store: InMemoryOrderStore
+) -> list[Callable[..., Any]]:
     """Return the four activities as the worker registers them."""
-    return [warehouse.reserve, warehouse.commit, warehouse.release, book.record]
+    return [inventory.reserve, inventory.commit, inventory.release, store.record]

@@ -17,7 +17,7 @@ import inventory_api.seed
 from activities.contracts import TERMINAL
 from chaos.client.scheduling_stalls import Stalls, stalled_s
 from tests.support.databases import Databases
-from tests.support.event_loop_thread import Backstage
+from tests.support.event_loop_thread import EventLoopThread
 from tests.support.ledger import broken_promises
 from tests.support.serving import (
     Served,
@@ -26,7 +26,7 @@ from tests.support.serving import (
     serve_orders,
     serve_worker,
 )
-from tests.support.tcp_proxy import Valve
+from tests.support.tcp_proxy import TcpProxy
 
 Found = TypeVar("Found")
 _numbers = itertools.count(1)
@@ -36,29 +36,29 @@ GRACE_S = 0.2
 
 
 @dataclass(frozen=True)
-class Town:
+class OrderStack:
     """order_api, its database behind a valve, inventory_api behind another, and no worker yet."""
 
-    backstage: Backstage
+    loop_thread: EventLoopThread
     orders: Served
     inventory: Served
     orders_dsn: str
     inventory_dsn: str
-    to_inventory: Valve
-    to_database: Valve
+    to_inventory: TcpProxy
+    to_database: TcpProxy
 
     @property
     def inventory_url(self) -> str:
         return f"http://127.0.0.1:{self.to_inventory.port}"
 
     @contextmanager
-    def shut(self, valve: Valve) -> Iterator[None]:
+    def shut(self, proxy: TcpProxy) -> Iterator[None]:
         """Let nothing through `valve` meanwhile."""
-        self.backstage.run(valve.shut())
+        self.loop_thread.run(proxy.shut())
         try:
             yield
         finally:
-            self.backstage.run(valve.open())
+            self.loop_thread.run(proxy.open())
 
     @contextmanager
     def working(self) -> Iterator[Served]:
@@ -103,21 +103,23 @@ async def _rows(dsn: str, query: str, *arguments: Any) -> list[asyncpg.Record]:
 
 
 @contextmanager
-def town(backstage: Backstage, databases: Databases, **changes: Any) -> Iterator[Town]:
+def order_stack(
+    loop_thread: EventLoopThread, databases: Databases, **changes: Any
+) -> Iterator[OrderStack]:
     """Serve both applications on fresh databases; `changes` are settings of order_api."""
     with ExitStack() as stack:
         orders_dsn = stack.enter_context(databases.fresh("orders"))
         inventory_dsn = stack.enter_context(databases.fresh("inventory"))
-        backstage.run(inventory_api.seed.seed(inventory_dsn))
+        loop_thread.run(inventory_api.seed.seed(inventory_dsn))
         inventory = stack.enter_context(serve_inventory(inventory_dsn))
-        to_inventory = stack.enter_context(backstage.entered(Valve(inventory.port)))
-        to_database = stack.enter_context(backstage.entered(Valve(databases.postgres.port)))
+        to_inventory = stack.enter_context(loop_thread.entered(TcpProxy(inventory.port)))
+        to_database = stack.enter_context(loop_thread.entered(TcpProxy(databases.postgres.port)))
         address = f"http://127.0.0.1:{to_inventory.port}"
         orders = stack.enter_context(
             serve_orders(_through(orders_dsn, to_database.port), address, **changes)
         )
-        yield Town(
-            backstage, orders, inventory, orders_dsn, inventory_dsn, to_inventory, to_database
+        yield OrderStack(
+            loop_thread, orders, inventory, orders_dsn, inventory_dsn, to_inventory, to_database
         )
 
 

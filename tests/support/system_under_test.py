@@ -18,7 +18,7 @@ from chaos.injection.rules import FaultRule
 from deploy.local.services import ORDER
 from deploy.local.stack import Stack
 from inventory_api.seed import seed
-from tests.support.database_checks import Books, until
+from tests.support.database_checks import DatabaseChecks, until
 from tests.support.load import Answer, Lines, paced, post_order
 
 BUDGET_S = 2.0
@@ -27,7 +27,7 @@ LATEST_S = BUDGET_S + 0.2
 READY_WITHIN_S = 120.0
 
 
-class Shop(Books):
+class SystemUnderTest(DatabaseChecks):
     """One running stack, with shelves to order from. Each test takes shelves of its own."""
 
     def __init__(

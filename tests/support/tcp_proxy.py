@@ -10,7 +10,7 @@ from typing import Self
 from deploy.local.ports import LOOPBACK
 
 
-class Valve:
+class TcpProxy:
     """Forwards connections to a port of this machine; `shut` makes a black hole of it.
 
     Shut, it still accepts connections and keeps what they send. A request that its sender has

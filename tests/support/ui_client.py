@@ -35,7 +35,7 @@ def ui_settings(orders: Served, inventory: Served, folder: Path, **changes: Any)
     )
 
 
-class Visitor(User):
+class UiClient(User):
     """A simulated user who waits for what takes a moment."""
 
     async def sees(self, *contents: str) -> None:
@@ -71,7 +71,7 @@ class Visitor(User):
 
 
 @asynccontextmanager
-async def visiting(settings: UiSettings) -> AsyncIterator[Visitor]:
+async def ui_client(settings: UiSettings) -> AsyncIterator[UiClient]:
     """Open the UI with these settings, and bring somebody who looks at it."""
     before = Storage.path
     with nicegui_reset_globals():
@@ -89,7 +89,7 @@ async def visiting(settings: UiSettings) -> AsyncIterator[Visitor]:
                     transport=httpx.ASGITransport(core.app), base_url="http://test"
                 ) as client,
             ):
-                yield Visitor(client)
+                yield UiClient(client)
         finally:
             await backend.close()
             os.environ.pop("NICEGUI_USER_SIMULATION", None)

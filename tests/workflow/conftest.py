@@ -20,7 +20,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from inventory_api.contracts import Line
-from tests.support.in_memory_services import OrderBook, Warehouse, activities_of
+from tests.support.in_memory_services import InMemoryInventory, InMemoryOrderStore, activities_of
 from workflows.contracts import (
     CANCEL,
     FIRST_ANSWER,
@@ -42,7 +42,7 @@ SEARCH_ATTRIBUTES = {
 Handle = WorkflowHandle[OrderWorkflow, OrderOutcome]
 
 
-async def start_engine() -> WorkflowEnvironment:
+async def start_temporal() -> WorkflowEnvironment:
     """Return a time-skipping server that knows our search attributes."""
     env = await WorkflowEnvironment.start_time_skipping(
         test_server_existing_path=str(TEST_SERVER), data_converter=pydantic_data_converter
@@ -56,12 +56,12 @@ async def start_engine() -> WorkflowEnvironment:
 
 
 @dataclass
-class Shop:
+class SagaEnvironment:
     """One order's surroundings: Temporal, a warehouse with two mugs, and the order book."""
 
     env: WorkflowEnvironment
-    warehouse: Warehouse
-    book: OrderBook
+    inventory: InMemoryInventory
+    store: InMemoryOrderStore
     sandboxed: bool
 
     def working(
@@ -72,7 +72,7 @@ class Shop:
             self.env.client,
             task_queue=TASK_QUEUE,
             workflows=[OrderWorkflow] if orders else [],
-            activities=activities_of(self.warehouse, self.book),
+            activities=activities_of(self.inventory, self.store),
             workflow_runner=runner(sandbox=self.sandboxed),
             max_cached_workflows=cached if orders else 0,
             no_remote_activities=not durable,
@@ -124,8 +124,8 @@ class Shop:
 
     def check(self, outcome: OrderOutcome) -> OrderOutcome:
         """Assert that warehouse and book agree with `outcome`, and return it."""
-        self.warehouse.check(outcome.order_id, outcome.status)
-        self.book.check(outcome.order_id, outcome.status)
+        self.inventory.check(outcome.order_id, outcome.status)
+        self.store.check(outcome.order_id, outcome.status)
         return outcome
 
 
@@ -144,9 +144,9 @@ def sandboxed(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture
-async def shop(sandboxed: bool) -> AsyncIterator[Shop]:
-    async with await start_engine() as env:
-        yield Shop(env, Warehouse({"MUG": 2}), OrderBook(), sandboxed)
+async def saga(sandboxed: bool) -> AsyncIterator[SagaEnvironment]:
+    async with await start_temporal() as env:
+        yield SagaEnvironment(env, InMemoryInventory({"MUG": 2}), InMemoryOrderStore(), sandboxed)
 
 
 @asynccontextmanager

@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 from temporalio.api.enums.v1 import EventType
 
-from tests.support.in_memory_services import LOST_ANSWER, LOST_REQUEST, Meeting
-from tests.workflow.conftest import Handle, Shop, meanwhile, until_pending
+from tests.support.in_memory_services import LOST_ANSWER, LOST_REQUEST, Barrier
+from tests.workflow.conftest import Handle, SagaEnvironment, meanwhile, until_pending
 from workflows.order import STATUS
 
 MINUTE = timedelta(minutes=1)
@@ -17,195 +17,205 @@ DAY = timedelta(days=1)
 ON_ITS_WAY_S = 1.0
 
 
-async def test_a_cancel_before_anything_has_happened_bars_a_late_hold(shop: Shop) -> None:
-    handle = await shop.place()
-    asking = asyncio.create_task(shop.begin_to_cancel(handle))
+async def test_a_cancel_before_anything_has_happened_bars_a_late_hold(
+    saga: SagaEnvironment,
+) -> None:
+    handle = await saga.place()
+    asking = asyncio.create_task(saga.begin_to_cancel(handle))
     async with meanwhile(asking):
-        async with shop.working(orders=False):
+        async with saga.working(orders=False):
             await asyncio.sleep(ON_ITS_WAY_S)
-        async with shop.working():
+        async with saga.working():
             asked = await asking
-            outcome = shop.check(await handle.result())
+            outcome = saga.check(await handle.result())
             assert await asked.result() == outcome
     assert (outcome.status, outcome.reason) == ("cancelled", "cancelled-by-customer")
-    assert "reserve" not in shop.warehouse.attempts
-    assert shop.warehouse.states[outcome.order_id] == "released"
-    assert shop.book.timeline(outcome.order_id) == ["cancel_requested", "released", "cancelled"]
+    assert "reserve" not in saga.inventory.attempts
+    assert saga.inventory.states[outcome.order_id] == "released"
+    assert saga.store.timeline(outcome.order_id) == ["cancel_requested", "released", "cancelled"]
 
 
-async def test_an_engine_side_cancel_before_the_first_task_does_the_same(shop: Shop) -> None:
-    handle = await shop.place()
+async def test_an_engine_side_cancel_before_the_first_task_does_the_same(
+    saga: SagaEnvironment,
+) -> None:
+    handle = await saga.place()
     await handle.cancel()
-    async with shop.working():
-        outcome = shop.check(await handle.result())
+    async with saga.working():
+        outcome = saga.check(await handle.result())
     assert outcome.status in ("cancelled", "shipped")
 
 
-async def test_a_cancel_while_the_hold_waits_durably_ends_the_wait(shop: Shop) -> None:
-    shop.warehouse.be_away("reserve", DAY)
-    async with shop.working():
-        handle = await shop.place()
-        asked = asyncio.create_task(shop.cancel(handle))
+async def test_a_cancel_while_the_hold_waits_durably_ends_the_wait(saga: SagaEnvironment) -> None:
+    saga.inventory.be_away("reserve", DAY)
+    async with saga.working():
+        handle = await saga.place()
+        asked = asyncio.create_task(saga.cancel(handle))
         async with meanwhile(asked):
-            outcome = shop.check(await asked)
+            outcome = saga.check(await asked)
             assert await handle.result() == outcome
     assert outcome.status == "cancelled"
-    assert len(shop.warehouse.attempts["reserve"]) < 10
+    assert len(saga.inventory.attempts["reserve"]) < 10
 
 
-async def test_a_hold_that_was_had_and_not_heard_of_goes_back_after_a_cancel(shop: Shop) -> None:
-    shop.warehouse.expect("reserve", LOST_ANSWER, LOST_ANSWER, LOST_ANSWER, Meeting())
-    async with shop.working():
-        handle = await shop.place()
-        outcome = shop.check(await shop.cancel(handle))
+async def test_a_hold_that_was_had_and_not_heard_of_goes_back_after_a_cancel(
+    saga: SagaEnvironment,
+) -> None:
+    saga.inventory.expect("reserve", LOST_ANSWER, LOST_ANSWER, LOST_ANSWER, Barrier())
+    async with saga.working():
+        handle = await saga.place()
+        outcome = saga.check(await saga.cancel(handle))
         assert await handle.result() == outcome
     assert outcome.status == "cancelled"
-    assert shop.warehouse.on_hand["MUG"] == 2
+    assert saga.inventory.on_hand["MUG"] == 2
 
 
-async def test_a_cancel_that_comes_with_the_hold_gives_it_back(shop: Shop) -> None:
+async def test_a_cancel_that_comes_with_the_hold_gives_it_back(saga: SagaEnvironment) -> None:
     """Both are in one workflow task: the hold first, the cancel before the goods go out."""
-    shop.warehouse.expect("reserve", LOST_REQUEST)
-    async with shop.working(durable=False, cached=0):
-        handle = await shop.place()
+    saga.inventory.expect("reserve", LOST_REQUEST)
+    async with saga.working(durable=False, cached=0):
+        handle = await saga.place()
         await until_pending(handle)
-    async with shop.working(orders=False):
-        await shop.warehouse.decided.wait()
-    assert list(shop.warehouse.states.values()) == ["held"]
-    asking = asyncio.create_task(shop.begin_to_cancel(handle))
+    async with saga.working(orders=False):
+        await saga.inventory.decided.wait()
+    assert list(saga.inventory.states.values()) == ["held"]
+    asking = asyncio.create_task(saga.begin_to_cancel(handle))
     async with meanwhile(asking):
         await asyncio.sleep(ON_ITS_WAY_S)
-        async with shop.working():
+        async with saga.working():
             asked = await asking
-            outcome = shop.check(await handle.result())
+            outcome = saga.check(await handle.result())
             assert await asked.result() == outcome
     assert outcome.status == "cancelled"
-    assert "commit" not in shop.warehouse.attempts
-    assert shop.book.timeline(outcome.order_id)[-2:] == ["released", "cancelled"]
+    assert "commit" not in saga.inventory.attempts
+    assert saga.store.timeline(outcome.order_id)[-2:] == ["released", "cancelled"]
 
 
 async def test_a_cancel_while_the_commit_waits_durably_wins_if_it_never_arrived(
-    shop: Shop,
+    saga: SagaEnvironment,
 ) -> None:
-    shop.warehouse.be_away("commit", DAY)
-    async with shop.working():
-        handle = await shop.place()
-        assert (await shop.settled(handle)).status == "reserved"
-        outcome = shop.check(await shop.cancel(handle))
+    saga.inventory.be_away("commit", DAY)
+    async with saga.working():
+        handle = await saga.place()
+        assert (await saga.settled(handle)).status == "reserved"
+        outcome = saga.check(await saga.cancel(handle))
         assert await handle.result() == outcome
     assert outcome.status == "cancelled"
-    assert shop.warehouse.on_hand["MUG"] == 2
+    assert saga.inventory.on_hand["MUG"] == 2
 
 
-async def test_a_cancel_loses_to_a_commit_that_happened_unheard(shop: Shop) -> None:
-    shop.warehouse.expect("commit", LOST_ANSWER, Meeting())
-    async with shop.working():
-        handle = await shop.place()
-        assert (await shop.settled(handle)).status == "reserved"
-        outcome = shop.check(await shop.cancel(handle))
+async def test_a_cancel_loses_to_a_commit_that_happened_unheard(saga: SagaEnvironment) -> None:
+    saga.inventory.expect("commit", LOST_ANSWER, Barrier())
+    async with saga.working():
+        handle = await saga.place()
+        assert (await saga.settled(handle)).status == "reserved"
+        outcome = saga.check(await saga.cancel(handle))
         assert await handle.result() == outcome
     assert outcome.status == "shipped"
-    assert shop.warehouse.attempts["release"] == [1]
-    assert shop.warehouse.on_hand["MUG"] == 1
+    assert saga.inventory.attempts["release"] == [1]
+    assert saga.inventory.on_hand["MUG"] == 1
 
 
 async def test_a_cancel_whose_undo_fails_for_an_hour_still_gives_the_goods_back(
-    shop: Shop,
+    saga: SagaEnvironment,
 ) -> None:
-    shop.warehouse.be_away("commit", DAY)
-    shop.warehouse.be_away("release", timedelta(hours=1))
-    async with shop.working():
-        handle = await shop.place()
-        await shop.settled(handle)
-        asked = await shop.begin_to_cancel(handle)
-        outcome = shop.check(await handle.result())
+    saga.inventory.be_away("commit", DAY)
+    saga.inventory.be_away("release", timedelta(hours=1))
+    async with saga.working():
+        handle = await saga.place()
+        await saga.settled(handle)
+        asked = await saga.begin_to_cancel(handle)
+        outcome = saga.check(await handle.result())
         assert await asked.result() == outcome
     assert outcome.status == "cancelled"
-    assert shop.warehouse.on_hand["MUG"] == 2
+    assert saga.inventory.on_hand["MUG"] == 2
 
 
-async def test_a_cancel_after_the_end_changes_nothing(shop: Shop) -> None:
+async def test_a_cancel_after_the_end_changes_nothing(saga: SagaEnvironment) -> None:
     """It meets a workflow that still answers, which is how the last moment looks."""
-    async with shop.working():
-        handle = await shop.place()
-        first, second = await asyncio.gather(shop.settled(handle), handle.result())
+    async with saga.working():
+        handle = await saga.place()
+        first, second = await asyncio.gather(saga.settled(handle), handle.result())
         assert first == second
-    assert shop.check(first).status == "shipped"
-    assert "cancel_requested" not in shop.book.timeline(first.order_id)
+    assert saga.check(first).status == "shipped"
+    assert "cancel_requested" not in saga.store.timeline(first.order_id)
 
 
-async def test_cancelling_twice_is_cancelling_once(shop: Shop) -> None:
-    shop.warehouse.be_away("commit", DAY)
-    async with shop.working():
-        handle = await shop.place()
-        await shop.settled(handle)
-        outcomes = await asyncio.gather(*(shop.cancel(handle) for _ in range(5)))
+async def test_cancelling_twice_is_cancelling_once(saga: SagaEnvironment) -> None:
+    saga.inventory.be_away("commit", DAY)
+    async with saga.working():
+        handle = await saga.place()
+        await saga.settled(handle)
+        outcomes = await asyncio.gather(*(saga.cancel(handle) for _ in range(5)))
         assert {outcome.status for outcome in outcomes} == {"cancelled"}
-        outcome = shop.check(await handle.result())
-    assert shop.book.timeline(outcome.order_id).count("cancel_requested") == 1
-    assert shop.warehouse.attempts["release"] == [1]
+        outcome = saga.check(await handle.result())
+    assert saga.store.timeline(outcome.order_id).count("cancel_requested") == 1
+    assert saga.inventory.attempts["release"] == [1]
 
 
 @pytest.mark.parametrize("step", ["reserve", "commit"])
-async def test_the_engines_own_cancel_is_a_cancel_of_the_order(shop: Shop, step: str) -> None:
-    shop.warehouse.be_away(step, DAY)
-    meeting = Meeting()
-    shop.warehouse.expect(step, "fine", meeting)
-    async with shop.working():
-        handle = await shop.place()
-        await meeting.arrived.wait()
+async def test_the_engines_own_cancel_is_a_cancel_of_the_order(
+    saga: SagaEnvironment, step: str
+) -> None:
+    saga.inventory.be_away(step, DAY)
+    barrier = Barrier()
+    saga.inventory.expect(step, "fine", barrier)
+    async with saga.working():
+        handle = await saga.place()
+        await barrier.arrived.wait()
         await handle.cancel()
-        meeting.go_on.set()
-        outcome = shop.check(await handle.result())
+        barrier.go_on.set()
+        outcome = saga.check(await handle.result())
     assert (outcome.status, outcome.reason) == ("cancelled", "cancelled-by-customer")
-    assert shop.warehouse.on_hand["MUG"] == 2
+    assert saga.inventory.on_hand["MUG"] == 2
 
 
-async def test_the_engines_own_cancel_does_not_interrupt_an_undo(shop: Shop) -> None:
-    shop.warehouse.be_away("commit", DAY)
-    shop.warehouse.be_away("release", timedelta(hours=1))
-    meeting = Meeting()
-    shop.warehouse.expect("release", "fine", meeting)
-    async with shop.working():
-        handle = await shop.place()
-        await shop.settled(handle)
-        asked = asyncio.create_task(shop.cancel(handle))
+async def test_the_engines_own_cancel_does_not_interrupt_an_undo(saga: SagaEnvironment) -> None:
+    saga.inventory.be_away("commit", DAY)
+    saga.inventory.be_away("release", timedelta(hours=1))
+    barrier = Barrier()
+    saga.inventory.expect("release", "fine", barrier)
+    async with saga.working():
+        handle = await saga.place()
+        await saga.settled(handle)
+        asked = asyncio.create_task(saga.cancel(handle))
         async with meanwhile(asked):
-            await meeting.arrived.wait()
+            await barrier.arrived.wait()
             await handle.cancel()
-            meeting.go_on.set()
-            outcome = shop.check(await handle.result())
+            barrier.go_on.set()
+            outcome = saga.check(await handle.result())
     assert outcome.status == "cancelled"
-    assert shop.warehouse.on_hand["MUG"] == 2
+    assert saga.inventory.on_hand["MUG"] == 2
 
 
-async def test_the_engines_own_cancel_does_not_interrupt_the_order_book(shop: Shop) -> None:
-    shop.book.away = timedelta(hours=1)
-    shop.warehouse.be_away("commit", timedelta(seconds=1))
-    meeting = Meeting()
-    shop.warehouse.expect("commit", meeting)
-    async with shop.working():
-        handle = await shop.place()
-        await meeting.arrived.wait()
+async def test_the_engines_own_cancel_does_not_interrupt_the_order_book(
+    saga: SagaEnvironment,
+) -> None:
+    saga.store.away = timedelta(hours=1)
+    saga.inventory.be_away("commit", timedelta(seconds=1))
+    barrier = Barrier()
+    saga.inventory.expect("commit", barrier)
+    async with saga.working():
+        handle = await saga.place()
+        await barrier.arrived.wait()
         await handle.cancel()
-        meeting.go_on.set()
-        outcome = shop.check(await handle.result())
+        barrier.go_on.set()
+        outcome = saga.check(await handle.result())
     assert outcome.status in ("cancelled", "shipped")
 
 
 async def test_an_order_found_released_by_a_cancel_that_was_cut_off_ends_cancelled(
-    shop: Shop,
+    saga: SagaEnvironment,
 ) -> None:
     """The worker died after the release and before Temporal knew of it; nobody forgets it."""
     order_id = uuid4()
-    shop.warehouse.states[order_id] = "released"
-    async with shop.working():
-        handle = await shop.place(order_id=order_id)
+    saga.inventory.states[order_id] = "released"
+    async with saga.working():
+        handle = await saga.place(order_id=order_id)
         await until_it_sleeps(handle)
-        outcome = await shop.cancel(handle)
+        outcome = await saga.cancel(handle)
         assert await handle.result() == outcome
     assert (outcome.status, outcome.reason) == ("cancelled", "cancelled-by-customer")
-    shop.book.check(order_id, "cancelled")
+    saga.store.check(order_id, "cancelled")
 
 
 async def until_it_sleeps(handle: Handle) -> None:
@@ -223,22 +233,22 @@ async def until_it_sleeps(handle: Handle) -> None:
 
 
 async def test_an_end_that_was_told_stands_when_a_cancel_makes_the_engine_ask_again(
-    shop: Shop,
+    saga: SagaEnvironment,
 ) -> None:
     """A cancel that comes while the only task runs has it taken anew, from the start, with the
     cancel in it; the first time, the order was written down as sold out."""
-    meeting = Meeting()
-    shop.warehouse.expect("reserve", meeting)
-    async with shop.working():
-        handle = await shop.place(quantity=3)
-        await meeting.arrived.wait()
-        asked = asyncio.create_task(shop.cancel(handle))
+    barrier = Barrier()
+    saga.inventory.expect("reserve", barrier)
+    async with saga.working():
+        handle = await saga.place(quantity=3)
+        await barrier.arrived.wait()
+        asked = asyncio.create_task(saga.cancel(handle))
         async with meanwhile(asked):
             await asyncio.sleep(0.2)  # on its way to Temporal, which tells nobody
-            meeting.go_on.set()
-            outcome = shop.check(await handle.result())
+            barrier.go_on.set()
+            outcome = saga.check(await handle.result())
             assert await asked == outcome
         listed = (await handle.describe()).typed_search_attributes
     assert outcome.status == "rejected"
     assert listed[STATUS] == "rejected"
-    assert shop.book.timeline(outcome.order_id) == ["rejected"]
+    assert saga.store.timeline(outcome.order_id) == ["rejected"]

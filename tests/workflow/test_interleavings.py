@@ -15,11 +15,11 @@ from tests.support.in_memory_services import (
     LOST_ANSWER,
     LOST_REQUEST,
     UNWORKABLE,
-    OrderBook,
+    InMemoryInventory,
+    InMemoryOrderStore,
     Trouble,
-    Warehouse,
 )
-from tests.workflow.conftest import Handle, Shop, start_engine
+from tests.workflow.conftest import Handle, SagaEnvironment, start_temporal
 from workflows.contracts import OrderOutcome
 
 EXAMPLES = 60
@@ -53,7 +53,7 @@ cancels: st.SearchStrategy[list[Cancel]] = st.lists(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 def test_an_order_ends_once_and_the_ledger_agrees(
-    engine_loop: "tuple[asyncio.Runner, Shop]",
+    engine_loop: "tuple[asyncio.Runner, SagaEnvironment]",
     reserve: list[Trouble],
     commit: list[Trouble],
     release: list[Trouble],
@@ -64,15 +64,15 @@ def test_an_order_ends_once_and_the_ledger_agrees(
     cached: int,
 ) -> None:
     # hypothesis runs many orders in one engine, with one loop
-    loop, shop = engine_loop
-    shop.warehouse, shop.book = Warehouse({"MUG": 2}), OrderBook()
-    shop.warehouse.expect("reserve", *reserve)
-    shop.warehouse.expect("commit", *commit)
-    shop.warehouse.expect("release", *release)
-    shop.book.lose = lose
-    outcome = loop.run(_live_through(shop, quantity, cancel, pauses_s, cached))
+    loop, saga = engine_loop
+    saga.inventory, saga.store = InMemoryInventory({"MUG": 2}), InMemoryOrderStore()
+    saga.inventory.expect("reserve", *reserve)
+    saga.inventory.expect("commit", *commit)
+    saga.inventory.expect("release", *release)
+    saga.store.lose = lose
+    outcome = loop.run(_live_through(saga, quantity, cancel, pauses_s, cached))
     assert outcome.status in TERMINAL
-    shop.check(outcome)
+    saga.check(outcome)
     if quantity > 2 and not cancel and UNWORKABLE not in reserve:
         assert outcome.status == "rejected"
     if quantity <= 2 and not cancel and UNWORKABLE not in reserve + commit:
@@ -80,12 +80,16 @@ def test_an_order_ends_once_and_the_ledger_agrees(
 
 
 async def _live_through(
-    shop: Shop, quantity: int, cancel: list[Cancel], pauses_s: tuple[float, float], cached: int
+    saga: SagaEnvironment,
+    quantity: int,
+    cancel: list[Cancel],
+    pauses_s: tuple[float, float],
+    cached: int,
 ) -> OrderOutcome:
-    handle = await shop.place(quantity)
-    async with shop.working(cached=cached):
+    handle = await saga.place(quantity)
+    async with saga.working(cached=cached):
         asked = [
-            asyncio.create_task(_cancel(shop, handle, how, pause_s))
+            asyncio.create_task(_cancel(saga, handle, how, pause_s))
             for how, pause_s in zip(cancel, pauses_s, strict=False)
         ]
         try:
@@ -114,24 +118,24 @@ async def _engine_is_stuck(handle: Handle) -> bool:
     return events[-1].HasField("workflow_task_started_event_attributes")
 
 
-async def _cancel(shop: Shop, handle: Handle, how: Cancel, pause_s: float) -> None:
+async def _cancel(saga: SagaEnvironment, handle: Handle, how: Cancel, pause_s: float) -> None:
     """Cancel some time into the order's life; it may have ended by then."""
     await asyncio.sleep(pause_s)
     try:
         if how == "engine":
             await handle.cancel()
         else:
-            await shop.cancel(handle)
+            await saga.cancel(handle)
     except (RPCError, WorkflowUpdateFailedError) as error:
         if "completed" not in str(error) and "not found" not in str(error):
             raise
 
 
 @pytest.fixture
-def engine_loop(sandboxed: bool) -> Iterator[tuple[asyncio.Runner, Shop]]:
+def engine_loop(sandboxed: bool) -> Iterator[tuple[asyncio.Runner, SagaEnvironment]]:
     with asyncio.Runner() as loop:
-        env = loop.run(start_engine())
+        env = loop.run(start_temporal())
         try:
-            yield loop, Shop(env, Warehouse({}), OrderBook(), sandboxed)
+            yield loop, SagaEnvironment(env, InMemoryInventory({}), InMemoryOrderStore(), sandboxed)
         finally:
             loop.run(env.shutdown())

@@ -7,48 +7,50 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.worker import Worker
 
-from tests.support.in_memory_services import LOST_ANSWER, LOST_REQUEST, Meeting, activities_of
+from tests.support.in_memory_services import LOST_ANSWER, LOST_REQUEST, Barrier, activities_of
 from tests.support.poisoned_workflow import PoisonedWorkflow
-from tests.workflow.conftest import Handle, Shop
+from tests.workflow.conftest import Handle, SagaEnvironment
 from workflows.contracts import TASK_QUEUE
 from workflows.worker import runner
 
 
 @pytest.mark.parametrize("step", ["reserve", "commit"])
 async def test_a_worker_that_stops_in_the_middle_is_replaced_by_one_that_replays(
-    shop: Shop, step: str
+    saga: SagaEnvironment, step: str
 ) -> None:
-    meeting = Meeting()
-    shop.warehouse.expect(step, LOST_ANSWER, meeting)
-    async with shop.working(cached=0):
-        handle = await shop.place()
-        await meeting.arrived.wait()
-    async with shop.working():
-        outcome = shop.check(await handle.result())
+    barrier = Barrier()
+    saga.inventory.expect(step, LOST_ANSWER, barrier)
+    async with saga.working(cached=0):
+        handle = await saga.place()
+        await barrier.arrived.wait()
+    async with saga.working():
+        outcome = saga.check(await handle.result())
     assert outcome.status == "shipped"
 
 
-async def test_a_worker_without_any_cache_settles_an_order_with_many_steps(shop: Shop) -> None:
+async def test_a_worker_without_any_cache_settles_an_order_with_many_steps(
+    saga: SagaEnvironment,
+) -> None:
     for operation in ("reserve", "commit"):
-        shop.warehouse.expect(operation, LOST_REQUEST, LOST_ANSWER)
-    shop.book.lose = 3
-    async with shop.working(cached=0):
-        handle = await shop.place()
-        outcome = shop.check(await handle.result())
+        saga.inventory.expect(operation, LOST_REQUEST, LOST_ANSWER)
+    saga.store.lose = 3
+    async with saga.working(cached=0):
+        handle = await saga.place()
+        outcome = saga.check(await handle.result())
     assert outcome.status == "shipped"
 
 
-async def test_an_undo_goes_on_after_the_worker_was_replaced(shop: Shop) -> None:
-    shop.warehouse.be_away("commit", timedelta(days=1))
-    meeting = Meeting()
-    shop.warehouse.expect("release", LOST_ANSWER, meeting)
-    async with shop.working(cached=0):
-        handle = await shop.place()
-        await shop.settled(handle)
-        asked = asyncio.create_task(shop.cancel(handle))
-        await meeting.arrived.wait()
-    async with shop.working(cached=0):
-        outcome = shop.check(await handle.result())
+async def test_an_undo_goes_on_after_the_worker_was_replaced(saga: SagaEnvironment) -> None:
+    saga.inventory.be_away("commit", timedelta(days=1))
+    barrier = Barrier()
+    saga.inventory.expect("release", LOST_ANSWER, barrier)
+    async with saga.working(cached=0):
+        handle = await saga.place()
+        await saga.settled(handle)
+        asked = asyncio.create_task(saga.cancel(handle))
+        await barrier.arrived.wait()
+    async with saga.working(cached=0):
+        outcome = saga.check(await handle.result())
         assert await asked == outcome
     assert outcome.status == "cancelled"
 
@@ -62,22 +64,22 @@ async def _task_failed(handle: Handle) -> str:
         await asyncio.sleep(0.02)
 
 
-async def test_a_bug_parks_the_order_that_meets_it_and_no_other(shop: Shop) -> None:
+async def test_a_bug_parks_the_order_that_meets_it_and_no_other(saga: SagaEnvironment) -> None:
     async with Worker(
-        shop.env.client,
+        saga.env.client,
         task_queue=TASK_QUEUE,
         workflows=[PoisonedWorkflow],
-        activities=activities_of(shop.warehouse, shop.book),
-        workflow_runner=runner(sandbox=shop.sandboxed),
+        activities=activities_of(saga.inventory, saga.store),
+        workflow_runner=runner(sandbox=saga.sandboxed),
         max_cached_workflows=0,
     ):
-        poison = await shop.place(quantity=2)
+        poison = await saga.place(quantity=2)
         assert await _task_failed(poison) == "a bug"
-        healthy = await shop.place()
+        healthy = await saga.place()
         assert (await healthy.result()).status == "shipped"
         assert (await poison.describe()).status is WorkflowExecutionStatus.RUNNING
     # the bug is mended
-    async with shop.working():
+    async with saga.working():
         outcome = await poison.result()
     # one mug is gone, so the order for two is sold out: settled, late and right
     assert outcome.status == "rejected"

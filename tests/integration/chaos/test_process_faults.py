@@ -20,7 +20,7 @@ from deploy.local.process.supervisor import SupervisedProcess
 from deploy.local.services import ORDER
 from deploy.local.settings import Ports, StackSettings
 from deploy.local.stack import POSTGRES, Stack
-from tests.support.tcp_proxy import Valve
+from tests.support.tcp_proxy import TcpProxy
 
 FULL_DATABASE = Event("database-full", "disk-full", "fill", POSTGRES)
 FULL_LOGS = Event("logs-full", "disk-full", "fill", ORDER)
@@ -45,7 +45,7 @@ time.sleep(600)
 """
 
 
-class DeafAtFirst(Valve):
+class DeafAtFirst(TcpProxy):
     """Who connects first is never answered, as by a server that the machine does not let run."""
 
     answers = False

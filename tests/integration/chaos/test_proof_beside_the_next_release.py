@@ -22,21 +22,21 @@ from order_api.contracts import order_id_for
 from subscribers.notifications import Notifications
 from tests.support import next_release
 from tests.support.databases import Databases
-from tests.support.event_loop_thread import Backstage
+from tests.support.event_loop_thread import EventLoopThread
 from tests.support.next_release import WAITS
-from tests.support.order_stack import Town, eventually, town
+from tests.support.order_stack import OrderStack, eventually, order_stack
 from tests.support.serving import token
 
 WHO = "run-01"
 
 
 @pytest.fixture
-def newer_town(
-    temporal: EmbeddedTemporal, backstage: Backstage, databases: Databases
-) -> Iterator[Town]:
-    with town(backstage, databases) as found:
-        backstage.run(next_release.migrate(found.orders_dsn, "orders"))
-        backstage.run(next_release.migrate(found.inventory_dsn, "inventory"))
+def newer_stack(
+    temporal: EmbeddedTemporal, loop_thread: EventLoopThread, databases: Databases
+) -> Iterator[OrderStack]:
+    with order_stack(loop_thread, databases) as found:
+        loop_thread.run(next_release.migrate(found.orders_dsn, "orders"))
+        loop_thread.run(next_release.migrate(found.inventory_dsn, "inventory"))
         yield found
 
 
@@ -47,16 +47,16 @@ def planned(number: int, *, cancels: bool = False) -> PlannedOrder:
 
 
 async def test_orders_are_followed_through_unknown_statuses_and_judged_by_known_ones(
-    newer_town: Town, tmp_path: Path
+    newer_stack: OrderStack, tmp_path: Path
 ) -> None:
     orders = (planned(1), planned(2, cancels=True))
     for order in orders:
         await next_release.order(
-            newer_town.orders_dsn, WHO, order.key, WAITS, told=("received", WAITS, "waiting")
+            newer_stack.orders_dsn, WHO, order.key, WAITS, told=("received", WAITS, "waiting")
         )
     with History(tmp_path / "history.jsonl") as history:
         async with Shoppers(
-            newer_town.orders.url, lambda customer: token(subject=customer), history
+            newer_stack.orders.url, lambda customer: token(subject=customer), history
         ) as shoppers:
             sending = asyncio.create_task(shoppers.send(orders, 60.0))
 
@@ -66,29 +66,31 @@ async def test_orders_are_followed_through_unknown_statuses_and_judged_by_known_
                 return (seen, asked) == ({1, 2}, {2})
 
             await eventually(both_seen_waiting)
-            assert await open_orders(newer_town.orders_dsn, [WHO]) == 2
+            assert await open_orders(newer_stack.orders_dsn, [WHO]) == 2
             for order, end in zip(orders, ("shipped", "cancelled"), strict=True):
-                await newer_town.rows(
+                await newer_stack.rows(
                     "UPDATE orders SET status = $1 WHERE order_id = $2", end, order.order_id
                 )
-                await next_release.tell(newer_town.orders_dsn, str(order.order_id), end)
+                await next_release.tell(newer_stack.orders_dsn, str(order.order_id), end)
             await sending
         assert shoppers.counts.states == {"shipped": 1, "cancelled": 1}
-        observations = await facts_of(newer_town, orders, history)
+        observations = await facts_of(newer_stack, orders, history)
     assert only_forward(observations).holds, only_forward(observations).violations
     assert [*order_checks(observations), *stock_checks(observations)], "each came to a verdict"
 
 
-async def facts_of(town: Town, orders: tuple[PlannedOrder, ...], history: History) -> Observations:
+async def facts_of(
+    order_stack: OrderStack, orders: tuple[PlannedOrder, ...], history: History
+) -> Observations:
     """Read everything, an order without lines and a returned mug among it."""
-    empty = await next_release.order(town.orders_dsn, "somebody", "empty", WAITS)
-    await town.rows("DELETE FROM order_lines WHERE order_id = $1", UUID(empty))
-    await next_release.take_back(town.inventory_dsn, empty)
-    connection = await asyncpg.connect(town.orders_dsn)
+    empty = await next_release.order(order_stack.orders_dsn, "somebody", "empty", WAITS)
+    await order_stack.rows("DELETE FROM order_lines WHERE order_id = $1", UUID(empty))
+    await next_release.take_back(order_stack.inventory_dsn, empty)
+    connection = await asyncpg.connect(order_stack.orders_dsn)
     await Notifications().prepare(connection)  # type: ignore[arg-type]
     await connection.close()
     observations = await read_databases(
-        town.orders_dsn, town.inventory_dsn, orders, history.entries
+        order_stack.orders_dsn, order_stack.inventory_dsn, orders, history.entries
     )
     assert observations.by_id[UUID(empty)].lines == {}
     return observations

@@ -88,7 +88,7 @@ async def valerix(tmp_path: Path) -> AsyncIterator[CommandLine]:
         yield line
 
 
-class Shop:
+class BothApis:
     """One customer of a stack, over HTTP, and its stock."""
 
     def __init__(self, valerix: CommandLine, tokens: dict[str, str]) -> None:
@@ -124,24 +124,24 @@ class Shop:
         return level
 
 
-async def shop_of(valerix: CommandLine) -> Shop:
+async def shop_of(valerix: CommandLine) -> BothApis:
     tokens = {}
     for role in ("shopper", "staff"):
         _, said = await valerix.run("token", "--role", role)
         tokens[role] = said.strip()
-    return Shop(valerix, tokens)
+    return BothApis(valerix, tokens)
 
 
 async def test_open_orders_end_once_after_a_damaged_file_was_put_aside(
     valerix: CommandLine,
 ) -> None:
     await valerix.up()
-    shop = await shop_of(valerix)
-    before = await shop.stock()
+    apis = await shop_of(valerix)
+    before = await apis.stock()
     state = valerix.home.read_state()
     assert state is not None
     os.kill(state["children"]["inventory_api"]["pid"], signal.SIGSTOP)
-    orders = await asyncio.gather(*(shop.place(f"key-{n}") for n in range(4)))
+    orders = await asyncio.gather(*(apis.place(f"key-{n}") for n in range(4)))
     await valerix.run("stop")
     file = valerix.home.temporal / "temporal.db"
     settle_log(file)
@@ -155,8 +155,8 @@ async def test_open_orders_end_once_after_a_damaged_file_was_put_aside(
 
     await valerix.up(PUT_ASIDE)
     for order_id in orders:
-        assert (await shop.settled(order_id))["status"] == "shipped"
-    after = await shop.stock()
+        assert (await apis.settled(order_id))["status"] == "shipped"
+    after = await apis.stock()
     assert after["on_hand"] == before["on_hand"] - len(orders)
     assert after["reserved"] == 0
     kept = kept_beside(file)

@@ -19,7 +19,7 @@ from service_kit import pool
 from service_kit.connection import connect, servers_in
 from subscribers.contracts import OrderEvent
 from subscribers.settings import SubscriberSettings
-from tests.support.event_loop_thread import Backstage
+from tests.support.event_loop_thread import EventLoopThread
 from tests.support.order_stack import eventually
 from tests.support.postgres_replicas import Replicas, replicated
 from tests.support.serving import (
@@ -36,8 +36,10 @@ _keys = count()
 
 
 @pytest.fixture(scope="module")
-def replicas(backstage: Backstage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replicas]:
-    with backstage.entered(replicated(tmp_path_factory.mktemp("replicas"))) as running:
+def replicas(
+    loop_thread: EventLoopThread, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Replicas]:
+    with loop_thread.entered(replicated(tmp_path_factory.mktemp("replicas"))) as running:
         yield running
 
 
@@ -119,7 +121,7 @@ async def test_sessions_that_become_read_only_end_and_readiness_says_so(
 
 
 async def test_after_a_promotion_both_services_and_the_worker_find_the_new_primary(
-    backstage: Backstage, replicas: Replicas
+    loop_thread: EventLoopThread, replicas: Replicas
 ) -> None:
     old = replicas.first.port
     reader = Reader()
@@ -133,7 +135,7 @@ async def test_after_a_promotion_both_services_and_the_worker_find_the_new_prima
         await eventually(lambda: is_held(inventory))
         await eventually(lambda: is_ordered(orders))
         await eventually(reader.has_read_something)
-        await asyncio.to_thread(backstage.run, replicas.fail_over())
+        await asyncio.to_thread(loop_thread.run, replicas.fail_over())
         await eventually(lambda: is_held(inventory))
         await eventually(lambda: is_ordered(orders))
         await eventually(lambda: are_ready(inventory, orders, add_ons))

@@ -12,8 +12,8 @@ import pytest
 from deploy.local.temporal.server import EmbeddedTemporal
 from order_api.contracts import order_id_for
 from tests.support.databases import Databases
-from tests.support.event_loop_thread import Backstage
-from tests.support.order_stack import Shopper, Town, town
+from tests.support.event_loop_thread import EventLoopThread
+from tests.support.order_stack import OrderStack, Shopper, order_stack
 from tests.support.serving import bearer
 
 # As of the first delivery. Superusers may; triggers refuse it to everybody else.
@@ -36,16 +36,16 @@ LOCK = "SELECT FROM reservations WHERE order_id = $1 FOR UPDATE"
 
 
 @pytest.fixture
-def busy_town(
-    temporal: EmbeddedTemporal, backstage: Backstage, databases: Databases
-) -> Iterator[Town]:
-    with town(backstage, databases) as found:
+def busy_stack(
+    temporal: EmbeddedTemporal, loop_thread: EventLoopThread, databases: Databases
+) -> Iterator[OrderStack]:
+    with order_stack(loop_thread, databases) as found:
         yield found
 
 
 @pytest.fixture
-async def shopper(busy_town: Town) -> AsyncIterator[Shopper]:
-    async with Shopper(busy_town.orders) as found:
+async def shopper(busy_stack: OrderStack) -> AsyncIterator[Shopper]:
+    async with Shopper(busy_stack.orders) as found:
         yield found
 
 
@@ -58,10 +58,10 @@ async def restore_older_inventory(databases: Databases, dsn: str) -> None:
         await connection.close()
 
 
-async def say_again_what_was_said(place: Town) -> None:
+async def say_again_what_was_said(stack: OrderStack) -> None:
     async with httpx.AsyncClient(headers=bearer("service"), timeout=30) as warehouse:
-        for row in await place.rows(NOT_FORGOTTEN):
-            address = f"{place.inventory.url}/v1/reservations/{row['order_id']}"
+        for row in await stack.rows(NOT_FORGOTTEN):
+            address = f"{stack.inventory.url}/v1/reservations/{row['order_id']}"
             held = await warehouse.put(address, json=json.loads(row["lines"]))
             assert held.status_code == 200, held.text
             if row["status"] == "shipped":
@@ -69,20 +69,20 @@ async def say_again_what_was_said(place: Town) -> None:
                 assert shipped.status_code == 200, shipped.text
 
 
-async def one_that_is_reserved(place: Town, shopper: Shopper) -> uuid.UUID:
+async def one_that_is_reserved(stack: OrderStack, shopper: Shopper) -> uuid.UUID:
     """Return an order that is held and not shipped; the worker that was to ship it is gone."""
     order_id = order_id_for(shopper.name, "held")
     async with httpx.AsyncClient(headers=bearer("service")) as warehouse:
         await warehouse.put(
-            f"{place.inventory.url}/v1/reservations/{order_id}",
+            f"{stack.inventory.url}/v1/reservations/{order_id}",
             json={"lines": [{"sku": "MUG-BLUE", "quantity": 1}]},
         )
-    connection = await asyncpg.connect(place.inventory_dsn)
+    connection = await asyncpg.connect(stack.inventory_dsn)
     try:
         # a commit needs this row, a copy of the reserve does not
         async with connection.transaction():
             await connection.execute(LOCK, order_id)
-            with place.working():
+            with stack.working():
                 assert (await shopper.place(key="held")).json()["status"] == "reserved"
     finally:
         await connection.close()
@@ -90,17 +90,17 @@ async def one_that_is_reserved(place: Town, shopper: Shopper) -> uuid.UUID:
 
 
 async def test_an_older_inventory_agrees_again_after_orders_were_said_again(
-    busy_town: Town, shopper: Shopper, databases: Databases
+    busy_stack: OrderStack, shopper: Shopper, databases: Databases
 ) -> None:
-    with busy_town.working():
+    with busy_stack.working():
         for _ in range(3):
             await shopper.shipped()
-    held = await one_that_is_reserved(busy_town, shopper)
-    await restore_older_inventory(databases, busy_town.inventory_dsn)
+    held = await one_that_is_reserved(busy_stack, shopper)
+    await restore_older_inventory(databases, busy_stack.inventory_dsn)
     with pytest.raises(AssertionError):
-        await busy_town.assert_ledger_agrees()
+        await busy_stack.assert_ledger_agrees()
     for _ in range(2):  # once too often does no harm
-        await say_again_what_was_said(busy_town)
-    with busy_town.working():
+        await say_again_what_was_said(busy_stack)
+    with busy_stack.working():
         assert (await shopper.until_settled(str(held)))["status"] == "shipped"
-    await busy_town.assert_ledger_agrees()
+    await busy_stack.assert_ledger_agrees()

@@ -21,8 +21,8 @@ from deploy.local.temporal.server import EmbeddedTemporal
 from order_api.contracts import OrderLine
 from order_api.workflow_client import TEMPORAL_ERRORS, OrderWorkflows
 from tests.support.databases import Databases
-from tests.support.event_loop_thread import Backstage
-from tests.support.order_stack import Shopper, Town, eventually, town
+from tests.support.event_loop_thread import EventLoopThread
+from tests.support.order_stack import OrderStack, Shopper, eventually, order_stack
 from tests.support.poisoned_workflow import PoisonedWorkflow
 from tests.support.serving import TOKEN_KEY, Served, token
 from workflows.connection import connect
@@ -31,16 +31,16 @@ from workflows.worker import runner
 
 
 @pytest.fixture(scope="module")
-def quiet_town(
-    temporal: EmbeddedTemporal, backstage: Backstage, databases: Databases
-) -> Iterator[Town]:
-    with town(backstage, databases, relay_after_s=2.5) as found:
+def quiet_stack(
+    temporal: EmbeddedTemporal, loop_thread: EventLoopThread, databases: Databases
+) -> Iterator[OrderStack]:
+    with order_stack(loop_thread, databases, relay_after_s=2.5) as found:
         yield found
 
 
 @pytest.fixture
-async def shopper(quiet_town: Town) -> AsyncIterator[Shopper]:
-    async with Shopper(quiet_town.orders) as found:
+async def shopper(quiet_stack: OrderStack) -> AsyncIterator[Shopper]:
+    async with Shopper(quiet_stack.orders) as found:
         yield found
 
 
@@ -50,7 +50,7 @@ async def engine(temporal: EmbeddedTemporal) -> Client:
 
 
 @asynccontextmanager
-async def process(place: Town, module: str) -> AsyncIterator[str]:
+async def process(stack: OrderStack, module: str) -> AsyncIterator[str]:
     """Run `python -m module`, give its address once it is ready, and end it with SIGTERM."""
     port = free_port()
     running = await asyncio.create_subprocess_exec(
@@ -60,8 +60,8 @@ async def process(place: Town, module: str) -> AsyncIterator[str]:
         env={
             "PATH": os.environ["PATH"],
             "TEMPORAL_ADDRESS": os.environ["TEMPORAL_ADDRESS"],
-            "ORDERS_DATABASE_URL": place.orders_dsn,
-            "INVENTORY_URL": place.inventory_url,
+            "ORDERS_DATABASE_URL": stack.orders_dsn,
+            "INVENTORY_URL": stack.inventory_url,
             "INVENTORY_TOKEN": token("service", "worker"),
             "ORDER_PORT": str(port),
             "WORKER_PORT": str(port),
@@ -94,47 +94,47 @@ async def process(place: Town, module: str) -> AsyncIterator[str]:
 
 
 async def test_a_worker_that_is_told_to_stop_with_attempts_under_way_ends_cleanly(
-    quiet_town: Town, shopper: Shopper
+    quiet_stack: OrderStack, shopper: Shopper
 ) -> None:
-    with quiet_town.shut(quiet_town.to_inventory):
-        async with process(quiet_town, "workflows"):
+    with quiet_stack.shut(quiet_stack.to_inventory):
+        async with process(quiet_stack, "workflows"):
             # these wait in a durable attempt
             orders = [(await shopper.place()).json()["order_id"] for _ in range(2)]
             asked = asyncio.create_task(shopper.place())
             seen = shopper.name
 
             async def stored() -> bool:
-                found = await quiet_town.rows("SELECT FROM orders WHERE customer = $1", seen)
+                found = await quiet_stack.rows("SELECT FROM orders WHERE customer = $1", seen)
                 return len(found) == 3
 
             await eventually(stored)  # and this one in its fast attempt, or just before it
     orders.append((await asked).json()["order_id"])
-    async with process(quiet_town, "workflows"):
+    async with process(quiet_stack, "workflows"):
         for order_id in orders:
             assert (await shopper.until_settled(order_id))["status"] == "shipped"
-    await quiet_town.assert_ledger_agrees()
+    await quiet_stack.assert_ledger_agrees()
 
 
 async def test_an_order_api_that_is_told_to_stop_while_shoppers_wait_answers_them_first(
-    quiet_town: Town,
+    quiet_stack: OrderStack,
 ) -> None:
     """Nobody works, so each request waits for Temporal when the process is told to end."""
-    async with process(quiet_town, "order_api") as address:
-        served = Served(quiet_town.orders.app, int(address.rpartition(":")[2]))
+    async with process(quiet_stack, "order_api") as address:
+        served = Served(quiet_stack.orders.app, int(address.rpartition(":")[2]))
         async with Shopper(served) as shopper:
             waiting = [asyncio.create_task(shopper.place()) for _ in range(5)]
 
             async def stored() -> bool:
-                return len(await quiet_town.rows(OPEN)) == 5
+                return len(await quiet_stack.rows(OPEN)) == 5
 
             await eventually(stored)
             os.kill(await _pid_of(served.port), signal.SIGTERM)
             answers = await asyncio.gather(*waiting)
             assert {answer.status_code for answer in answers} == {202}
-    with quiet_town.working():
+    with quiet_stack.working():
 
         async def all_settled() -> bool:
-            return not await quiet_town.rows(OPEN)
+            return not await quiet_stack.rows(OPEN)
 
         await eventually(all_settled, 60.0)
 
@@ -158,7 +158,7 @@ async def _pid_of(port: int) -> int:
 
 
 async def test_a_bug_in_the_saga_parks_its_order_until_it_is_mended(
-    quiet_town: Town, shopper: Shopper, engine: Client
+    quiet_stack: OrderStack, shopper: Shopper, engine: Client
 ) -> None:
     async with Worker(
         engine,
@@ -180,16 +180,16 @@ async def test_a_bug_in_the_saga_parks_its_order_until_it_is_mended(
         await eventually(task_failed)
     assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
     assert (await shopper.order(poison["order_id"]))["status"] == "received"
-    with quiet_town.working():
+    with quiet_stack.working():
         assert (await shopper.until_settled(poison["order_id"]))["status"] == "shipped"
-    await quiet_town.assert_ledger_agrees()
+    await quiet_stack.assert_ledger_agrees()
 
 
 async def test_a_start_that_fails_leaves_no_exception_that_nobody_looked_at(
-    temporal: EmbeddedTemporal, backstage: Backstage, caplog: pytest.LogCaptureFixture
+    temporal: EmbeddedTemporal, loop_thread: EventLoopThread, caplog: pytest.LogCaptureFixture
 ) -> None:
     starter = OrderWorkflows(await connect())
-    backstage.run(temporal.process.stop())
+    loop_thread.run(temporal.process.stop())
     try:
         line = OrderLine(sku="MUG-BLUE", quantity=1, unit_price_minor=1490)
         for wait_s in (0.05, 5.0):
@@ -197,6 +197,6 @@ async def test_a_start_that_fails_leaves_no_exception_that_nobody_looked_at(
                 await starter.first_answer(uuid4(), [line], wait_s)
         gc.collect()
     finally:
-        backstage.run(temporal.process.start())
-        backstage.run(temporal.process.wait_ready())
+        loop_thread.run(temporal.process.start())
+        loop_thread.run(temporal.process.wait_ready())
     assert not [record for record in caplog.records if "never retrieved" in record.getMessage()]

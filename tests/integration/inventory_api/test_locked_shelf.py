@@ -13,7 +13,7 @@ import pytest
 import inventory_api.seed
 from inventory_api.stock import Verdict
 from tests.support.databases import Databases
-from tests.support.event_loop_thread import Backstage
+from tests.support.event_loop_thread import EventLoopThread
 from tests.support.ledger import broken_promises
 from tests.support.serving import bearer, serve_inventory
 from tests.support.stock_replicas import call, line, replicas
@@ -23,9 +23,9 @@ QUICK_S = 2.0
 
 
 @pytest.fixture
-def dsn(backstage: Backstage, databases: Databases) -> Iterator[str]:
+def dsn(loop_thread: EventLoopThread, databases: Databases) -> Iterator[str]:
     with databases.fresh("inventory") as dsn:
-        backstage.run(inventory_api.seed.seed(dsn, {"LOCKED": 5, "FREE": 5}))
+        loop_thread.run(inventory_api.seed.seed(dsn, {"LOCKED": 5, "FREE": 5}))
         yield dsn
 
 
@@ -52,13 +52,13 @@ def reserve(client: httpx.Client, order: str, sku: str) -> httpx.Response:
     ],
 )
 def test_a_held_lock_is_answered_quickly_and_is_no_loss(
-    backstage: Backstage, dsn: str, client: httpx.Client, lock: str
+    loop_thread: EventLoopThread, dsn: str, client: httpx.Client, lock: str
 ) -> None:
     order, shipped = str(uuid4()), str(uuid4())
     assert reserve(client, shipped, "LOCKED").status_code == 200
-    holder = backstage.run(asyncpg.connect(dsn))
-    backstage.run(holder.execute("BEGIN"))
-    backstage.run(holder.execute(lock))
+    holder = loop_thread.run(asyncpg.connect(dsn))
+    loop_thread.run(holder.execute("BEGIN"))
+    loop_thread.run(holder.execute(lock))
     calls: tuple[Callable[[], httpx.Response], ...] = (
         lambda: reserve(client, order, "LOCKED"),
         lambda: client.post(f"/v1/reservations/{shipped}/commit"),
@@ -70,24 +70,24 @@ def test_a_held_lock_is_answered_quickly_and_is_no_loss(
         assert answer.status_code == 503
         assert answer.headers["Retry-After"] == "1"
         assert answer.json()["type"] == "/problems/warehouse-busy"
-    backstage.run(holder.execute("ROLLBACK"))
-    backstage.run(holder.close())
+    loop_thread.run(holder.execute("ROLLBACK"))
+    loop_thread.run(holder.close())
     assert [send().status_code for send in calls] == [200, 200]
     level = client.get("/v1/stock/LOCKED").json()
     assert (level["on_hand"], level["reserved"]) == (4, 1)
 
 
 def test_a_lock_on_one_shelf_does_not_stop_the_others(
-    backstage: Backstage, dsn: str, client: httpx.Client
+    loop_thread: EventLoopThread, dsn: str, client: httpx.Client
 ) -> None:
-    holder = backstage.run(asyncpg.connect(dsn))
-    backstage.run(holder.execute("BEGIN"))
-    backstage.run(holder.execute("SELECT FROM stock WHERE sku = 'LOCKED' FOR UPDATE"))
+    holder = loop_thread.run(asyncpg.connect(dsn))
+    loop_thread.run(holder.execute("BEGIN"))
+    loop_thread.run(holder.execute("SELECT FROM stock WHERE sku = 'LOCKED' FOR UPDATE"))
     assert reserve(client, str(uuid4()), "FREE").status_code == 200
     assert client.get("/v1/stock/LOCKED").status_code == 200
     assert client.get("/readyz").status_code == 200
-    backstage.run(holder.execute("ROLLBACK"))
-    backstage.run(holder.close())
+    loop_thread.run(holder.execute("ROLLBACK"))
+    loop_thread.run(holder.close())
 
 
 def told(answer: Verdict | BaseException) -> str | None:
@@ -98,7 +98,7 @@ def told(answer: Verdict | BaseException) -> str | None:
 
 
 async def test_those_who_share_a_batch_with_a_locked_shelf_are_served(
-    backstage: Backstage, dsn: str
+    loop_thread: EventLoopThread, dsn: str
 ) -> None:
     """Group commit must not make one shelf's trouble everybody's."""
     await inventory_api.seed.seed(dsn, {"ELSE": 100})
@@ -124,18 +124,18 @@ async def test_those_who_share_a_batch_with_a_locked_shelf_are_served(
 
 
 def test_missing_tables_are_said_so_by_health_and_not_by_a_500(
-    backstage: Backstage, dsn: str, client: httpx.Client
+    loop_thread: EventLoopThread, dsn: str, client: httpx.Client
 ) -> None:
-    owner = backstage.run(asyncpg.connect(dsn))
-    backstage.run(owner.execute("ALTER TABLE movements RENAME TO gone"))
+    owner = loop_thread.run(asyncpg.connect(dsn))
+    loop_thread.run(owner.execute("ALTER TABLE movements RENAME TO gone"))
     health = client.get("/health")
     assert health.status_code == 503
     [check] = health.json()["checks"]["postgres:tables"]
     assert (check["status"], check["output"]) == ("fail", "missing: movements")
     assert reserve(client, str(uuid4()), "FREE").status_code == 503
     assert client.get(f"/v1/reservations/{uuid4()}").status_code == 503
-    backstage.run(owner.execute("ALTER TABLE gone RENAME TO movements"))
-    backstage.run(owner.close())
+    loop_thread.run(owner.execute("ALTER TABLE gone RENAME TO movements"))
+    loop_thread.run(owner.close())
     assert reserve(client, str(uuid4()), "FREE").status_code == 200
 
 

@@ -28,7 +28,7 @@ import inventory_api.seed
 from inventory_api.contracts import Line
 from inventory_api.stock import OtherLines, Stock
 from tests.support.databases import Databases
-from tests.support.event_loop_thread import Backstage
+from tests.support.event_loop_thread import EventLoopThread
 from tests.support.ledger import broken_promises
 from tests.support.stock_model import (
     Model,
@@ -59,8 +59,10 @@ crowds = st.lists(st.tuples(operations, st.integers(0, 2)), min_size=1, max_size
 class Site:
     """Three replicas and a reader of the ledger, in the backstage loop."""
 
-    def __init__(self, backstage: Backstage, dsn: str, stocks: list[Stock], reader: Any) -> None:
-        self.backstage = backstage
+    def __init__(
+        self, loop_thread: EventLoopThread, dsn: str, stocks: list[Stock], reader: Any
+    ) -> None:
+        self.loop_thread = loop_thread
         self.dsn = dsn
         self.stocks = stocks
         self.reader = reader
@@ -106,12 +108,12 @@ class Warehouse(RuleBasedStateMachine):
         self.orders = [uuid4() for _ in range(ORDERS)]
         self.model = Model({sku: [n, 0] for sku, n in zip(self.skus, shelves, strict=True)})
         delivery = dict(zip(self.skus, shelves, strict=True))
-        self.site.backstage.run(inventory_api.seed.seed(self.site.dsn, delivery))
+        self.site.loop_thread.run(inventory_api.seed.seed(self.site.dsn, delivery))
 
     @rule(crowd=crowds)
     def ask_at_once(self, crowd: list[tuple[tuple[str, int, Any], int]]) -> None:
         asked = [(self._operation(*drawn), replica) for drawn, replica in crowd]
-        answers, shelves = self.site.backstage.run(self._ask_all(asked))
+        answers, shelves = self.site.loop_thread.run(self._ask_all(asked))
         told = [(operation, answer) for (operation, _), answer in zip(asked, answers, strict=True)]
         after = one_after_the_other(self.model, told, shelves)
         assert after is not None, (self.model, told, shelves)
@@ -121,7 +123,7 @@ class Warehouse(RuleBasedStateMachine):
     def deliver_copies(self, order: int, quantities: dict[int, int], copies: int) -> None:
         operation = self._operation("reserve", order, quantities)
         asked = [(operation, number % len(self.site.stocks)) for number in range(copies)]
-        answers, shelves = self.site.backstage.run(self._ask_all(asked))
+        answers, shelves = self.site.loop_thread.run(self._ask_all(asked))
         first = self.model.do(operation)
         repeated = self.model.do(operation)
         assert sorted(map(repr, answers)) == sorted(map(repr, [first] + [repeated] * (copies - 1)))
@@ -129,7 +131,7 @@ class Warehouse(RuleBasedStateMachine):
 
     @invariant()
     def the_ledger_holds(self) -> None:
-        assert self.site.backstage.run(broken_promises(self.site.reader)) == {}
+        assert self.site.loop_thread.run(broken_promises(self.site.reader)) == {}
 
     def _operation(self, kind: str, position: int, detail: Any) -> Operation:
         if kind == "restock":
@@ -154,14 +156,14 @@ class Warehouse(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def site(backstage: Backstage, databases: Databases) -> Iterator[Site]:
+def site(loop_thread: EventLoopThread, databases: Databases) -> Iterator[Site]:
     with (
         databases.fresh("inventory") as dsn,
-        backstage.entered(replicas(dsn, 3, size=6)) as stocks,
+        loop_thread.entered(replicas(dsn, 3, size=6)) as stocks,
     ):
-        reader = backstage.run(asyncpg.connect(dsn))
-        yield Site(backstage, dsn, stocks, reader)
-        backstage.run(reader.close())
+        reader = loop_thread.run(asyncpg.connect(dsn))
+        yield Site(loop_thread, dsn, stocks, reader)
+        loop_thread.run(reader.close())
 
 
 def play(site: Site, *phases: Phase) -> None:
@@ -210,9 +212,9 @@ def test_a_warehouse_with_this_mistake_would_be_found_out(
     site: Site, function: str, right: str, wrong: str
 ) -> None:
     query = "SELECT pg_get_functiondef($1::regproc)"
-    text = site.backstage.run(site.reader.fetchval(query, function))
+    text = site.loop_thread.run(site.reader.fetchval(query, function))
     assert right in text
-    site.backstage.run(site.reader.execute(text.replace(right, wrong)))
+    site.loop_thread.run(site.reader.execute(text.replace(right, wrong)))
     # what went wrong once stays in the ledger, so a repetition may fail elsewhere: that is Flaky
     with pytest.raises((AssertionError, asyncpg.PostgresError, Flaky)):
         play(site, Phase.generate)

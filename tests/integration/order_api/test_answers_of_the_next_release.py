@@ -13,9 +13,9 @@ import workflows.worker
 from deploy.local.temporal.server import EmbeddedTemporal
 from tests.support import next_release
 from tests.support.databases import Databases
-from tests.support.event_loop_thread import Backstage
+from tests.support.event_loop_thread import EventLoopThread
 from tests.support.next_release import WAITS
-from tests.support.order_stack import Shopper, Town, eventually, town
+from tests.support.order_stack import OrderStack, Shopper, eventually, order_stack
 from workflows.contracts import FIRST_ANSWER, WORKFLOW, OrderInput
 from workflows.order import OrderWorkflow
 
@@ -62,19 +62,19 @@ def nothing_ends_its_process() -> Iterator[list[int]]:
 
 
 @pytest.fixture(scope="module")
-def newer_town(
-    temporal: EmbeddedTemporal, backstage: Backstage, databases: Databases
-) -> Iterator[Town]:
-    with town(backstage, databases) as found, pytest.MonkeyPatch.context() as patch:
-        backstage.run(next_release.migrate(found.orders_dsn, "orders"))
+def newer_stack(
+    temporal: EmbeddedTemporal, loop_thread: EventLoopThread, databases: Databases
+) -> Iterator[OrderStack]:
+    with order_stack(loop_thread, databases) as found, pytest.MonkeyPatch.context() as patch:
+        loop_thread.run(next_release.migrate(found.orders_dsn, "orders"))
         patch.setattr(workflows.worker, "OrderWorkflow", NextRelease)
         with found.working():
             yield found
 
 
 @pytest.fixture
-async def shopper(newer_town: Town) -> AsyncIterator[Shopper]:
-    async with Shopper(newer_town.orders) as found:
+async def shopper(newer_stack: OrderStack) -> AsyncIterator[Shopper]:
+    async with Shopper(newer_stack.orders) as found:
         yield found
 
 
@@ -100,61 +100,61 @@ async def test_an_order_whose_answer_cannot_be_read_is_accepted(shopper: Shopper
 
 
 async def test_orders_that_cannot_be_driven_are_put_aside_and_keep_up_no_other(
-    newer_town: Town, shopper: Shopper
+    newer_stack: OrderStack, shopper: Shopper
 ) -> None:
     bad = [
         (await shopper.place(quantity=pieces)).json()["order_id"]
         for pieces in (WAITING, UNREADABLE, UNREADABLE_END)
     ]
     good = [
-        await next_release.order(newer_town.orders_dsn, shopper.name, f"good-{n}", "received")
+        await next_release.order(newer_stack.orders_dsn, shopper.name, f"good-{n}", "received")
         for n in range(5)
     ]
-    await newer_town.rows(DUE_NOW)
+    await newer_stack.rows(DUE_NOW)
     for order_id in good:
         assert (await shopper.until_settled(order_id))["status"] == "shipped"
 
     async def both_put_aside() -> bool:
-        found = await check(newer_town.orders.url, "relay:set_aside")
+        found = await check(newer_stack.orders.url, "relay:set_aside")
         return found["status"] == "warn" and all(each in found["output"] for each in bad[1:])
 
     await eventually(both_put_aside)
-    rows = await newer_town.rows(
+    rows = await newer_stack.rows(
         "SELECT order_id, relay_at - now() > interval '20 s' AS later FROM orders"
         " WHERE order_id = ANY ($1)",
         [UUID(order_id) for order_id in bad],
     )
     assert all(row["later"] for row in rows), "and not again at once"
-    async with httpx.AsyncClient(base_url=newer_town.orders.url) as http:
+    async with httpx.AsyncClient(base_url=newer_stack.orders.url) as http:
         assert "orders_set_aside_total" in (await http.get("/metrics")).text
         assert (await http.get("/health")).status_code == 200
 
 
 async def test_an_order_that_was_put_aside_is_driven_once_it_can_be(
-    newer_town: Town, shopper: Shopper
+    newer_stack: OrderStack, shopper: Shopper
 ) -> None:
     """Of more pieces than this release sells at once, say; it is mended, and goes its way."""
-    order_id = await next_release.order(newer_town.orders_dsn, shopper.name, "many", "received")
+    order_id = await next_release.order(newer_stack.orders_dsn, shopper.name, "many", "received")
     resized = "UPDATE order_lines SET quantity = $1 WHERE order_id = $2"
-    await newer_town.rows(resized, 1_000_000, UUID(order_id))
+    await newer_stack.rows(resized, 1_000_000, UUID(order_id))
     assert (await shopper.order(order_id))["lines"][0]["quantity"] == 1_000_000
-    await newer_town.rows(DUE_NOW)
+    await newer_stack.rows(DUE_NOW)
 
     async def put_aside() -> bool:
-        found = await check(newer_town.orders.url, "relay:set_aside")
+        found = await check(newer_stack.orders.url, "relay:set_aside")
         return order_id in found.get("output", "")
 
     await eventually(put_aside)
-    await newer_town.rows(resized, 1, UUID(order_id))
-    await newer_town.rows(DUE_NOW)
+    await newer_stack.rows(resized, 1, UUID(order_id))
+    await newer_stack.rows(DUE_NOW)
     assert (await shopper.until_settled(order_id))["status"] == "shipped"
 
 
 async def test_a_row_without_lines_is_shown_and_driven_like_any_other(
-    newer_town: Town, shopper: Shopper
+    newer_stack: OrderStack, shopper: Shopper
 ) -> None:
-    order_id = await next_release.order(newer_town.orders_dsn, shopper.name, "empty", "received")
-    await newer_town.rows("DELETE FROM order_lines WHERE order_id = $1", UUID(order_id))
+    order_id = await next_release.order(newer_stack.orders_dsn, shopper.name, "empty", "received")
+    await newer_stack.rows("DELETE FROM order_lines WHERE order_id = $1", UUID(order_id))
     assert (await shopper.order(order_id))["lines"] == []
-    await newer_town.rows(DUE_NOW)
+    await newer_stack.rows(DUE_NOW)
     assert (await shopper.until_settled(order_id))["status"] == "failed"

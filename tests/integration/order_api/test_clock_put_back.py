@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from deploy.local.temporal.server import EmbeddedTemporal
-from tests.support import third_party_subscribers as addons
+from tests.support import third_party_subscribers
 from tests.support.databases import Databases
-from tests.support.event_loop_thread import Backstage
-from tests.support.order_stack import Shopper, Town, eventually, town
+from tests.support.event_loop_thread import EventLoopThread
+from tests.support.order_stack import OrderStack, Shopper, eventually, order_stack
 from tests.support.serving import bearer
 
 # Our own now() is found before the server's: statements and defaults get another time from it.
@@ -46,12 +46,12 @@ TURN = "UPDATE turned.clock SET off = $1"
 
 
 @pytest.fixture
-def turnable_town(
-    temporal: EmbeddedTemporal, backstage: Backstage, databases: Databases
-) -> Iterator[Town]:
-    with town(backstage, databases) as found:
+def turnable_stack(
+    temporal: EmbeddedTemporal, loop_thread: EventLoopThread, databases: Databases
+) -> Iterator[OrderStack]:
+    with order_stack(loop_thread, databases) as found:
         name = urlsplit(found.orders_dsn).path.removeprefix("/")
-        backstage.run(_make_turnable(databases.postgres.admin_dsn(name), name))
+        loop_thread.run(_make_turnable(databases.postgres.admin_dsn(name), name))
         yield found
 
 
@@ -66,14 +66,14 @@ async def _make_turnable(dsn: str, name: str) -> None:
 
 
 @pytest.fixture
-async def shopper(turnable_town: Town) -> AsyncIterator[Shopper]:
-    async with Shopper(turnable_town.orders) as found:
+async def shopper(turnable_stack: OrderStack) -> AsyncIterator[Shopper]:
+    async with Shopper(turnable_stack.orders) as found:
         yield found
 
 
-async def summary(place: Town) -> dict[str, Any]:
+async def summary(stack: OrderStack) -> dict[str, Any]:
     async with httpx.AsyncClient(headers=bearer("staff")) as staff:
-        answer = await staff.get(f"{place.orders.url}/v1/ops/summary")
+        answer = await staff.get(f"{stack.orders.url}/v1/ops/summary")
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
@@ -81,55 +81,55 @@ async def summary(place: Town) -> dict[str, Any]:
 
 @pytest.mark.parametrize("back", [timedelta(seconds=100), timedelta(hours=1)], ids=str)
 async def test_orders_accepted_before_the_clock_was_put_back_are_settled(
-    turnable_town: Town, shopper: Shopper, temporal: EmbeddedTemporal, back: timedelta
+    turnable_stack: OrderStack, shopper: Shopper, temporal: EmbeddedTemporal, back: timedelta
 ) -> None:
     """By an order_api that died before it started them; their time has yet to come."""
-    place = turnable_town
-    place.backstage.run(temporal.process.stop())  # or its lists would show that they are missing
+    stack = turnable_stack
+    stack.loop_thread.run(temporal.process.stop())  # or its lists would show that they are missing
     orders = [uuid.uuid4() for _ in range(3)]
     for order_id in orders:
-        await place.rows(ACCEPTED, order_id, shopper.name)
-        await place.rows(LINE, order_id)
-    await place.rows(TURN, -back)
+        await stack.rows(ACCEPTED, order_id, shopper.name)
+        await stack.rows(LINE, order_id)
+    await stack.rows(TURN, -back)
 
     async def all_near() -> bool:
-        return len(await place.rows(NEAR, timedelta(seconds=20))) == len(orders)
+        return len(await stack.rows(NEAR, timedelta(seconds=20))) == len(orders)
 
     try:
         await eventually(all_near)
     finally:
-        place.backstage.run(temporal.process.start())
-        place.backstage.run(temporal.process.wait_ready())
-    with place.working():
+        stack.loop_thread.run(temporal.process.start())
+        stack.loop_thread.run(temporal.process.wait_ready())
+    with stack.working():
         for order_id in orders:
             assert (await shopper.until_settled(str(order_id)))["status"] == "shipped"
-    await place.assert_ledger_agrees()
+    await stack.assert_ledger_agrees()
 
 
 async def test_a_due_time_that_nobody_can_have_set_is_due(
-    turnable_town: Town, shopper: Shopper
+    turnable_stack: OrderStack, shopper: Shopper
 ) -> None:
     """What a relay finds that has not seen the clock jump: it was started afterwards."""
     order_id = (await shopper.place()).json()["order_id"]  # nobody works on it
-    await turnable_town.rows("UPDATE orders SET relay_at = now() + interval '1 hour'")
+    await turnable_stack.rows("UPDATE orders SET relay_at = now() + interval '1 hour'")
 
     async def brought_near() -> list[asyncpg.Record]:
-        return await turnable_town.rows(NEAR, timedelta(minutes=3))
+        return await turnable_stack.rows(NEAR, timedelta(minutes=3))
 
     await eventually(brought_near)
-    with turnable_town.working():
+    with turnable_stack.working():
         assert (await shopper.until_settled(order_id))["status"] == "shipped"
 
 
 async def test_ages_of_orders_from_before_the_jump_grow_from_zero_and_are_never_negative(
-    turnable_town: Town, shopper: Shopper
+    turnable_stack: OrderStack, shopper: Shopper
 ) -> None:
     await shopper.place()  # nobody works on it
-    await turnable_town.rows(TURN, timedelta(hours=-1))
+    await turnable_stack.rows(TURN, timedelta(hours=-1))
     await shopper.place()
 
     async def seen() -> dict[str, Any]:
-        found = await summary(turnable_town)
+        found = await summary(turnable_stack)
         assert found["relay_oldest_s"] >= 0
         assert found["oldest_unfinished_s"] >= 0
         return found if found["ahead_of_clock"] == 1 else {}
@@ -137,24 +137,24 @@ async def test_ages_of_orders_from_before_the_jump_grow_from_zero_and_are_never_
     found = await eventually(seen)
     assert found["unfinished"] == 2
     assert found["by_status"] == {"received": 1}, "of the last minutes, by the clock as it is"
-    await turnable_town.rows("UPDATE orders SET created_at = now() + interval '1 hour'")
+    await turnable_stack.rows("UPDATE orders SET created_at = now() + interval '1 hour'")
 
     async def grown() -> bool:
-        return bool((await summary(turnable_town))["oldest_unfinished_s"] > 6)
+        return bool((await summary(turnable_stack))["oldest_unfinished_s"] > 6)
 
     await eventually(grown)
 
 
 async def test_an_add_on_that_fails_at_an_event_from_before_the_jump_is_seen_to_be_behind(
-    turnable_town: Town, shopper: Shopper, tmp_path: Path
+    turnable_stack: OrderStack, shopper: Shopper, tmp_path: Path
 ) -> None:
-    package = addons.install(tmp_path, "late")
+    package = third_party_subscribers.install(tmp_path, "late")
     (package / "fail").touch()
-    await turnable_town.rows(TURN, timedelta(hours=1))
+    await turnable_stack.rows(TURN, timedelta(hours=1))
     await shopper.place()
-    await turnable_town.rows(TURN, timedelta(0))
+    await turnable_stack.rows(TURN, timedelta(0))
     async with (
-        addons.running(turnable_town.orders_dsn, tmp_path) as address,
+        third_party_subscribers.running(turnable_stack.orders_dsn, tmp_path) as address,
         httpx.AsyncClient() as client,
     ):
 

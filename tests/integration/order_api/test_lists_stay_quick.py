@@ -17,7 +17,7 @@ from order_api.order_lists import ListQuery, Page
 from order_api.search import search_for
 from tests.support import million_rows
 from tests.support.databases import Databases
-from tests.support.event_loop_thread import Backstage
+from tests.support.event_loop_thread import EventLoopThread
 from tests.support.million_rows import BESTSELLER, BULK, FORGOTTEN, MANY, RARE
 from tests.support.query_plans import Recorder, assert_quick
 
@@ -30,9 +30,9 @@ LONG_AGO = (datetime.now(UTC).replace(year=2018), UUID(int=0))
 
 
 @pytest.fixture(scope="module")
-def orders_dsn(backstage: Backstage, databases: Databases) -> Iterator[str]:
+def orders_dsn(loop_thread: EventLoopThread, databases: Databases) -> Iterator[str]:
     with databases.fresh("orders") as dsn:
-        backstage.run(
+        loop_thread.run(
             million_rows.fill(
                 databases.postgres.admin_dsn(dsn.rpartition("/")[2]),
                 ["orders", "order_lines", "products"],
@@ -45,9 +45,9 @@ def orders_dsn(backstage: Backstage, databases: Databases) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def inventory_dsn(backstage: Backstage, databases: Databases) -> Iterator[str]:
+def inventory_dsn(loop_thread: EventLoopThread, databases: Databases) -> Iterator[str]:
     with databases.fresh("inventory") as dsn:
-        backstage.run(
+        loop_thread.run(
             million_rows.fill(
                 databases.postgres.admin_dsn(dsn.rpartition("/")[2]),
                 ["movements", "stock"],

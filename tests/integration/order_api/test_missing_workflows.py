@@ -27,8 +27,8 @@ from deploy.local.temporal.server import EmbeddedTemporal
 from inventory_api.contracts import Line
 from order_api.contracts import order_id_for
 from tests.support.databases import Databases
-from tests.support.event_loop_thread import Backstage
-from tests.support.order_stack import Shopper, Town, eventually, town
+from tests.support.event_loop_thread import EventLoopThread
+from tests.support.order_stack import OrderStack, Shopper, eventually, order_stack
 from workflows.connection import connect
 from workflows.contracts import TASK_QUEUE, WORKFLOW, OrderInput, workflow_id
 
@@ -49,16 +49,16 @@ SELECT FROM orders WHERE order_id = $1 AND relay_at > now() + interval '20 secon
 
 
 @pytest.fixture
-def quiet_town(
-    temporal: EmbeddedTemporal, backstage: Backstage, databases: Databases
-) -> Iterator[Town]:
-    with town(backstage, databases, relay_after_s=2.5) as found:
+def quiet_stack(
+    temporal: EmbeddedTemporal, loop_thread: EventLoopThread, databases: Databases
+) -> Iterator[OrderStack]:
+    with order_stack(loop_thread, databases, relay_after_s=2.5) as found:
         yield found
 
 
 @pytest.fixture
-async def shopper(quiet_town: Town) -> AsyncIterator[Shopper]:
-    async with Shopper(quiet_town.orders) as found:
+async def shopper(quiet_stack: OrderStack) -> AsyncIterator[Shopper]:
+    async with Shopper(quiet_stack.orders) as found:
         yield found
 
 
@@ -67,10 +67,10 @@ async def client(temporal: EmbeddedTemporal) -> Client:
     return await connect()
 
 
-async def placed(shopper: Shopper, town: Town, key: str | None = None) -> str:
+async def placed(shopper: Shopper, order_stack: OrderStack, key: str | None = None) -> str:
     """Return a new order that the relay has seen to be at work, and so leaves alone for minutes."""
     order_id: str = (await shopper.place(key=key)).json()["order_id"]
-    await eventually(lambda: town.rows(LEFT_ALONE, order_id))
+    await eventually(lambda: order_stack.rows(LEFT_ALONE, order_id))
     return order_id
 
 
@@ -98,7 +98,7 @@ async def delete(client: Client, execution: WorkflowExecution) -> None:
 
 
 async def test_orders_whose_workflow_ended_badly_or_vanished_are_taken_up_again_soon(
-    quiet_town: Town, shopper: Shopper, client: Client
+    quiet_stack: OrderStack, shopper: Shopper, client: Client
 ) -> None:
     """After the relay has looked once: its next look is too far away to be waited for."""
     late = order_id_for(shopper.name, "timed-out")
@@ -110,7 +110,7 @@ async def test_orders_whose_workflow_ended_badly_or_vanished_are_taken_up_again_
         execution_timeout=timedelta(seconds=12),
     )
     keys = ("timed-out", "terminated", "deleted", "failed", "cancelled")
-    orders = await asyncio.gather(*(placed(shopper, quiet_town, key) for key in keys))
+    orders = await asyncio.gather(*(placed(shopper, quiet_stack, key) for key in keys))
     with pytest.raises(WorkflowFailureError):
         await doomed.result()
     _, terminated, deleted, failed, cancelled = (
@@ -120,18 +120,18 @@ async def test_orders_whose_workflow_ended_badly_or_vanished_are_taken_up_again_
     await delete(client, deleted)
     await end_by(client, failed, FAIL)
     await end_by(client, cancelled, CANCEL)
-    with quiet_town.working():
+    with quiet_stack.working():
         for order_id in orders:
             assert (await shopper.until_settled(order_id))["status"] == "shipped"
-    await quiet_town.assert_ledger_agrees()
+    await quiet_stack.assert_ledger_agrees()
 
 
 async def test_an_order_whose_workflow_was_reset_settles_once(
-    quiet_town: Town, shopper: Shopper, client: Client
+    quiet_stack: OrderStack, shopper: Shopper, client: Client
 ) -> None:
-    with quiet_town.working():
-        with quiet_town.shut(quiet_town.to_inventory):
-            order_id = await placed(shopper, quiet_town)
+    with quiet_stack.working():
+        with quiet_stack.shut(quiet_stack.to_inventory):
+            order_id = await placed(shopper, quiet_stack)
             execution = WorkflowExecution(workflow_id=f"order-{order_id}")
             await client.workflow_service.reset_workflow_execution(
                 ResetWorkflowExecutionRequest(
@@ -145,4 +145,4 @@ async def test_an_order_whose_workflow_was_reset_settles_once(
         assert (await shopper.until_settled(order_id))["status"] == "shipped"
     handle: Handle = client.get_workflow_handle(execution.workflow_id)
     assert (await handle.describe()).status is WorkflowExecutionStatus.COMPLETED
-    await quiet_town.assert_ledger_agrees()
+    await quiet_stack.assert_ledger_agrees()

@@ -9,40 +9,40 @@ import pytest
 from deploy.local.temporal.server import EmbeddedTemporal
 from tests.support import next_release
 from tests.support.databases import Databases
-from tests.support.event_loop_thread import Backstage
+from tests.support.event_loop_thread import EventLoopThread
 from tests.support.next_release import WAITS
-from tests.support.order_stack import Shopper, Town, town
+from tests.support.order_stack import OrderStack, Shopper, order_stack
 
 
 @pytest.fixture(scope="module")
-def newer_town(
-    temporal: EmbeddedTemporal, backstage: Backstage, databases: Databases
-) -> Iterator[Town]:
-    with town(backstage, databases) as found:
-        backstage.run(next_release.migrate(found.orders_dsn, "orders"))
+def newer_stack(
+    temporal: EmbeddedTemporal, loop_thread: EventLoopThread, databases: Databases
+) -> Iterator[OrderStack]:
+    with order_stack(loop_thread, databases) as found:
+        loop_thread.run(next_release.migrate(found.orders_dsn, "orders"))
         yield found
 
 
 @pytest.fixture
-async def shopper(newer_town: Town) -> AsyncIterator[Shopper]:
-    async with Shopper(newer_town.orders) as found:
+async def shopper(newer_stack: OrderStack) -> AsyncIterator[Shopper]:
+    async with Shopper(newer_stack.orders) as found:
         yield found
 
 
 @pytest.mark.parametrize("detail", ["[1, 2]", '"x"', "null", "7", "false"])
 async def test_a_detail_that_is_no_object_is_passed_on_as_the_value_in_one(
-    newer_town: Town, shopper: Shopper, detail: str
+    newer_stack: OrderStack, shopper: Shopper, detail: str
 ) -> None:
     order_id = await next_release.order(
-        newer_town.orders_dsn, shopper.name, "odd", WAITS, told=("received",)
+        newer_stack.orders_dsn, shopper.name, "odd", WAITS, told=("received",)
     )
     live = shopper.events(order_id)
     await anext(live)
-    await next_release.tell_oddly(newer_town.orders_dsn, order_id, "weighed", detail)
+    await next_release.tell_oddly(newer_stack.orders_dsn, order_id, "weighed", detail)
     expected = ("weighed", {"value": json.loads(detail)})
     event = await anext(live)
     assert (event["type"], event["detail"]) == expected
-    await next_release.tell(newer_town.orders_dsn, order_id, "shipped")
+    await next_release.tell(newer_stack.orders_dsn, order_id, "shipped")
     assert [event["type"] async for event in live] == ["shipped"]
     answer = await shopper.http.get(f"/v1/orders/{order_id}/events")
     assert answer.status_code == 200, answer.text
@@ -51,20 +51,20 @@ async def test_a_detail_that_is_no_object_is_passed_on_as_the_value_in_one(
 
 
 async def test_a_stream_brings_what_is_told_after_the_end_before_it_ends(
-    newer_town: Town, shopper: Shopper
+    newer_stack: OrderStack, shopper: Shopper
 ) -> None:
     order_id = await next_release.order(
-        newer_town.orders_dsn, shopper.name, "sent", WAITS, told=("received",)
+        newer_stack.orders_dsn, shopper.name, "sent", WAITS, told=("received",)
     )
     live = shopper.events(order_id)
     await anext(live)
-    await newer_town.rows(
+    await newer_stack.rows(
         "UPDATE orders SET status = 'shipped' WHERE order_id = $1", UUID(order_id)
     )
-    await next_release.tell(newer_town.orders_dsn, order_id, "shipped", "in_transit")
+    await next_release.tell(newer_stack.orders_dsn, order_id, "shipped", "in_transit")
     assert [event["type"] async for event in live] == ["shipped", "in_transit"]
 
-    await next_release.tell(newer_town.orders_dsn, order_id, "delivered")
+    await next_release.tell(newer_stack.orders_dsn, order_id, "delivered")
     seen = [event async for event in shopper.events(order_id)]
     assert [event["type"] for event in seen] == ["received", "shipped", "in_transit", "delivered"]
     later = [event async for event in shopper.events(order_id, after=seen[1]["seq"])]

@@ -11,7 +11,7 @@ import pytest
 
 from service_kit import request_middleware, server
 from tests.support.bad_bodies import GOOD_LINE, MAX_BODY, lines
-from tests.support.both_apis import JSON, Shop, get, new_key
+from tests.support.both_apis import JSON, BothApis, get, new_key
 from tests.support.raw_http import (
     Answer,
     assert_refused,
@@ -40,10 +40,10 @@ def impatience() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_stored(shop: Shop) -> Iterator[None]:
-    before = shop.contents()
+def nothing_is_stored(apis: BothApis) -> Iterator[None]:
+    before = apis.contents()
     yield
-    assert shop.contents() == before
+    assert apis.contents() == before
 
 
 def order_head(*more: tuple[str, str], key: str | None = None) -> list[tuple[str, str]]:
@@ -51,35 +51,35 @@ def order_head(*more: tuple[str, str], key: str | None = None) -> list[tuple[str
     return [*bearer().items(), ("Idempotency-Key", key), JSON, *more]
 
 
-def served_well(shop: Shop) -> None:
-    assert get(shop.orders, "/v1/products").status == 200
-    assert get(shop.inventory, "/v1/stock", "staff").status == 200
+def served_well(apis: BothApis) -> None:
+    assert get(apis.orders, "/v1/products").status == 200
+    assert get(apis.inventory, "/v1/stock", "staff").status == 200
 
 
-def both(shop: Shop) -> tuple[Served, Served]:
-    return shop.orders, shop.inventory
+def both(apis: BothApis) -> tuple[Served, Served]:
+    return apis.orders, apis.inventory
 
 
 class TestFraming:
-    def test_a_body_shorter_than_announced_is_not_waited_for(self, shop: Shop) -> None:
+    def test_a_body_shorter_than_announced_is_not_waited_for(self, apis: BothApis) -> None:
         request = written(
             "POST", "/v1/orders", order_head(("Content-Length", "500")), lines(GOOD_LINE)
         )
-        assert_refused(exchange(shop.orders.port, request), 408)
+        assert_refused(exchange(apis.orders.port, request), 408)
 
-    def test_a_body_longer_than_announced_is_not_read_on(self, shop: Shop) -> None:
+    def test_a_body_longer_than_announced_is_not_read_on(self, apis: BothApis) -> None:
         body = lines(GOOD_LINE)
         head = order_head(("Content-Length", str(len(body) - 5)))
-        with connect(shop.orders.port) as connection:
+        with connect(apis.orders.port) as connection:
             connection.sendall(written("POST", "/v1/orders", head, body))
             answer = read_answer(connection)
             assert answer is not None
             assert_refused(answer, 400)
             assert is_closed(connection)
 
-    def test_garbage_after_a_good_request_does_not_replace_its_answer(self, shop: Shop) -> None:
+    def test_garbage_after_a_good_request_does_not_replace_its_answer(self, apis: BothApis) -> None:
         """Or a client would hear "nothing was stored" of an order that was."""
-        with connect(shop.orders.port) as connection:
+        with connect(apis.orders.port) as connection:
             connection.sendall(written("GET", "/v1/products", bearer().items()) + b"\0garbage")
             answer = read_answer(connection)
             assert answer is not None
@@ -90,10 +90,10 @@ class TestFraming:
         "length", ["65537", "9" * 30, "9" * 4400, "-1", "+5", "0x10", "5, 5", "1e3", "", " "]
     )
     def test_a_length_that_is_too_much_or_no_number_is_refused(
-        self, shop: Shop, length: str
+        self, apis: BothApis, length: str
     ) -> None:
         request = written("POST", "/v1/orders", order_head(("Content-Length", length)), b"{}")
-        assert_refused(exchange(shop.orders.port, request), 400, 413)
+        assert_refused(exchange(apis.orders.port, request), 400, 413)
 
     @pytest.mark.parametrize(
         "more",
@@ -106,38 +106,40 @@ class TestFraming:
         ids=["two lengths", "length and chunked", "chunked not last", "gzip"],
     )
     def test_framing_that_two_servers_could_read_differently_is_refused(
-        self, shop: Shop, more: list[tuple[str, str]]
+        self, apis: BothApis, more: list[tuple[str, str]]
     ) -> None:
         request = written("POST", "/v1/orders", order_head(*more), b"{}")
-        assert_refused(exchange(shop.orders.port, request), 400, 408)
+        assert_refused(exchange(apis.orders.port, request), 400, 408)
 
-    def test_chunks_without_end_are_cut_off_by_size(self, shop: Shop) -> None:
+    def test_chunks_without_end_are_cut_off_by_size(self, apis: BothApis) -> None:
         head = written("POST", "/v1/orders", order_head(("Transfer-Encoding", "chunked")), b"")
         chunk = b"1000\r\n" + b" " * 0x1000 + b"\r\n"
         request = head + chunk * (MAX_BODY // 0x1000 + 1)
-        assert_refused(exchange(shop.orders.port, request), 413)
+        assert_refused(exchange(apis.orders.port, request), 413)
 
-    def test_chunks_without_end_are_cut_off_by_time(self, shop: Shop) -> None:
+    def test_chunks_without_end_are_cut_off_by_time(self, apis: BothApis) -> None:
         head = written("POST", "/v1/orders", order_head(("Transfer-Encoding", "chunked")), b"")
-        with connect(shop.orders.port) as connection:
+        with connect(apis.orders.port) as connection:
             connection.sendall(head)
             answer = drip(connection, b"1\r\n \r\n", every_s=BODY_S / 8)
             assert_refused(answer, 408)
             assert is_closed(connection)
 
     @pytest.mark.parametrize("chunk", [b"zz\r\n{}\r\n", b"-1\r\n{}\r\n", b"ffffffffffffffffff\r\n"])
-    def test_a_chunk_of_no_size_is_refused(self, shop: Shop, chunk: bytes) -> None:
+    def test_a_chunk_of_no_size_is_refused(self, apis: BothApis, chunk: bytes) -> None:
         head = written("POST", "/v1/orders", order_head(("Transfer-Encoding", "chunked")), b"")
-        assert_refused(exchange(shop.orders.port, head + chunk), 400)
+        assert_refused(exchange(apis.orders.port, head + chunk), 400)
 
-    def test_a_client_that_leaves_in_the_middle_counts_as_nobodys_error(self, shop: Shop) -> None:
-        before = errors_counted(shop.orders)
+    def test_a_client_that_leaves_in_the_middle_counts_as_nobodys_error(
+        self, apis: BothApis
+    ) -> None:
+        before = errors_counted(apis.orders)
         for _ in range(5):
-            with connect(shop.orders.port) as connection:
+            with connect(apis.orders.port) as connection:
                 head = order_head(("Content-Length", "500"))
                 connection.sendall(written("POST", "/v1/orders", head, b'{"lines"'))
-        served_well(shop)
-        assert errors_counted(shop.orders) == before
+        served_well(apis)
+        assert errors_counted(apis.orders) == before
 
 
 def errors_counted(served: Served) -> list[str]:
@@ -176,8 +178,8 @@ class TestHeads:
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         ],
     )
-    def test_what_is_not_http_is_told_so(self, shop: Shop, garbage: bytes) -> None:
-        for served in both(shop):
+    def test_what_is_not_http_is_told_so(self, apis: BothApis, garbage: bytes) -> None:
+        for served in both(apis):
             with connect(served.port) as connection:
                 connection.sendall(garbage)
                 answer = read_answer(connection)
@@ -185,13 +187,13 @@ class TestHeads:
                 assert_refused(answer, 400)
                 assert is_closed(connection)
 
-    def test_a_header_smuggled_in_by_a_newline_is_not_obeyed(self, shop: Shop) -> None:
+    def test_a_header_smuggled_in_by_a_newline_is_not_obeyed(self, apis: BothApis) -> None:
         request = written("GET", "/v1/products", [("X-Note", "a\rAuthorization: Bearer x")])
-        assert_refused(exchange(shop.orders.port, request), 400)
+        assert_refused(exchange(apis.orders.port, request), 400)
 
     @pytest.mark.parametrize("size", [server.MAX_HEAD_BYTES + 1, 1024 * 1024])
     @pytest.mark.parametrize("shape", ["one header", "many headers", "address", "unended"])
-    def test_a_head_without_end_is_refused(self, shop: Shop, size: int, shape: str) -> None:
+    def test_a_head_without_end_is_refused(self, apis: BothApis, size: int, shape: str) -> None:
         line = "X" * 100 + ": y\r\n"
         request = {
             "one header": f"GET / HTTP/1.1\r\nX: {'y' * size}\r\n\r\n",
@@ -199,19 +201,19 @@ class TestHeads:
             "address": f"GET /{'y' * size} HTTP/1.1\r\n\r\n",
             "unended": f"GET / HTTP/1.1\r\nX: {'y' * size}",
         }[shape].encode()
-        for served in both(shop):
+        for served in both(apis):
             assert_refused(exchange(served.port, request), 431)
 
-    def test_a_head_that_drips_in_is_cut_off(self, shop: Shop) -> None:
-        for served in both(shop):
+    def test_a_head_that_drips_in_is_cut_off(self, apis: BothApis) -> None:
+        for served in both(apis):
             with connect(served.port) as connection:
                 connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
                 answer = drip(connection, b"X-Slow: loris\r\n", every_s=HEAD_S / 8)
                 assert_refused(answer, 408)
                 assert is_closed(connection)
 
-    def test_a_second_head_that_drips_in_is_cut_off_too(self, shop: Shop) -> None:
-        with connect(shop.orders.port) as connection:
+    def test_a_second_head_that_drips_in_is_cut_off_too(self, apis: BothApis) -> None:
+        with connect(apis.orders.port) as connection:
             connection.sendall(written("GET", "/livez"))
             first = read_answer(connection)
             assert first is not None
@@ -220,16 +222,18 @@ class TestHeads:
             assert_refused(answer, 400, 408)
             assert is_closed(connection)
 
-    def test_empty_lines_do_not_keep_a_connection_alive(self, shop: Shop) -> None:
-        with connect(shop.orders.port) as connection:
+    def test_empty_lines_do_not_keep_a_connection_alive(self, apis: BothApis) -> None:
+        with connect(apis.orders.port) as connection:
             connection.sendall(written("GET", "/livez"))
             read_answer(connection)
             assert_refused(drip(connection, b"\r\n", every_s=HEAD_S / 8), 408)
 
-    def test_a_body_that_nobody_reads_does_not_keep_a_connection_alive(self, shop: Shop) -> None:
+    def test_a_body_that_nobody_reads_does_not_keep_a_connection_alive(
+        self, apis: BothApis
+    ) -> None:
         path = "/v1/orders/00000000-0000-0000-0000-000000000000/cancel"
         head = [*bearer().items(), ("Transfer-Encoding", "chunked")]
-        with connect(shop.orders.port) as connection:
+        with connect(apis.orders.port) as connection:
             connection.sendall(written("POST", path, head, b"1\r\n \r\n"))
             first = read_answer(connection)
             assert first is not None
@@ -241,13 +245,13 @@ class TestHeads:
                     time.sleep(HEAD_S / 8)
             assert time.monotonic() < end, "still open"
 
-    def test_a_silent_connection_is_closed_without_a_word(self, shop: Shop) -> None:
-        for served in both(shop):
+    def test_a_silent_connection_is_closed_without_a_word(self, apis: BothApis) -> None:
+        for served in both(apis):
             with connect(served.port) as connection:
                 assert read_answer(connection) is None
 
-    def test_pipelined_requests_are_answered_in_order(self, shop: Shop) -> None:
-        with connect(shop.orders.port) as connection:
+    def test_pipelined_requests_are_answered_in_order(self, apis: BothApis) -> None:
+        with connect(apis.orders.port) as connection:
             product, health = (
                 written("GET", "/v1/products", bearer().items()),
                 written("GET", "/livez"),
@@ -262,18 +266,18 @@ class TestHeads:
 
 
 class TestCrowds:
-    def test_thousands_of_idle_sockets_are_no_trouble_and_go_away(self, shop: Shop) -> None:
+    def test_thousands_of_idle_sockets_are_no_trouble_and_go_away(self, apis: BothApis) -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         server.raise_open_file_limit()
         # both ends are in this process
         count = min(2_000, (hard - 500) // 2)
         sockets = []
         try:
-            sockets += [connect(shop.orders.port, timeout_s=SOON_S) for _ in range(count)]
-            served_well(shop)
+            sockets += [connect(apis.orders.port, timeout_s=SOON_S) for _ in range(count)]
+            served_well(apis)
             assert all(is_closed(idle) for idle in sockets)
         finally:
             for idle in sockets:
                 idle.close()
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        served_well(shop)
+        served_well(apis)

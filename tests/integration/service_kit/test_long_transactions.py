@@ -10,17 +10,19 @@ import pytest
 from service_kit import pool
 from service_kit.health import CheckResult
 from service_kit.long_transactions import LongTransactions
-from tests.support.both_apis import Shop
+from tests.support.both_apis import BothApis
 from tests.support.crowded_cluster import check_of, cluster, metric
 from tests.support.databases import Databases
-from tests.support.event_loop_thread import Backstage
+from tests.support.event_loop_thread import EventLoopThread
 from tests.support.order_stack import eventually
 from tests.support.serving import Served
 
 
 @pytest.fixture(scope="module")
-def crowded(backstage: Backstage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
-    with cluster(backstage, tmp_path_factory.mktemp("crowded")) as found:
+def crowded(
+    loop_thread: EventLoopThread, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Databases]:
+    with cluster(loop_thread, tmp_path_factory.mktemp("crowded")) as found:
         yield found
 
 
@@ -104,8 +106,8 @@ async def test_transactions_of_other_databases_do_not_count(
 
 
 @pytest.mark.parametrize("service", ["orders", "inventory"])
-async def test_both_services_report_the_oldest_transaction(shop: Shop, service: str) -> None:
-    served: Served = getattr(shop, service)
+async def test_both_services_report_the_oldest_transaction(apis: BothApis, service: str) -> None:
+    served: Served = getattr(apis, service)
     check: dict[str, Any] = await check_of(served.url, "postgres:oldest_transaction")
     assert check["status"] == "pass"
     assert check["observedUnit"] == "s"

@@ -8,10 +8,10 @@ import pytest
 
 from chaos.baseline import service
 from tests.support.bad_bodies import GOOD_LINE, lines
-from tests.support.both_apis import JSON, Shop, new_key, place
+from tests.support.both_apis import JSON, BothApis, new_key, place
 from tests.support.raw_http import Answer, assert_refused, exchange, written
 from tests.support.serving import TOKEN_KEY, Served, bearer
-from tests.support.ui_client import ui_settings, visiting
+from tests.support.ui_client import ui_client, ui_settings
 
 ELSEWHERE = "evil.example"
 ID = "00000000-0000-0000-0000-000000000000"
@@ -56,29 +56,29 @@ def asked(served: Served, method: str, path: str, role: str) -> Answer:
 
 
 @pytest.mark.parametrize("almost", ALMOST)
-def test_no_call_sends_its_client_elsewhere(shop: Shop, almost: str) -> None:
-    before = shop.contents()
+def test_no_call_sends_its_client_elsewhere(apis: BothApis, almost: str) -> None:
+    before = apis.contents()
     for served, calls, role in (
-        (shop.orders, ORDERS, "shopper"),
-        (shop.inventory, INVENTORY, "staff"),
+        (apis.orders, ORDERS, "shopper"),
+        (apis.inventory, INVENTORY, "staff"),
     ):
         for method, path in calls:
             answer = asked(served, method, almost.format(path), role)
             assert_refused(answer, 404, 405, 422)
             assert "location" not in answer.headers
-    assert shop.contents() == before
+    assert apis.contents() == before
 
 
-def test_an_answer_names_addresses_without_a_host(shop: Shop) -> None:
-    answer = asked(shop.orders, "POST", "/v1/orders", "shopper")
+def test_an_answer_names_addresses_without_a_host(apis: BothApis) -> None:
+    answer = asked(apis.orders, "POST", "/v1/orders", "shopper")
     assert answer.status == 202
     assert answer.headers["location"] == f"/v1/orders/{answer.json()['order_id']}"
-    for served in (shop.orders, shop.inventory):
+    for served in (apis.orders, apis.inventory):
         described = asked(served, "GET", "/openapi.json", "staff")
         assert described.status == 200
         assert ELSEWHERE not in described.body.decode()
         assert "servers" not in described.json()
-    assert place(shop, lines(GOOD_LINE), JSON, key=new_key()).headers["location"].startswith("/v1/")
+    assert place(apis, lines(GOOD_LINE), JSON, key=new_key()).headers["location"].startswith("/v1/")
 
 
 async def not_found(app: Any, *paths: str) -> None:
@@ -90,17 +90,19 @@ async def not_found(app: Any, *paths: str) -> None:
             assert "location" not in answer.headers
 
 
-async def test_pages_and_their_files_are_not_elsewhere_either(shop: Shop, tmp_path: Path) -> None:
-    async with visiting(ui_settings(shop.orders, shop.inventory, tmp_path)) as visitor:
+async def test_pages_and_their_files_are_not_elsewhere_either(
+    apis: BothApis, tmp_path: Path
+) -> None:
+    async with ui_client(ui_settings(apis.orders, apis.inventory, tmp_path)) as visitor:
         app = visitor.http_client._transport.app  # type: ignore[attr-defined]
         paths = "/orders/", "/warehouse/", "/assets", "/pictures", "/_nicegui_ws"
         await not_found(app, *paths)
 
 
-async def test_the_naive_service_redirects_nobody(shop: Shop) -> None:
+async def test_the_naive_service_redirects_nobody(apis: BothApis) -> None:
     settings = service.NaiveSettings(
         database_url="postgresql://nobody@127.0.0.1/none",
-        inventory_url=shop.inventory.url,
+        inventory_url=apis.inventory.url,
         inventory_token=TOKEN_KEY,
         token_key=TOKEN_KEY,
     )

@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket
 
 from service_kit import server
 from tests.support.bad_bodies import GOOD_LINE, lines
-from tests.support.both_apis import JSON, Shop, new_key
+from tests.support.both_apis import JSON, BothApis, new_key
 from tests.support.raw_http import Answer, assert_refused, connect, is_closed, read_answer, written
 from tests.support.serving import Served, bearer, token
 
@@ -56,69 +56,69 @@ def sent(port: int, *pieces: bytes, answers: int = 1) -> list[Answer]:
 class TestOrders:
     @OFFERS
     def test_an_order_is_placed_all_the_same(
-        self, shop: Shop, offer: list[tuple[str, str]]
+        self, apis: BothApis, offer: list[tuple[str, str]]
     ) -> None:
-        assert sent(shop.orders.port, order_request(offer, new_key()))[0].status == 202
+        assert sent(apis.orders.port, order_request(offer, new_key()))[0].status == 202
 
     @OFFERS
     def test_it_makes_no_difference_where_the_packets_end(
-        self, shop: Shop, offer: list[tuple[str, str]]
+        self, apis: BothApis, offer: list[tuple[str, str]]
     ) -> None:
         key = new_key()
         request = order_request(offer, key)
         end_of_head = request.index(b"\r\n\r\n") + 4
-        whole = sent(shop.orders.port, request)[0].json()["order_id"]
+        whole = sent(apis.orders.port, request)[0].json()["order_id"]
         for cut in (9, end_of_head - 2, end_of_head, end_of_head + 1, len(request) - 1):
-            again = sent(shop.orders.port, request[:cut], request[cut:])[0]
+            again = sent(apis.orders.port, request[:cut], request[cut:])[0]
             assert again.json()["order_id"] == whole
         bytewise = [request[at : at + 1] for at in range(len(request))]
-        assert sent(shop.orders.port, *bytewise)[0].json()["order_id"] == whole
+        assert sent(apis.orders.port, *bytewise)[0].json()["order_id"] == whole
 
-    def test_a_chunked_body_arrives(self, shop: Shop) -> None:
+    def test_a_chunked_body_arrives(self, apis: BothApis) -> None:
         body = lines(GOOD_LINE)
         head = [*bearer().items(), ("Idempotency-Key", new_key()), JSON, CHUNKED, *H2C]
         request = written("POST", "/v1/orders", head) + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
-        assert sent(shop.orders.port, request)[0].status == 202
+        assert sent(apis.orders.port, request)[0].status == 202
 
-    def test_requests_that_follow_in_the_same_packet_are_answered_too(self, shop: Shop) -> None:
+    def test_requests_that_follow_in_the_same_packet_are_answered_too(self, apis: BothApis) -> None:
         keys = [new_key() for _ in range(3)]
         requests = [
             order_request(offer, key) for offer, key in zip((H2C, [], H2C), keys, strict=True)
         ]
-        answers = sent(shop.orders.port, b"".join(requests), answers=3)
+        answers = sent(apis.orders.port, b"".join(requests), answers=3)
         assert [answer.status for answer in answers] == [202, 202, 202]
         assert len({answer.json()["order_id"] for answer in answers}) == 3
 
     @OFFERS
     def test_the_limits_hold_for_who_offers_something(
-        self, shop: Shop, offer: list[tuple[str, str]]
+        self, apis: BothApis, offer: list[tuple[str, str]]
     ) -> None:
         head = [*bearer().items(), ("Idempotency-Key", new_key()), JSON, *offer]
         big = written("POST", "/v1/orders", head, b" " * 70_000)
-        assert_refused(sent(shop.orders.port, big)[0], 413)
+        assert_refused(sent(apis.orders.port, big)[0], 413)
         many = [("X-Filler", "x" * 1000)] * 70
         request = written("GET", "/v1/products", [*bearer().items(), *offer, *many])
-        assert_refused(sent(shop.orders.port, request)[0], 431)
+        assert_refused(sent(apis.orders.port, request)[0], 431)
 
 
 @OFFERS
 def test_inventory_serves_a_client_that_offers_another_protocol(
-    shop: Shop, offer: list[tuple[str, str]]
+    apis: BothApis, offer: list[tuple[str, str]]
 ) -> None:
     who = list(bearer("staff").items())
     restock = [*who, ("Idempotency-Key", new_key()), JSON, *offer]
     request = written("POST", "/v1/stock/MUG-BLUE/restock", restock, b'{"quantity": 1}')
     look = written("GET", "/v1/stock", [*who, *offer])
-    answers = sent(shop.inventory.port, request + look, answers=2)
+    answers = sent(apis.inventory.port, request + look, answers=2)
     assert [answer.status for answer in answers] == [200, 200]
 
 
 @pytest.mark.parametrize("target", ["/v1/orders", "localhost:80", "*"])
 def test_a_tunnel_is_refused_and_nothing_behind_it_is_taken_for_a_request(
-    shop: Shop, target: str
+    apis: BothApis, target: str
 ) -> None:
     request = written("CONNECT", target, bearer().items())
-    with connect(shop.orders.port) as connection:
+    with connect(apis.orders.port) as connection:
         connection.sendall(request + written("GET", "/v1/products", bearer().items()))
         answer = read_answer(connection)
         assert answer is not None

@@ -22,7 +22,7 @@ import order_api.main
 from deploy.local.ports import free_port
 from order_api.contracts import order_id_for
 from tests.support.databases import Databases
-from tests.support.event_loop_thread import Backstage
+from tests.support.event_loop_thread import EventLoopThread
 from tests.support.serving import (
     PATIENT,
     bearer,
@@ -65,9 +65,9 @@ orders = schemathesis.openapi.from_dict(
 
 
 @pytest.fixture(scope="module")
-def inventory_url(backstage: Backstage, databases: Databases) -> Iterator[str]:
+def inventory_url(loop_thread: EventLoopThread, databases: Databases) -> Iterator[str]:
     with databases.fresh("inventory") as dsn:
-        backstage.run(inventory_api.seed.seed(dsn))
+        loop_thread.run(inventory_api.seed.seed(dsn))
         with serve_inventory(dsn, **PATIENT) as served:
             body = {"lines": [{"sku": KNOWN_SKUS[0], "quantity": 1}]}
             url = f"{served.url}/v1/reservations/{KNOWN_ORDER}"

@@ -17,7 +17,7 @@ import pytest
 import inventory_api.seed
 from deploy.local.ports import free_port
 from tests.support.databases import Databases, name_in
-from tests.support.event_loop_thread import Backstage
+from tests.support.event_loop_thread import EventLoopThread
 from tests.support.ledger import broken_promises
 from tests.support.order_stack import eventually
 from tests.support.serving import Served, bearer, serve_inventory, serve_orders
@@ -33,9 +33,9 @@ CALLS = 5
 
 
 @pytest.fixture(scope="module")
-def dsns(backstage: Backstage, databases: Databases) -> Iterator[dict[str, str]]:
+def dsns(loop_thread: EventLoopThread, databases: Databases) -> Iterator[dict[str, str]]:
     with databases.fresh("orders") as orders, databases.fresh("inventory") as inventory:
-        backstage.run(inventory_api.seed.seed(inventory))
+        loop_thread.run(inventory_api.seed.seed(inventory))
         yield {"orders": orders, "inventory": inventory}
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from service_kit import pool
-from tests.support.tcp_proxy import Valve
+from tests.support.tcp_proxy import TcpProxy
 
 
 async def test_a_connection_too_late_for_one_request_is_there_for_the_next(
@@ -15,16 +15,16 @@ async def test_a_connection_too_late_for_one_request_is_there_for_the_next(
 ) -> None:
     address = urlsplit(orders_database)
     assert address.port is not None
-    async with Valve(address.port) as valve:
-        dsn = orders_database.replace(f":{address.port}/", f":{valve.port}/")
+    async with TcpProxy(address.port) as proxy:
+        dsn = orders_database.replace(f":{address.port}/", f":{proxy.port}/")
         connections = await pool.create(
             dsn, name="test", size=2, lock_timeout_s=1.0, statement_timeout_s=1.0
         )
-        await valve.shut()
+        await proxy.shut()
         with pytest.raises(TimeoutError):
             async with pool.within(connections, 0.1):
                 pass
-        await valve.open()
+        await proxy.open()
         for _ in range(1_000):  # nobody asks for one meanwhile
             if pool.size_of(connections)["open"]:
                 break

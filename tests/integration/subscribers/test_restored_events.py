@@ -12,10 +12,10 @@ from pydantic import SecretStr
 from deploy.local.schema import migrate_and_seed
 from deploy.migrate import MigrateSettings
 from deploy.migrate import migrate_databases as migrate_and_adopt
-from tests.support import third_party_subscribers as addons
+from tests.support import third_party_subscribers
 from tests.support.crowded_cluster import cluster, passes, tell, written
 from tests.support.databases import Databases
-from tests.support.event_loop_thread import Backstage
+from tests.support.event_loop_thread import EventLoopThread
 
 # more than a new cluster has used up by the time that a dump is in
 BURN = "DO $$ BEGIN FOR i IN 1..5000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$"
@@ -28,9 +28,9 @@ FOREIGN = "SELECT events_of_another_cluster()"
 
 @pytest.fixture(scope="module")
 def new_cluster(
-    backstage: Backstage, tmp_path_factory: pytest.TempPathFactory
+    loop_thread: EventLoopThread, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Databases]:
-    with cluster(backstage, tmp_path_factory.mktemp("new-cluster")) as found:
+    with cluster(loop_thread, tmp_path_factory.mktemp("new-cluster")) as found:
         yield found
 
 
@@ -89,14 +89,14 @@ async def test_add_ons_go_on_after_a_dump_was_restored_into_another_cluster(
     source = await asyncpg.connect(orders_database)
     await source.execute(BURN)
     numbers = await tell_crosswise(orders_database)
-    async with addons.running(orders_database, tmp_path):
+    async with third_party_subscribers.running(orders_database, tmp_path):
         await written(source, numbers)
     numbers += await tell_crosswise(orders_database)
     await move(new_cluster, orders_database, restored_dsn)
     await source.close()
     assert await restored.fetchval(FOREIGN)
     numbers += await tell(restored, "received", "shipped")  # orders come in before anybody looks
-    async with addons.running(restored_dsn, tmp_path) as address:
+    async with third_party_subscribers.running(restored_dsn, tmp_path) as address:
         await written(restored, numbers)
         await passes(address, "subscriber:notifications")
         numbers += await tell(restored, "received")

@@ -9,18 +9,20 @@ import asyncpg
 import pytest
 
 from subscribers.statements import NEXT
-from tests.support import third_party_subscribers as addons
+from tests.support import third_party_subscribers
 from tests.support.crowded_cluster import cluster, metric, passes, says, tell, written
 from tests.support.databases import Databases, name_in
-from tests.support.event_loop_thread import Backstage
+from tests.support.event_loop_thread import EventLoopThread
 
 CHECK = "subscriber:notifications"
 BEHIND = 'subscriber_behind_seconds{subscriber="notifications"}'
 
 
 @pytest.fixture(scope="module")
-def crowded(backstage: Backstage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
-    with cluster(backstage, tmp_path_factory.mktemp("crowded")) as found:
+def crowded(
+    loop_thread: EventLoopThread, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Databases]:
+    with cluster(loop_thread, tmp_path_factory.mktemp("crowded")) as found:
         yield found
 
 
@@ -47,7 +49,7 @@ async def test_a_transaction_of_another_database_holds_no_add_on_up(
     orders: "asyncpg.Connection[Any]", dsn: str, elsewhere: str, tmp_path: Path
 ) -> None:
     stranger = await asyncpg.connect(elsewhere)
-    async with addons.running(dsn, tmp_path) as address, stranger.transaction():
+    async with third_party_subscribers.running(dsn, tmp_path) as address, stranger.transaction():
         await stranger.execute("CREATE TABLE left_open ()")
         async with stranger.transaction():  # a subtransaction has a number of its own
             await stranger.execute("CREATE TABLE left_open_too ()")
@@ -62,7 +64,7 @@ async def test_a_prepared_transaction_of_another_database_holds_no_add_on_up(
     stranger = await asyncpg.connect(elsewhere)
     await stranger.execute("BEGIN; CREATE TABLE left_behind (); PREPARE TRANSACTION 'far'")
     try:
-        async with addons.running(dsn, tmp_path) as address:
+        async with third_party_subscribers.running(dsn, tmp_path) as address:
             await written(orders, await tell(orders, "received", "shipped"))
             await passes(address, CHECK)
     finally:
@@ -89,7 +91,7 @@ async def test_lag_is_measured_on_what_is_committed_and_its_cause_is_named(
     )
     pid = person.get_server_pid()
     try:
-        async with addons.running(dsn, tmp_path) as address:
+        async with third_party_subscribers.running(dsn, tmp_path) as address:
             async with person.transaction():
                 await person.execute("CREATE TABLE left_open ()")
                 numbers = await tell(orders, "received", "shipped")
@@ -112,7 +114,7 @@ async def test_a_prepared_transaction_left_behind_is_named(
     await other.execute("BEGIN; CREATE TABLE left_behind (); PREPARE TRANSACTION 'it''s near'")
     try:
         numbers = await tell(orders, "received")
-        async with addons.running(dsn, tmp_path) as address:
+        async with third_party_subscribers.running(dsn, tmp_path) as address:
             await says(address, CHECK, r"prepared transaction 'it''s near' of role orders")
             await other.execute("COMMIT PREPARED 'it''s near'")
             await written(orders, numbers)
@@ -126,10 +128,10 @@ async def test_a_prepared_transaction_left_behind_is_named(
 async def test_an_add_on_that_is_stuck_at_an_event_says_at_which_and_for_how_long(
     orders: "asyncpg.Connection[Any]", dsn: str, tmp_path: Path
 ) -> None:
-    package = addons.install(tmp_path, "stuck")
+    package = third_party_subscribers.install(tmp_path, "stuck")
     (package / "fail").touch()
     first, second = await tell(orders, "received", "shipped")
-    async with addons.running(dsn, tmp_path) as address:
+    async with third_party_subscribers.running(dsn, tmp_path) as address:
         await says(address, "subscriber:stuck", rf"fails at event {first}: \d+ times in a row")
         assert await metric(address, 'subscriber_behind_seconds{subscriber="stuck"}') > 3500
         assert await metric(address, 'subscriber_failures_total{subscriber="stuck"}') >= 1
@@ -154,10 +156,10 @@ UNPREPARED = '''
 async def test_an_add_on_that_cannot_make_its_tables_says_so(
     orders: "asyncpg.Connection[Any]", dsn: str, tmp_path: Path
 ) -> None:
-    package = addons.install(tmp_path, "unprepared")
+    package = third_party_subscribers.install(tmp_path, "unprepared")
     (package / "__init__.py").write_text(textwrap.dedent(UNPREPARED))
     numbers = await tell(orders, "received")
-    async with addons.running(dsn, tmp_path) as address:
+    async with third_party_subscribers.running(dsn, tmp_path) as address:
         await says(address, "subscriber:unprepared", r"fails at event \d+: \d+ times in a row")
         await written(orders, numbers)
         assert await metric(address, 'subscriber_behind_seconds{subscriber="unprepared"}') > 0

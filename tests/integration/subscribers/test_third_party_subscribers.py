@@ -11,47 +11,47 @@ import httpx
 import pytest
 
 from deploy.local.temporal.server import EmbeddedTemporal
-from tests.support import third_party_subscribers as addons
+from tests.support import third_party_subscribers
 from tests.support.databases import Databases
-from tests.support.event_loop_thread import Backstage
-from tests.support.order_stack import Shopper, Town, eventually, town
+from tests.support.event_loop_thread import EventLoopThread
+from tests.support.order_stack import OrderStack, Shopper, eventually, order_stack
 
 
 @pytest.fixture(scope="module")
-def open_town(
-    temporal: EmbeddedTemporal, backstage: Backstage, databases: Databases
-) -> Iterator[Town]:
-    with town(backstage, databases) as found, found.working():
+def open_stack(
+    temporal: EmbeddedTemporal, loop_thread: EventLoopThread, databases: Databases
+) -> Iterator[OrderStack]:
+    with order_stack(loop_thread, databases) as found, found.working():
         yield found
 
 
 @pytest.fixture
-async def shopper(open_town: Town) -> AsyncIterator[Shopper]:
-    async with Shopper(open_town.orders) as found:
+async def shopper(open_stack: OrderStack) -> AsyncIterator[Shopper]:
+    async with Shopper(open_stack.orders) as found:
         yield found
 
 
-async def told(place: Town) -> list[tuple[Any, ...]]:
+async def told(stack: OrderStack) -> list[tuple[Any, ...]]:
     """Return every event, in the order in which they were committed."""
-    rows = await place.rows("SELECT seq, order_id, type FROM order_events ORDER BY tx, seq")
+    rows = await stack.rows("SELECT seq, order_id, type FROM order_events ORDER BY tx, seq")
     return [tuple(row) for row in rows]
 
 
-async def taken(place: Town, name: str) -> list[tuple[Any, ...]]:
+async def taken(stack: OrderStack, name: str) -> list[tuple[Any, ...]]:
     """Return what the subscriber's own table says, in the order in which it was written."""
     query = f"SELECT event_seq, order_id, type FROM {name}_events ORDER BY n"  # noqa: S608  our names
     try:
-        rows = await place.rows(query)
+        rows = await stack.rows(query)
     except asyncpg.UndefinedTableError:
         return []
     return [tuple(row) for row in rows]
 
 
-async def caught_up(place: Town, name: str, within_s: float = 60.0) -> None:
+async def caught_up(stack: OrderStack, name: str, within_s: float = 60.0) -> None:
     """Wait until the subscriber has taken every event; each once, in order, or this fails."""
 
     async def all_taken() -> bool:
-        return await taken(place, name) == await told(place)
+        return await taken(stack, name) == await told(stack)
 
     await eventually(all_taken, within_s)
 
@@ -64,9 +64,9 @@ async def appears(file: Path) -> None:
 
 
 async def test_notifications_are_written_for_what_a_shopper_wants_to_know(
-    open_town: Town, shopper: Shopper, tmp_path: Path
+    open_stack: OrderStack, shopper: Shopper, tmp_path: Path
 ) -> None:
-    async with addons.running(open_town.orders_dsn, tmp_path):
+    async with third_party_subscribers.running(open_stack.orders_dsn, tmp_path):
         await shopper.shipped()
         too_many = (await shopper.place("LAST-ONE", 5_000)).json()["order_id"]
         await shopper.until_settled(too_many)
@@ -74,7 +74,7 @@ async def test_notifications_are_written_for_what_a_shopper_wants_to_know(
 
         async def written() -> list[asyncpg.Record]:
             try:
-                rows = await open_town.rows(mine, shopper.name)
+                rows = await open_stack.rows(mine, shopper.name)
             except asyncpg.UndefinedTableError:
                 return []
             return rows if len(rows) >= 4 else []
@@ -90,15 +90,15 @@ async def test_notifications_are_written_for_what_a_shopper_wants_to_know(
 
 @pytest.mark.parametrize("trouble", ["fail", "exit", "hang", "block"])
 async def test_an_add_on_from_outside_may_misbehave_and_nobody_notices(
-    open_town: Town, shopper: Shopper, tmp_path: Path, trouble: str
+    open_stack: OrderStack, shopper: Shopper, tmp_path: Path, trouble: str
 ) -> None:
     done = {"fail": "failed", "exit": "exited", "hang": "hung", "block": "blocked"}[trouble]
     bad, good = f"bad{trouble}", f"good{trouble}"
-    package = addons.install(tmp_path, bad)
-    addons.install(tmp_path, good)
-    async with addons.running(open_town.orders_dsn, tmp_path) as address:
+    package = third_party_subscribers.install(tmp_path, bad)
+    third_party_subscribers.install(tmp_path, good)
+    async with third_party_subscribers.running(open_stack.orders_dsn, tmp_path) as address:
         await shopper.shipped()
-        await caught_up(open_town, bad)
+        await caught_up(open_stack, bad)
         (package / trouble).touch()
         began = time.monotonic()
         await shopper.shipped()
@@ -106,8 +106,8 @@ async def test_an_add_on_from_outside_may_misbehave_and_nobody_notices(
         # now that it hangs, orders ship and the other subscribers go on
         for _ in range(3):
             await shopper.shipped()
-        await caught_up(open_town, good, within_s=8.0)
-        assert len(await taken(open_town, bad)) < len(await told(open_town))
+        await caught_up(open_stack, good, within_s=8.0)
+        assert len(await taken(open_stack, bad)) < len(await told(open_stack))
         async with httpx.AsyncClient(base_url=address) as http:
             assert (await http.get("/livez")).status_code == 200
             if trouble in ("fail", "exit"):
@@ -118,53 +118,55 @@ async def test_an_add_on_from_outside_may_misbehave_and_nobody_notices(
 
                 await eventually(reported)
         (package / trouble).unlink()
-        await caught_up(open_town, bad)
+        await caught_up(open_stack, bad)
         assert time.monotonic() - began < 60
-    assert len(await taken(open_town, bad)) == len(await told(open_town))
+    assert len(await taken(open_stack, bad)) == len(await told(open_stack))
 
 
 async def test_an_add_on_goes_on_where_it_stopped_when_its_process_was_away(
-    open_town: Town, shopper: Shopper, tmp_path: Path
+    open_stack: OrderStack, shopper: Shopper, tmp_path: Path
 ) -> None:
-    addons.install(tmp_path, "pauses")
-    async with addons.running(open_town.orders_dsn, tmp_path):
+    third_party_subscribers.install(tmp_path, "pauses")
+    async with third_party_subscribers.running(open_stack.orders_dsn, tmp_path):
         await shopper.shipped()
-        await caught_up(open_town, "pauses")
+        await caught_up(open_stack, "pauses")
     await shopper.shipped()
-    async with addons.running(open_town.orders_dsn, tmp_path):
+    async with third_party_subscribers.running(open_stack.orders_dsn, tmp_path):
         await shopper.shipped()
-        await caught_up(open_town, "pauses")
+        await caught_up(open_stack, "pauses")
 
 
 async def test_an_add_on_that_cannot_be_loaded_is_left_out(
-    open_town: Town, shopper: Shopper, tmp_path: Path
+    open_stack: OrderStack, shopper: Shopper, tmp_path: Path
 ) -> None:
-    package = addons.install(tmp_path, "broken")
+    package = third_party_subscribers.install(tmp_path, "broken")
     (package / "__init__.py").write_text("raise ImportError('half installed')\n")
-    addons.install(tmp_path, "whole")
-    async with addons.running(open_town.orders_dsn, tmp_path, complains="half installed"):
+    third_party_subscribers.install(tmp_path, "whole")
+    async with third_party_subscribers.running(
+        open_stack.orders_dsn, tmp_path, complains="half installed"
+    ):
         await shopper.shipped()
-        await caught_up(open_town, "whole")
+        await caught_up(open_stack, "whole")
 
 
 async def test_an_event_that_is_committed_late_is_not_stepped_over(
-    open_town: Town, shopper: Shopper, tmp_path: Path
+    open_stack: OrderStack, shopper: Shopper, tmp_path: Path
 ) -> None:
     """Its number was given out before those of events that were there first."""
-    addons.install(tmp_path, "careful")
+    third_party_subscribers.install(tmp_path, "careful")
     order_id = await shopper.shipped()
-    late = await asyncpg.connect(open_town.orders_dsn)
+    late = await asyncpg.connect(open_stack.orders_dsn)
     try:
-        async with addons.running(open_town.orders_dsn, tmp_path):
-            await caught_up(open_town, "careful")
+        async with third_party_subscribers.running(open_stack.orders_dsn, tmp_path):
+            await caught_up(open_stack, "careful")
             transaction = late.transaction()
             await transaction.start()
             number = await late.fetchval(LATE, order_id)
             await shopper.shipped()
-            before = await taken(open_town, "careful")
+            before = await taken(open_stack, "careful")
             await transaction.commit()
-            await caught_up(open_town, "careful")
-            after = [seq for seq, _, _ in await taken(open_town, "careful")]
+            await caught_up(open_stack, "careful")
+            after = [seq for seq, _, _ in await taken(open_stack, "careful")]
             assert number not in [seq for seq, _, _ in before]
             assert number in after
             assert after.index(number) < len(after) - 1, "a smaller number, committed later"

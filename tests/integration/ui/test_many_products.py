@@ -10,10 +10,10 @@ from nicegui import core
 
 import inventory_api.seed
 from tests.support.databases import Databases
-from tests.support.event_loop_thread import Backstage
-from tests.support.http_proxy import Between, between
+from tests.support.event_loop_thread import EventLoopThread
+from tests.support.http_proxy import HttpProxy, http_proxy
 from tests.support.serving import Served, bearer, serve_inventory, serve_orders
-from tests.support.ui_client import PATIENCE, Visitor, ui_settings, visiting
+from tests.support.ui_client import PATIENCE, UiClient, ui_client, ui_settings
 
 MANY = 8_000
 SHOWN = 24
@@ -37,18 +37,20 @@ async def fill(dsn: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def shelves(databases: Databases, backstage: Backstage) -> Iterator[Served]:
+def shelves(databases: Databases, loop_thread: EventLoopThread) -> Iterator[Served]:
     with databases.fresh("inventory") as dsn:
-        backstage.run(inventory_api.seed.seed(dsn))
-        backstage.run(inventory_api.seed.seed(dsn, {f"BULK-{n:05}": n for n in range(1, MANY + 1)}))
+        loop_thread.run(inventory_api.seed.seed(dsn))
+        loop_thread.run(
+            inventory_api.seed.seed(dsn, {f"BULK-{n:05}": n for n in range(1, MANY + 1)})
+        )
         with serve_inventory(dsn) as served:
             yield served
 
 
 @pytest.fixture(scope="module")
-def orders_dsn(databases: Databases, backstage: Backstage) -> Iterator[str]:
+def orders_dsn(databases: Databases, loop_thread: EventLoopThread) -> Iterator[str]:
     with databases.fresh("orders") as dsn:
-        backstage.run(fill(dsn))
+        loop_thread.run(fill(dsn))
         yield dsn
 
 
@@ -62,17 +64,17 @@ def desk(orders_dsn: str, shelves: Served) -> Iterator[Served]:
 
 
 @pytest.fixture
-async def warehouse(shelves: Served) -> AsyncIterator[Between]:
-    async with between(shelves.url) as found:
+async def warehouse(shelves: Served) -> AsyncIterator[HttpProxy]:
+    async with http_proxy(shelves.url) as found:
         yield found
 
 
 @pytest.fixture
 async def alice(
-    desk: Served, shelves: Served, warehouse: Between, tmp_path: Path
-) -> AsyncIterator[Visitor]:
+    desk: Served, shelves: Served, warehouse: HttpProxy, tmp_path: Path
+) -> AsyncIterator[UiClient]:
     settings = ui_settings(desk, Served(shelves.app, warehouse.port), tmp_path)
-    async with visiting(settings) as visitor:
+    async with ui_client(settings) as visitor:
         yield visitor
 
 
@@ -122,7 +124,7 @@ async def test_lists_are_searched_and_asked_by_sku(
 
 
 async def test_the_shop_shows_a_page_of_them_and_asks_for_no_more(
-    alice: Visitor, warehouse: Between
+    alice: UiClient, warehouse: HttpProxy
 ) -> None:
     await alice.open("/")
     await alice.sees("Thing 1", "¥1,490", "Page 1")
@@ -140,7 +142,7 @@ async def test_the_shop_shows_a_page_of_them_and_asks_for_no_more(
     await alice.sees("Page 1")
 
 
-async def test_a_product_is_found_by_search_and_stays_in_the_cart(alice: Visitor) -> None:
+async def test_a_product_is_found_by_search_and_stays_in_the_cart(alice: UiClient) -> None:
     from nicegui import ui
 
     await alice.open("/")
@@ -164,7 +166,7 @@ async def test_a_product_is_found_by_search_and_stays_in_the_cart(alice: Visitor
     ],
 )
 async def test_a_full_cart_says_why_nothing_is_added(
-    alice: Visitor, lines: dict[str, int], why: str
+    alice: UiClient, lines: dict[str, int], why: str
 ) -> None:
     await alice.open("/?search=BULK")
     [browser] = core.app.storage._users.values()
@@ -176,7 +178,7 @@ async def test_a_full_cart_says_why_nothing_is_added(
     assert browser["cart"]["lines"] == lines
 
 
-async def test_the_warehouse_shows_a_page_of_them(alice: Visitor, warehouse: Between) -> None:
+async def test_the_warehouse_shows_a_page_of_them(alice: UiClient, warehouse: HttpProxy) -> None:
     await alice.open("/ops")
     alice.presses("You are a shopper. Act as staff, on this local stack")
     await alice.sees("Average response time")

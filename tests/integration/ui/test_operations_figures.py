@@ -5,7 +5,7 @@ import httpx
 import pytest
 
 from inventory_api.seed import FIRST_DELIVERY
-from tests.support.event_loop_thread import Backstage
+from tests.support.event_loop_thread import EventLoopThread
 from tests.support.serving import Served, bearer
 
 STAFF = bearer("staff", "otto")
@@ -69,7 +69,11 @@ VALUES ($1, $2, '', 100, 'EUR', '', true)
     ],
 )
 def test_a_sku_that_looks_like_a_number_is_found_and_so_is_a_name(
-    backstage: Backstage, orders_database: str, order_app: Served, sku: str, searches: list[str]
+    loop_thread: EventLoopThread,
+    orders_database: str,
+    order_app: Served,
+    sku: str,
+    searches: list[str],
 ) -> None:
     async def add() -> None:
         connection = await asyncpg.connect(orders_database)
@@ -84,7 +88,7 @@ def test_a_sku_that_looks_like_a_number_is_found_and_so_is_a_name(
         assert answer.status_code == 200, answer.text
         return [order["order_id"] for order in answer.json()["items"]]
 
-    backstage.run(add())
+    loop_thread.run(add())
     order_id = place(order_app.url, f"key-{sku}", sku).json()["order_id"]
     place(order_app.url, f"another-{sku}")
     for search in searches:

@@ -10,7 +10,7 @@ import pytest
 import inventory_api.seed
 from deploy.local.temporal.server import EmbeddedTemporal
 from tests.support.databases import Databases
-from tests.support.event_loop_thread import Backstage
+from tests.support.event_loop_thread import EventLoopThread
 from tests.support.serving import (
     Served,
     bearer,
@@ -19,13 +19,13 @@ from tests.support.serving import (
     serve_worker,
     token,
 )
-from tests.support.ui_client import Visitor, ui_settings, visiting
+from tests.support.ui_client import UiClient, ui_client, ui_settings
 
 
 @pytest.fixture(scope="module")
-def shelves(databases: Databases, backstage: Backstage) -> Iterator[Served]:
+def shelves(databases: Databases, loop_thread: EventLoopThread) -> Iterator[Served]:
     with databases.fresh("inventory") as dsn:
-        backstage.run(inventory_api.seed.seed(dsn))
+        loop_thread.run(inventory_api.seed.seed(dsn))
         with serve_inventory(dsn) as served:
             yield served
 
@@ -41,8 +41,8 @@ def desk(databases: Databases, shelves: Served, temporal: EmbeddedTemporal) -> I
 
 
 @pytest.fixture
-async def alice(desk: Served, shelves: Served, tmp_path: Path) -> AsyncIterator[Visitor]:
-    async with visiting(ui_settings(desk, shelves, tmp_path)) as visitor:
+async def alice(desk: Served, shelves: Served, tmp_path: Path) -> AsyncIterator[UiClient]:
+    async with ui_client(ui_settings(desk, shelves, tmp_path)) as visitor:
         yield visitor
 
 
@@ -51,7 +51,7 @@ async def asked(method: str, url: str, **content: Any) -> httpx.Response:
         return (await client.request(method, url, **content)).raise_for_status()
 
 
-async def buys(visitor: Visitor, product: str) -> str:
+async def buys(visitor: UiClient, product: str) -> str:
     """Buy one piece; return the address of the order's page."""
     await visitor.open("/")
     visitor.presses(f"Add {product} to the cart")
@@ -60,12 +60,12 @@ async def buys(visitor: Visitor, product: str) -> str:
     return visitor.back_history[-1]
 
 
-async def test_the_shop_shows_products_with_price_and_availability(alice: Visitor) -> None:
+async def test_the_shop_shows_products_with_price_and_availability(alice: UiClient) -> None:
     await alice.open("/")
     await alice.sees("Blue mug", "€14.90", "Only 50 left", "In stock: ", "Nothing in it yet")
 
 
-async def test_a_cart_is_kept_for_the_next_visit(alice: Visitor) -> None:
+async def test_a_cart_is_kept_for_the_next_visit(alice: UiClient) -> None:
     await alice.open("/")
     alice.presses("Add Desk lamp to the cart")
     alice.presses("Add Desk lamp to the cart")
@@ -73,7 +73,7 @@ async def test_a_cart_is_kept_for_the_next_visit(alice: Visitor) -> None:
     await alice.sees("€118.00", "2 pieces")
 
 
-async def test_buying_leads_to_the_order_and_its_timeline(alice: Visitor) -> None:
+async def test_buying_leads_to_the_order_and_its_timeline(alice: UiClient) -> None:
     address = await buys(alice, "Blue mug")
     assert address.startswith("/orders/")
     await alice.sees("Order received", "Goods set aside", "Ready to ship", "Shipped", "Complete")
@@ -84,7 +84,7 @@ async def test_buying_leads_to_the_order_and_its_timeline(alice: Visitor) -> Non
     await alice.sees("Nothing in it yet")
 
 
-async def test_clicking_twice_makes_one_order(alice: Visitor) -> None:
+async def test_clicking_twice_makes_one_order(alice: UiClient) -> None:
     await alice.open("/")
     alice.presses("Add Wool socks to the cart")
     await alice.clicks("buy", times=2)
@@ -94,14 +94,14 @@ async def test_clicking_twice_makes_one_order(alice: Visitor) -> None:
     assert sum(str(item).count("SOCKS-WOOL") for item in tables(alice)) == 1
 
 
-def tables(visitor: Visitor) -> list[str]:
+def tables(visitor: UiClient) -> list[str]:
     from nicegui import ui
 
     return [item.content for item in visitor.find(ui.html).elements if "<tbody>" in item.content]
 
 
 async def test_what_is_sold_out_is_said_and_the_cart_stays(
-    alice: Visitor, desk: Served, shelves: Served
+    alice: UiClient, desk: Served, shelves: Served
 ) -> None:
     await alice.open("/")
     alice.presses("Add The last ones to the cart")
@@ -124,7 +124,7 @@ async def test_what_is_sold_out_is_said_and_the_cart_stays(
     await alice.sees("Your order is on its way.")
 
 
-async def test_orders_are_listed_filtered_and_searched(alice: Visitor) -> None:
+async def test_orders_are_listed_filtered_and_searched(alice: UiClient) -> None:
     from nicegui import ui
 
     await alice.open("/orders")
@@ -140,7 +140,7 @@ async def test_orders_are_listed_filtered_and_searched(alice: Visitor) -> None:
     await alice.sees("Nothing found")
 
 
-async def test_pages_of_orders_follow_each_other(alice: Visitor, desk: Served) -> None:
+async def test_pages_of_orders_follow_each_other(alice: UiClient, desk: Served) -> None:
     await alice.open("/")
     customer = next(iter(_browsers()))["customer"]
     for n in range(17):
@@ -165,7 +165,7 @@ def _browsers() -> list[dict[str, str]]:
     return [dict(kept) for kept in core.app.storage._users.values()]
 
 
-async def test_the_order_of_somebody_else_is_not_shown(alice: Visitor, desk: Served) -> None:
+async def test_the_order_of_somebody_else_is_not_shown(alice: UiClient, desk: Served) -> None:
     placed = await asked(
         "POST",
         f"{desk.url}/v1/orders",
@@ -177,7 +177,7 @@ async def test_the_order_of_somebody_else_is_not_shown(alice: Visitor, desk: Ser
     assert "We do not know this order" in answer.text
 
 
-async def test_staff_pages_are_for_staff(alice: Visitor) -> None:
+async def test_staff_pages_are_for_staff(alice: UiClient) -> None:
     for path in ("/ops", "/warehouse"):
         await alice.open(path)
         await alice.sees("This page is for staff")
@@ -185,7 +185,7 @@ async def test_staff_pages_are_for_staff(alice: Visitor) -> None:
     await alice.sees("Operations", "Average response time")
 
 
-async def test_operations_shows_figures_services_and_the_alert(alice: Visitor) -> None:
+async def test_operations_shows_figures_services_and_the_alert(alice: UiClient) -> None:
     await buys(alice, "City poster")
     alice.presses("You are a shopper. Act as staff, on this local stack")
     await alice.sees("Fast enough", "limit 1 s", "95% answered within", "Relay backlog")
@@ -197,7 +197,7 @@ async def test_operations_shows_figures_services_and_the_alert(alice: Visitor) -
 
 
 async def test_the_warehouse_shows_stock_and_ledger_and_restocks_once(
-    alice: Visitor, shelves: Served
+    alice: UiClient, shelves: Served
 ) -> None:
     await alice.open("/ops")
     alice.presses("You are a shopper. Act as staff, on this local stack")
@@ -215,7 +215,7 @@ async def test_without_its_services_the_ui_says_so_and_keeps_the_cart(
     desk: Served, shelves: Served, tmp_path: Path
 ) -> None:
     nobody = Served(desk.app, 9)
-    async with visiting(ui_settings(nobody, nobody, tmp_path)) as visitor:
+    async with ui_client(ui_settings(nobody, nobody, tmp_path)) as visitor:
         await visitor.open("/")
         await visitor.sees("Our catalogue does not answer", "Your cart is kept")
         await visitor.open("/orders")
@@ -228,7 +228,7 @@ async def test_in_production_only_a_token_makes_staff(
     from nicegui import ui
 
     settings = ui_settings(desk, shelves, tmp_path, environment="production")
-    async with visiting(settings) as visitor:
+    async with ui_client(settings) as visitor:
         await visitor.open("/ops")
         await visitor.sees("This page is for staff", "Sign in as staff")
         assert "Act as staff" not in str([b.props for b in visitor.find(ui.button).elements])

@@ -10,9 +10,9 @@ from nicegui import ui
 import inventory_api.seed
 from deploy.local.temporal.server import EmbeddedTemporal
 from tests.support.databases import Databases
-from tests.support.event_loop_thread import Backstage
+from tests.support.event_loop_thread import EventLoopThread
 from tests.support.serving import Served, serve_inventory, serve_orders, serve_worker
-from tests.support.ui_client import Visitor, ui_settings, visiting
+from tests.support.ui_client import UiClient, ui_client, ui_settings
 
 
 @pytest.fixture
@@ -27,9 +27,9 @@ async def prices(orders_dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg.R
 
 
 @pytest.fixture(scope="module")
-def shelves(databases: Databases, backstage: Backstage) -> Iterator[Served]:
+def shelves(databases: Databases, loop_thread: EventLoopThread) -> Iterator[Served]:
     with databases.fresh("inventory") as dsn:
-        backstage.run(inventory_api.seed.seed(dsn))
+        loop_thread.run(inventory_api.seed.seed(dsn))
         with serve_inventory(dsn) as served:
             yield served
 
@@ -47,8 +47,8 @@ def desk(orders_dsn: str, shelves: Served, temporal: EmbeddedTemporal) -> Iterat
 
 
 @pytest.fixture
-async def alice(desk: Served, shelves: Served, tmp_path: Path) -> AsyncIterator[Visitor]:
-    async with visiting(ui_settings(desk, shelves, tmp_path)) as visitor:
+async def alice(desk: Served, shelves: Served, tmp_path: Path) -> AsyncIterator[UiClient]:
+    async with ui_client(ui_settings(desk, shelves, tmp_path)) as visitor:
         yield visitor
 
 
@@ -56,7 +56,7 @@ async def alice(desk: Served, shelves: Served, tmp_path: Path) -> AsyncIterator[
     ("minor", "before", "after"), [(1590, "€29.80", "€31.80"), (990, "€29.80", "€19.80")]
 )
 async def test_a_new_price_is_shown_before_it_is_paid(
-    alice: Visitor,
+    alice: UiClient,
     prices: "asyncpg.Connection[asyncpg.Record]",
     minor: int,
     before: str,
@@ -83,7 +83,7 @@ async def test_a_new_price_is_shown_before_it_is_paid(
 
 
 async def test_the_same_number_in_another_currency_is_shown_before_it_is_paid(
-    alice: Visitor, prices: "asyncpg.Connection[asyncpg.Record]"
+    alice: UiClient, prices: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     await alice.open("/")
     alice.presses("Add Blue mug to the cart")
@@ -98,7 +98,7 @@ async def test_the_same_number_in_another_currency_is_shown_before_it_is_paid(
 
 
 async def test_a_cart_at_a_new_price_can_still_be_changed(
-    alice: Visitor, prices: "asyncpg.Connection[asyncpg.Record]"
+    alice: UiClient, prices: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     await alice.open("/")
     alice.presses("Add Blue mug to the cart")
@@ -111,7 +111,7 @@ async def test_a_cart_at_a_new_price_can_still_be_changed(
     await alice.sees("Your order is on its way.")
 
 
-def may_be_bought(alice: Visitor) -> bool:
+def may_be_bought(alice: UiClient) -> bool:
     assert alice.client is not None
     with alice.client:
         [enabled] = {
@@ -123,7 +123,7 @@ def may_be_bought(alice: Visitor) -> bool:
 
 
 async def test_what_has_no_known_price_is_not_bought(
-    alice: Visitor, prices: "asyncpg.Connection[asyncpg.Record]"
+    alice: UiClient, prices: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     orders = await prices.fetchval("SELECT count(*) FROM orders")
     await alice.open("/")
@@ -146,7 +146,7 @@ async def test_what_has_no_known_price_is_not_bought(
 
 
 async def test_a_cart_in_two_currencies_is_not_bought_before_it_is_one(
-    alice: Visitor, prices: "asyncpg.Connection[asyncpg.Record]"
+    alice: UiClient, prices: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     await prices.execute("UPDATE products SET currency = 'JPY' WHERE sku = 'MUG-BLUE'")
     await alice.open("/")
