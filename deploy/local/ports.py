@@ -11,7 +11,7 @@ LOOPBACK = "127.0.0.1"
 # Below what systems give to outgoing connections: a server that is down for a moment must find its
 # port free again, however many clients call meanwhile.
 _RANGE = range(20_000, 32_000)
-_reserved: dict[int, socket.socket] = {}
+_reserved: dict[int, int] = {}  # file descriptors, open until the process ends
 
 
 def free_port() -> int:
@@ -45,9 +45,10 @@ def reserve(port: int) -> bool:
     if sys.platform == "linux":
         # … and with it from now on, so that the server is let in.
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _reserved[port] = held.detach()
     else:
         held.close()
-    _reserved[port] = held
+        _reserved[port] = -1
     return True
 
 
