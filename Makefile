@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # Of the terminal, for other programs: with these, Python takes modules from elsewhere or fails.
 unexport PYTHONHOME PYTHONPATH PYTHONSTARTUP PYTHONWARNINGS PYTHONINSPECT PYTHONSAFEPATH
-.PHONY: screenshots help up stop status test verify crash lint format bench lock clean environment
+.PHONY: screenshots help up stop status check quick test verify crash lint format bench lock clean environment
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name what; \
@@ -21,6 +21,12 @@ stop: environment ## stop the stack that runs in another terminal
 
 status: environment ## show what runs and how it feels
 	@exec $(BIN)/valerix status
+
+check: environment ## what takes a minute: style, types, unit, workflow and replay tests
+	@$(MAKE) -j2 --output-sync=target lint quick
+
+quick: environment
+	@exec $(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/workflow tests/replay $(TESTS)
 
 test: environment lint ## check style and types, then run all tests
 	@echo "pytest"

@@ -1,5 +1,6 @@
 """What tests measured, printed at the end of a run, whichever process ran them."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -9,6 +10,13 @@ FIGURES = pytest.StashKey[list[str]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[FIGURES] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse two tests with one id: run side by side, only the first of them would be run."""
+    counted = Counter(item.nodeid for item in items)
+    if twice := [nodeid for nodeid, count in counted.items() if count > 1]:
+        raise pytest.UsageError(f"tests share an id: {', '.join(twice)}")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
