@@ -1,4 +1,4 @@
-"""`python -m bench`: measure what was promised, show one table, keep it as JSON."""
+"""Command line of the benchmarks: measure what was promised, show one table, keep it as JSON."""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-"""Exit with 0 if an address answers 200 within two seconds: a health check without curl."""
+"""Health check without curl: exit with 0 if an address answers 200 within two seconds."""
 
 import sys
 import urllib.request

@@ -1,4 +1,4 @@
-"""How the command line looks: one console for answers, one for complaints."""
+"""Terminal output: one console for answers, one for complaints."""
 
 from rich.console import Console
 from rich.text import Text
@@ -13,17 +13,17 @@ _COLOURS |= {"warn": "yellow", "received": "yellow", "reserved": "yellow", "rest
 
 
 def coloured(word: str) -> Text:
-    """A state in its colour; what is not known to be good is red."""
+    """Return a state in its colour; what is not known to be good is red."""
     return Text(word, style=_COLOURS.get(word, "red"))
 
 
 def print_unwrapped(text: str) -> None:
-    """Prints a line that a person will copy: never wrapped, never taken for markup."""
+    """Print a line that a person will copy: never wrapped, never taken for markup."""
     out.print(text, soft_wrap=True, markup=False)
 
 
 def print_refusal(refusal: StartRefused) -> None:
-    """What happened, what became of the data, what to do next."""
+    """Print what happened, what became of the data, what to do next."""
     err.print(Text(refusal.problem, style="bold red"), soft_wrap=True)
     err.print(Text(f"kept: {refusal.kept}"), soft_wrap=True)
     err.print(Text(f"next: {refusal.remedy}"), soft_wrap=True)

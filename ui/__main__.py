@@ -1,4 +1,4 @@
-"""Start the UI."""
+"""Entry point of the UI process."""
 
 import contextlib
 

@@ -1,4 +1,4 @@
-"""Everything behind the pages, put together once for the process."""
+"""Composition of the UI: everything behind the pages, put together once for the process."""
 
 import json
 import secrets
@@ -11,7 +11,8 @@ from service_kit.supervised import Supervised
 from service_kit.tokens import TokenVerifier
 from ui.clients.fault_admin import FaultApi
 from ui.clients.http import Http
-from ui.clients.services import InventoryApi, OrderApi
+from ui.clients.inventory_api import InventoryApi
+from ui.clients.order_api import OrderApi
 from ui.identity import Tokens
 from ui.live.event_streams import OrderEventStreams
 from ui.live.load_burst import LoadBurst

@@ -1,4 +1,4 @@
-"""Where NiceGUI keeps what belongs to a browser, with two gaps closed.
+"""NiceGUI's storage of what belongs to a browser, with two gaps closed.
 
 NiceGUI hands out a browser's storage while its file is still being read. After a restart, the
 second of two tabs that come back together would see an empty storage: another customer, and an

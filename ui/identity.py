@@ -1,4 +1,4 @@
-"""Who is at the browser: a shopper with an id of its own, or staff.
+"""Identity of who is at the browser: a shopper with an id of its own, or staff.
 
 The id lives in the browser's own storage on the server, under a signed cookie. Tokens are made
 here for each call and go to the services only: no page, cookie or log ever has one.

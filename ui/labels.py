@@ -1,4 +1,4 @@
-"""The words, icons and number formats that all pages share: one way to say each thing."""
+"""Labels: the words, icons and number formats that all pages share."""
 
 from datetime import datetime
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Put the UI together: settings in, application out."""
+"""Application of the UI: settings in, ASGI application out."""
 
 import hashlib
 from collections.abc import AsyncIterator

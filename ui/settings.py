@@ -1,4 +1,4 @@
-"""What the UI process is told."""
+"""Settings of the UI process (`UI_*`)."""
 
 import hashlib
 import hmac

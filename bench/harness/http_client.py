@@ -1,4 +1,4 @@
-"""A small keep-alive HTTP/1.1 client: the load generator shares the machine with what it measures.
+"""Small keep-alive HTTP/1.1 client, so that generating load costs next to nothing.
 
 A general client costs about as much CPU per request as order_api does, which would be charged to
 the platform's rate. This one speaks just enough: fixed requests, answers with a Content-Length.

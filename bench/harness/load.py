@@ -1,4 +1,4 @@
-"""Offer orders: at a given rate whatever comes back (open), or as fast as they are taken (closed).
+"""Load generator: orders at a given rate (open), or as fast as they are taken (closed).
 
 Open-model latency counts from the moment at which an order was *meant* to be sent, so a service
 that stalls is charged with every order that it kept waiting, not only with the one it was at.

@@ -1,4 +1,4 @@
-"""Under which circumstances figures hold: machine, versions, and what a power cut would cost."""
+"""Circumstances of a measurement: machine, versions, and what a power cut would cost."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""What the stack's processes have used: CPU seconds and memory, from the kernel's own books."""
+"""CPU seconds and memory of the stack's processes, from the kernel's own accounts."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What was measured: one row a figure, one table for a person, one file for a program."""
+"""Results: one row a figure, one table for a person, one file for a program."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A stack of its own to measure on: free ports, a throw-away home, the embedded defaults."""
+"""A stack to measure on: free ports, a temporary home, the embedded defaults."""
 
 import asyncio
 import contextlib

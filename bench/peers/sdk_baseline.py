@@ -1,4 +1,4 @@
-"""The engine alone: what Temporal and its SDK reach on this machine with nothing of ours to do.
+"""Baseline: what Temporal and its SDK reach on this machine with nothing of ours to do.
 
 One Python process is client and worker. A workflow is started with an update and runs three local
 activities that do nothing; the update answers when it is done. Same server, same client and

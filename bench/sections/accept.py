@@ -1,4 +1,4 @@
-"""How long a shopper waits for an answer, at a steady rate, in fair weather and foul."""
+"""Section `accept`: the wait for an answer at a steady rate, with and without trouble."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""Everybody wants one SKU: group commit against what one row of Postgres can do by itself."""
+"""Section `hot`: group commit on one SKU against what one row of Postgres can do by itself."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""From `valerix up` to the first shipped order, as a person with a clock would see it."""
+"""Section `startup`: from `valerix up` to the first shipped order, by the clock."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ TIMEOUT_S = 120.0
 _POLL_INTERVAL_S = 0.02
 
 
-async def _first_shipped(home: StateDir, ports: Ports, key: str) -> float:
+async def _first_shipped(state_dir: StateDir, ports: Ports, key: str) -> float:
     """Start the stack as the command line does; return when an order has shipped."""
     numbers = {variable(each.name): str(getattr(ports, each.name)) for each in fields(ports)}
     began = time.perf_counter()
@@ -28,11 +28,11 @@ async def _first_shipped(home: StateDir, ports: Ports, key: str) -> float:
         sys.executable,
         *("-m", "deploy.cli", "up", "--quiet"),
         cwd=PROJECT,
-        env={**os.environ, **numbers, "VALERIX_HOME": str(home.folder)},
+        env={**os.environ, **numbers, "VALERIX_HOME": str(state_dir.folder)},
     )
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            while not await _ships(home, ports, key):  # noqa: ASYNC110  it is another process
+            while not await _ships(state_dir, ports, key):  # noqa: ASYNC110  it is another process
                 await asyncio.sleep(_POLL_INTERVAL_S)
         return time.perf_counter() - began
     finally:
@@ -40,10 +40,10 @@ async def _first_shipped(home: StateDir, ports: Ports, key: str) -> float:
         await process.wait()
 
 
-async def _ships(home: StateDir, ports: Ports, key: str) -> bool:
+async def _ships(state_dir: StateDir, ports: Ports, key: str) -> bool:
     """Place an order under `key`, or again, and tell whether it has shipped."""
     try:
-        token = issue((home.secrets / "token_key").read_text().strip(), "first", "shopper")
+        token = issue((state_dir.secrets / "token_key").read_text().strip(), "first", "shopper")
         reader, writer = await asyncio.open_connection(LOOPBACK, ports.order)
     except (OSError, ValueError):
         return False
@@ -65,11 +65,11 @@ async def _ships(home: StateDir, ports: Ports, key: str) -> bool:
 async def startup(plan: Plan) -> list[Row]:
     """Time the first start ever, which creates the databases, and the second, which finds them."""
     with temporary_home() as folder:
-        home = StateDir(folder)
+        state_dir = StateDir(folder)
         plan.say("first start")
-        first = await _first_shipped(home, Ports.free(), "first-start")
+        first = await _first_shipped(state_dir, Ports.free(), "first-start")
         plan.say("second start")
-        second = await _first_shipped(home, Ports.free(), "second-start")
+        second = await _first_shipped(state_dir, Ports.free(), "second-start")
     what = "up to first shipped order"
     return plan.report(
         [

@@ -1,4 +1,4 @@
-"""Does an order cost more when a million went before? Two stacks, one full, measured in turn."""
+"""Section `flat`: what an order costs when a million went before, on two stacks in turn."""
 
 from bench.harness.load import Answers
 from bench.harness.results import Row, at_least

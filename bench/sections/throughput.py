@@ -1,4 +1,4 @@
-"""The full path's peak against the bare engine's, and the CPU that an order costs by process."""
+"""Section `throughput`: the full path's peak against the bare SDK's, and CPU per order."""
 
 import asyncio
 import json
@@ -50,7 +50,7 @@ async def baseline_rate(
     async with harness.cpu_usage() as cpu_usage:
         answer, _ = await process.communicate()
     if process.returncode != 0:
-        raise RuntimeError(f"the bare engine's process ended with code {process.returncode}")
+        raise RuntimeError(f"the baseline's process ended with code {process.returncode}")
     found = json.loads(answer)
     temporal_ms = cpu_usage.ms("temporal", found["with_warm_up"])
     return SdkBaseline(found["per_second"], found["cpu_ms"], temporal_ms)
@@ -85,9 +85,9 @@ async def throughput(harness: Harness, plan: Plan) -> list[Row]:
     )
 
     baselines, fulls = [], []
-    for which in ("bare", "full", "full", "bare") * (1 if plan.quick else 2):
+    for which in ("baseline", "full", "full", "baseline") * (1 if plan.quick else 2):
         plan.say(f"{which} in turn")
-        if which == "bare":
+        if which == "baseline":
             baselines.append(await baseline_rate(harness, best_baseline, warm_up_s, seconds))
         else:
             fulls.append(await full_rate(harness, best_full, warm_up_s, seconds))

@@ -1,4 +1,4 @@
-"""``valerix``: the command line of the local stack.
+"""Command line `valerix`.
 
 Each command imports what it needs when it runs: `up` stays in memory next to the services, and a
 `token` in a shell's command substitution should come at once.
@@ -133,7 +133,7 @@ def gremlin_predict(
 
 
 def main() -> None:
-    """The console script: errors meant for people are printed, not raised."""
+    """Run the console script: errors meant for people are printed, not raised."""
     if not sys.flags.isolated and any(name.startswith("PYTHON") for name in os.environ):
         # modules and switches for other programs; only a new interpreter is without them
         again = (sys.executable, "-I", "-m", "deploy.cli", *sys.argv[1:])

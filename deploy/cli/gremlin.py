@@ -1,4 +1,4 @@
-"""``valerix gremlin``: switches fault rules on and off through the services' admin calls."""
+"""Commands `valerix gremlin …`: fault rules on and off through the services' admin calls."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ _FAULTS = "/v1/admin/faults"
 
 
 def switch_on(*, seed: int | None, share: float | None, delay_s: float | None) -> None:
-    """The default gremlin, or one with another seed, share or delay."""
+    """Put the default gremlin in force, or one with another seed, share or delay."""
     wished = {"seed": seed, "share": share, "delay_s": delay_s}
     changes = {name: value for name, value in wished.items() if value is not None}
     try:
@@ -36,7 +36,7 @@ def switch_on(*, seed: int | None, share: float | None, delay_s: float | None) -
 
 
 def switch_off() -> None:
-    """Takes the rules away that are in force, in both services."""
+    """Take the rules away that are in force, in both services."""
     stack = require_running_stack()
     gone = 0
     for owner in _OWNERS:
@@ -48,7 +48,7 @@ def switch_off() -> None:
 
 
 def show_rules() -> None:
-    """What is in force, and in which service."""
+    """Print what is in force, and in which service."""
     stack = require_running_stack()
     lines = []
     for owner in _OWNERS:
@@ -59,7 +59,7 @@ def show_rules() -> None:
 
 
 def show_prediction(count: int, customer: str) -> None:
-    """Which of the coming orders meet which rule; the same function decides in the services."""
+    """Print which coming orders meet which rule; the same function decides in the services."""
     stack = require_running_stack()
     rules: list[FaultRule] = []
     for owner in _OWNERS:

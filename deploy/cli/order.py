@@ -1,4 +1,4 @@
-"""``valerix order``: places an order and follows it, event by event, to its end."""
+"""Command `valerix order`: place an order and follow it, event by event, to its end."""
 
 import fcntl
 import json
@@ -27,7 +27,7 @@ _POLL_INTERVAL_S = 1.0
 
 
 def place_and_follow(items: list[str], key: str | None, customer: str) -> int:
-    """0 when the order is shipped in the end, 1 otherwise."""
+    """Return 0 when the order is shipped in the end, 1 otherwise."""
     lines = [read_line(item) for item in items]
     stack = require_running_stack()
     token = issue_token(customer, "shopper")
@@ -59,7 +59,7 @@ def place_and_follow(items: list[str], key: str | None, customer: str) -> int:
 def _sent(
     client: httpx.Client, key: str, lines: list[dict[str, Any]]
 ) -> tuple[httpx.Response | None, str]:
-    """The answer to the order, or why there is none."""
+    """Return the answer to the order, or why there is none."""
     try:
         headers = {"Idempotency-Key": key}
         return client.post("/v1/orders", headers=headers, json={"lines": lines}), ""
@@ -77,7 +77,7 @@ def _client(stack: RunningStack, token: str) -> httpx.Client:
 
 
 def read_line(item: str) -> dict[str, Any]:
-    """``MUG=2`` or ``MUG``."""
+    """Return the order line that `MUG=2` or `MUG` means."""
     sku, equals, quantity = item.partition("=")
     if not sku or (equals and not re.fullmatch(r"[0-9]{1,9}", quantity)):
         raise StartRefused(
@@ -89,7 +89,7 @@ def read_line(item: str) -> dict[str, Any]:
 
 
 def next_key(state_dir: StateDir) -> str:
-    """``cli-1``, ``cli-2``, …: one after the other, so that they can be predicted."""
+    """Return `cli-1`, `cli-2`, …: one after the other, so that they can be predicted."""
     with (state_dir.folder / "cli-orders").open("a+") as counter:
         fcntl.flock(counter, fcntl.LOCK_EX)
         number = _last(state_dir) + 1
@@ -101,7 +101,7 @@ def next_key(state_dir: StateDir) -> str:
 
 
 def coming_keys(state_dir: StateDir, count: int) -> list[str]:
-    """The keys that the next orders of this command line will have."""
+    """Return the keys that the next orders of this command line will have."""
     last = _last(state_dir)
     return [f"cli-{number}" for number in range(last + 1, last + count + 1)]
 
@@ -155,7 +155,7 @@ def _report(
 
 
 def follow(client: httpx.Client, order_id: str) -> str:
-    """Prints the timeline as it grows; returns the status that the order ends with.
+    """Print the timeline as it grows; return the status that the order ends with.
 
     That it has ended, the service says, if in a way that this release has no word for.
     """
@@ -185,7 +185,7 @@ def follow(client: httpx.Client, order_id: str) -> str:
 
 
 def read_events(stream: httpx.Response) -> Iterator[dict[str, Any]]:
-    """The `data:` of each server-sent event; comments and heartbeats have none."""
+    """Yield the `data:` of each server-sent event; comments and heartbeats have none."""
     data: list[str] = []
     for line in stream.iter_lines():
         if line.startswith("data:"):

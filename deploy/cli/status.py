@@ -1,4 +1,4 @@
-"""``valerix status``, ``stop`` and ``reset``: looking at a stack from another terminal."""
+"""Commands `valerix status`, `stop` and `reset`: a stack as seen from another terminal."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ _STOP_TIMEOUT_S = 90.0
 
 
 def show_status(*, as_json: bool) -> int:
-    """0 when everything runs and passes, 1 when something does not, 3 when nothing runs."""
+    """Return 0 when everything runs and passes, 1 when something does not, 3 when nothing runs."""
     stack = find_running_stack()
     if stack is None:
         if as_json:
@@ -65,7 +65,7 @@ async def _row(name: str, child: dict[str, Any], stack: RunningStack) -> dict[st
 
 
 async def _health(name: str, child: dict[str, Any], stack: RunningStack) -> tuple[str, str, str]:
-    """Health, version and what is wrong."""
+    """Return health, version and what is wrong."""
     if child.get("pid") is None:
         return "fail", "", "not running"
     if name == "postgres":
@@ -120,14 +120,14 @@ def _show(stack: RunningStack, rows: list[dict[str, Any]]) -> None:
 
 
 def _age(seconds: float) -> str:
-    """``12 s``, ``5 min``, ``3.1 h``."""
+    """Return `12 s`, `5 min` or `3.1 h`."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def stop_stack() -> None:
-    """Asks the supervisor to end everything, and returns when it is gone."""
+    """Ask the supervisor to end everything, and return when it is gone."""
     stack = require_running_stack()
     try:
         supervisor = psutil.Process(stack.pid)
@@ -151,7 +151,7 @@ def stop_stack() -> None:
 
 
 def reset_home(*, yes: bool) -> None:
-    """Deletes what the stack keeps, after saying what that is."""
+    """Delete what the stack keeps, after saying what that is."""
     state_dir = find_state_dir()
     holder = StateDirLock(state_dir).holder()
     if holder is not None:

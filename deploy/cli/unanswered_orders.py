@@ -1,4 +1,4 @@
-"""Orders of this command line whose outcome nobody knows, and the keys they were sent under."""
+"""Keys of orders that this command line has sent and whose outcome nobody knows."""
 
 import fcntl
 import hashlib
@@ -11,7 +11,7 @@ from deploy.local.state_dir import StateDir
 
 
 class UnansweredOrder:
-    """Keeps the key of an order from before it is sent until it is known what became of it.
+    """The key of an order, kept from before it is sent until it is known what became of it.
 
     The same command then asks for the same order again and does not buy it a second time. A file
     for each; whoever is at it holds its lock, so that two commands at once are two orders.

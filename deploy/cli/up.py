@@ -1,4 +1,4 @@
-"""``valerix up``: the stack in the foreground, and what a person needs to begin."""
+"""Command `valerix up`: the stack in the foreground, and what a person needs to begin."""
 
 import asyncio
 import contextlib
@@ -39,9 +39,9 @@ _PURPOSES = {
 
 
 def run(*, quiet: bool, put_aside: bool = False) -> int:
-    """Runs until Ctrl-C, SIGTERM or a closed terminal; returns the exit code.
+    """Run until Ctrl-C, SIGTERM or a closed terminal; return the exit code.
 
-    ``put_aside`` lets it start with a new file for Temporal where the old one is damaged; a person
+    `put_aside` lets it start with a new file for Temporal where the old one is damaged; a person
     at a terminal is asked.
     """
     if "MAKELEVEL" in os.environ:
@@ -121,7 +121,7 @@ def _say_what_was_put_aside(file: Path) -> None:
 
 
 def _on_terminal_hangup(loop: asyncio.AbstractEventLoop, tell: Callable[[], None]) -> None:
-    """Calls ``tell`` once when the terminal hangs up.
+    """Call `tell` once when the terminal hangs up.
 
     Its SIGHUP goes to the leader of the session only. Where that is `make`, it waits for us, and
     nobody tells us. Asking for no event at all still gets hang-ups, and never reads a key press.
@@ -139,7 +139,7 @@ def _on_terminal_hangup(loop: asyncio.AbstractEventLoop, tell: Callable[[], None
 
 
 class _RestartNotices(logging.Handler):
-    """Shows a person that something died and was started again."""
+    """Log handler that shows a person that something died and was started again."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno >= logging.WARNING:
@@ -188,12 +188,12 @@ async def _show_first_order(stack: Stack) -> None:
 
 
 def workflow_page(web_ui: str, workflow_id: str) -> str:
-    """The page of one workflow in Temporal's Web UI."""
+    """Return the address of one workflow in Temporal's Web UI."""
     return f"{web_ui}/namespaces/default/workflows/{workflow_id}"
 
 
 async def _some_sku(stack: Stack, token: str) -> str:
-    """The first of the catalogue; its answer is small, so the plain probe does."""
+    """Return the first of the catalogue; its answer is small, so the plain probe does."""
     answer = await http_get(
         stack.services.ports[ORDER], "/v1/products", authorization=f"Bearer {token}"
     )

@@ -2,7 +2,7 @@
 
 
 class StartRefused(Exception):
-    """Says what happened, what became of the data, and what to do next."""
+    """A refusal that says what happened, what became of the data, and what to do next."""
 
     def __init__(self, *, problem: str, kept: str, remedy: str) -> None:
         super().__init__(problem)

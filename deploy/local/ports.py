@@ -53,7 +53,7 @@ def reserve(port: int) -> bool:
 
 
 def is_taken(port: int) -> bool:
-    """Whether somebody listens on it. Binding as servers do: closed connections do not count."""
+    """Tell whether somebody listens there, binding as servers do: closed connections are none."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -65,7 +65,7 @@ def is_taken(port: int) -> bool:
 
 
 def holder_of(port: int) -> str | None:
-    """``name (pid)`` of the process that listens there, when we may see it."""
+    """Return `name (pid)` of the process that listens there, when we may see it."""
     import psutil
 
     with contextlib.suppress(psutil.Error, OSError):

@@ -1,4 +1,4 @@
-"""Everything that can be known to go wrong before the first process is started."""
+"""Preflight checks: all that can be known to go wrong before the first process is started."""
 
 import shutil
 import sys
@@ -13,7 +13,7 @@ _OLDEST_PYTHON = (3, 11)
 
 
 def python_is_new_enough(version: tuple[int, ...] = sys.version_info[:2]) -> None:
-    """Make sees to it first; this is for who starts us some other way."""
+    """Refuse an old Python. Make sees to it first; this is for who starts us some other way."""
     if version < _OLDEST_PYTHON:
         wanted = ".".join(map(str, _OLDEST_PYTHON))
         raise StartRefused(
@@ -24,7 +24,7 @@ def python_is_new_enough(version: tuple[int, ...] = sys.version_info[:2]) -> Non
 
 
 def disk_has_room(folder: Path, needed: int = MIN_FREE_DISK_BYTES) -> None:
-    """A database that runs out of disk in the middle of a start is the hardest one to mend."""
+    """Refuse a full disk: a database that runs out of it during a start is hard to mend."""
     place = next(part for part in (folder, *folder.parents) if part.exists())
     free = shutil.disk_usage(place).free
     if free < needed:
@@ -37,7 +37,7 @@ def disk_has_room(folder: Path, needed: int = MIN_FREE_DISK_BYTES) -> None:
 
 
 def ports_are_free(wanted: dict[str, int]) -> None:
-    """``wanted`` maps the environment variable to its port. Names all that are taken at once."""
+    """Refuse ports that are taken, naming all of them; `wanted` is by environment variable."""
     taken = [(name, port) for name, port in wanted.items() if is_taken(port)]
     if not taken:
         return

@@ -1,4 +1,4 @@
-"""The running stack as other commands see it: where it is, and a token to talk to it."""
+"""The running stack as other processes see it: where it is, and a token to talk to it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +29,7 @@ class RunningStack:
         return int(self.state.get("temporal_ui_port", 0))
 
     def url(self, name: str) -> str:
-        """Where a service answers."""
+        """Return where a service answers."""
         child = self.children.get(name)
         if child is None:
             raise StartRefused(
@@ -41,19 +41,19 @@ class RunningStack:
 
 
 def find_state_dir() -> StateDir:
-    """The folder that VALERIX_HOME names; not made by looking at it."""
+    """Return the folder that VALERIX_HOME names; it is not made by looking at it."""
     return StateDir(StackSettings.from_environment().home)
 
 
 def find_running_stack() -> RunningStack | None:
-    """The stack of this home, if one runs."""
+    """Return the stack of this home, if one runs."""
     state_dir = find_state_dir()
     pid = StateDirLock(state_dir).holder()
     return None if pid is None else RunningStack(state_dir, pid, state_dir.read_state() or {})
 
 
 def require_running_stack() -> RunningStack:
-    """The same, or an explanation."""
+    """Return the stack of this home; StartRefused if none runs."""
     stack = find_running_stack()
     if stack is None:
         raise StartRefused(
@@ -65,7 +65,7 @@ def require_running_stack() -> RunningStack:
 
 
 def issue_token(subject: str, role: str, ttl_s: int = 86_400) -> str:
-    """A token signed with this stack's key; it need not be running."""
+    """Return a token signed with this stack's key; it need not be running."""
     from service_kit.tokens import issue
 
     key = find_state_dir().existing_token_key()

@@ -1,4 +1,4 @@
-"""Brings both databases to the schema of this checkout and puts the demonstration shop in."""
+"""Schema of the local databases: brought to this checkout's, with the demonstration shop in."""
 
 import asyncio
 import importlib
@@ -12,7 +12,7 @@ _OWNERS = {"orders": "order_api", "inventory": "inventory_api"}
 
 
 async def migrate_and_seed(dsn: Callable[[str], str]) -> None:
-    """Migrates and seeds; every step can be repeated. ``dsn`` gives a database's address."""
+    """Migrate and seed; every step can be repeated. `dsn` gives a database's address."""
     async with asyncio.TaskGroup() as group:
         for database, owner in _OWNERS.items():
             group.create_task(_one(dsn(database), owner))

@@ -1,4 +1,4 @@
-"""How each of our own processes is started: its command, its environment, its readiness probe."""
+"""Our own processes: command, environment and readiness probe of each."""
 
 import importlib.util
 import os
@@ -29,7 +29,7 @@ _SERVICE_TOKEN_TTL_S = 366 * 24 * 3600
 
 
 def is_installed(name: str) -> bool:
-    """Whether this process can be started at all: its package has an entry point."""
+    """Tell whether this process can be started at all: its package has an entry point."""
     try:
         return importlib.util.find_spec(f"{MODULES[name]}.__main__") is not None
     except ModuleNotFoundError:
@@ -37,7 +37,7 @@ def is_installed(name: str) -> bool:
 
 
 class Services:
-    """Makes the child of each service; ``dsn`` gives the address of a database by its name."""
+    """The children that are services; `dsn` gives the address of a database by its name."""
 
     def __init__(self, settings: StackSettings, token_key: str, dsn: Callable[[str], str]) -> None:
         self._settings = settings
@@ -54,15 +54,15 @@ class Services:
             self.ports[f"{INVENTORY}-{number}"] = free_port()
 
     def names(self) -> list[str]:
-        """In the order of the table that a person sees."""
+        """Return all names, in the order of the table that a person sees."""
         return list(self.ports)
 
     def url(self, name: str) -> str:
-        """Where a service answers."""
+        """Return where a service answers."""
         return f"http://{LOOPBACK}:{self.ports[name]}"
 
     def spec(self, name: str) -> ChildSpec:
-        """How a service is run; the environment is made now, settings of the stack win."""
+        """Return how a service is run; the environment is made now, settings of the stack win."""
         service = name.partition("-")[0]
         port = self.ports[name]
         own = {

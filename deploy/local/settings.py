@@ -1,4 +1,4 @@
-"""What the local stack is told: ports, where it keeps its things, and how many of what.
+"""Settings of the local stack: ports, where it keeps its things, and how many of what.
 
 A plain dataclass: the process that supervises everything else should cost next to no memory.
 """
@@ -18,7 +18,7 @@ MIN_FREE_DISK_BYTES = 500 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """One field a port; the environment variable is the field's name in capitals with ``_PORT``."""
+    """Ports by field; the environment variable is the field's name in capitals with `_PORT`."""
 
     ui: int = 8080
     order: int = 8101
@@ -31,25 +31,25 @@ class Ports:
 
     @classmethod
     def free(cls) -> Self:
-        """Ports that nobody uses now, for tests that run beside a stack."""
+        """Return ports that nobody uses now, for tests that run beside a stack."""
         return cls(**{each.name: free_port() for each in fields(cls)})
 
     def by_variable(self) -> dict[str, int]:
-        """Each port under the name of its environment variable."""
+        """Return each port under the name of its environment variable."""
         return {variable(each.name): getattr(self, each.name) for each in fields(self)}
 
 
 def variable(name: str) -> str:
-    """The environment variable of a field of ``Ports``."""
+    """Return the environment variable of a field of `Ports`."""
     return f"{name.upper()}_PORT"
 
 
 @dataclass(frozen=True, slots=True)
 class StackSettings:
-    """``extra_env`` adds to the environment of single children, by name of the child.
+    """Settings of one stack; `extra_env` adds to the environment of children, by their names.
 
-    ``inventory_replicas`` beyond the first get free ports and the names ``inventory_api-2``, ….
-    ``only`` limits what is started; Postgres and Temporal are servers like the others there.
+    `inventory_replicas` beyond the first get free ports and the names `inventory_api-2`, ….
+    `only` limits what is started; Postgres and Temporal are servers like the others there.
     """
 
     home: Path
@@ -63,7 +63,7 @@ class StackSettings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Reads VALERIX_HOME, the ports and the few switches; refuses what makes no sense."""
+        """Read VALERIX_HOME, the ports and the few switches; refuse what makes no sense."""
         environ = os.environ if environ is None else environ
         synchronous = environ.get("TEMPORAL_SQLITE_SYNCHRONOUS", "NORMAL").upper()
         if synchronous not in ("FULL", "NORMAL"):
@@ -77,13 +77,13 @@ class StackSettings:
         )
 
     def with_env(self, child: str, **variables: str) -> Self:
-        """A copy in which one child gets more environment variables."""
+        """Return a copy in which one child gets more environment variables."""
         mine = {**self.extra_env.get(child, {}), **variables}
         return replace(self, extra_env={**self.extra_env, child: mine})
 
 
 def home_from(environ: Mapping[str, str]) -> Path:
-    """VALERIX_HOME, else ``.valerix`` in the checkout, wherever the command is given."""
+    """Return VALERIX_HOME, else `.valerix` in the checkout, wherever the command is given."""
     if wish := environ.get("VALERIX_HOME"):
         return Path(wish).expanduser().absolute()
     is_checkout = (PROJECT / "pyproject.toml").exists()

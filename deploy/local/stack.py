@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,9 +20,9 @@ from deploy.local.errors import StartRefused
 from deploy.local.ports import LOOPBACK, reserve
 from deploy.local.postgres.server import EmbeddedPostgres
 from deploy.local.process.child import ChildSpec, kill_group
-from deploy.local.process.orphans import end_orphans, identity
+from deploy.local.process.orphans import end_orphans, start_watchdog
 from deploy.local.process.privileges import LINUX
-from deploy.local.process.supervisor import SupervisedProcess
+from deploy.local.process.supervisor import SupervisedProcess, log_handler
 from deploy.local.schema import migrate_and_seed
 from deploy.local.services import INVENTORY, ORDER, SUBSCRIBERS, UI, WORKER, Services, is_installed
 from deploy.local.settings import StackSettings
@@ -40,14 +39,14 @@ _STOP_ORDER = ((UI, ORDER), (WORKER, SUBSCRIBERS), (INVENTORY,), (TEMPORAL,), (P
 
 
 def _silent(name: str, what: str) -> None:
-    """The default for who does not want to be told."""
+    """Be the default for who does not want to be told."""
 
 
 class Stack:
-    """``processes`` by name: postgres, temporal, inventory_api, order_api, worker, subscribers, ui.
+    """`processes` by name: postgres, temporal, inventory_api, order_api, worker, subscribers, ui.
 
-    ``on_progress(name, what)`` is told each step of the start; ``log`` gets a line for each start
-    and end of a process and also goes to ``logs/supervisor.log``. Start it from the main thread: on
+    `on_progress(name, what)` is told each step of the start; `log` gets a line for each start
+    and end of a process and also goes to `logs/supervisor.log`. Start it from the main thread: on
     Linux the children live exactly as long as the thread that started them.
     """
 
@@ -65,9 +64,8 @@ class Stack:
         self.log.setLevel(logging.INFO)
         self.log.propagate = False
         for port in settings.ports.by_variable().values():
-            reserve(
-                port
-            )  # or a free port chosen below is one that a later process is meant to have
+            # or a free port chosen below is one that a later process is meant to have
+            reserve(port)
         self.postgres = EmbeddedPostgres(
             self.state_dir.postgres,
             port=settings.ports.postgres,
@@ -83,7 +81,7 @@ class Stack:
         )
         self._progress = on_progress
         self._lock = StateDirLock(self.state_dir)
-        self._watch: asyncio.subprocess.Process | None = None
+        self._watchdog: asyncio.subprocess.Process | None = None
         self._published = False
         self.put_aside: Path | None = None  # where a damaged file of Temporal is now
 
@@ -95,7 +93,7 @@ class Stack:
         await self.down()
 
     async def up(self) -> None:
-        """Starts everything, or nothing: what had started is stopped again before an error."""
+        """Start everything, or nothing: what had started is stopped again before an error."""
         preflight.python_is_new_enough()
         preflight.disk_has_room(self.state_dir.folder)
         self.state_dir.create()
@@ -105,11 +103,13 @@ class Stack:
                 self._progress("stack", f"ended leftovers of a killed run: {', '.join(ended)}")
             preflight.ports_are_free(self.settings.ports.by_variable())
             find_temporal()
-            self._open_log()
+            self.state_dir.trim_logs()
+            self.log.addHandler(log_handler(self.state_dir.logs / "supervisor.log"))
             self.token_key = self.state_dir.token_key()
             self.open_services()
             self._published = True
-            await self._start_watchdog()
+            if not LINUX:  # there the kernel ends children with their parent
+                self._watchdog = await start_watchdog(self.state_dir.folder)
             await self._start_all()
         except BaseExceptionGroup as group:
             await self.down()
@@ -119,18 +119,18 @@ class Stack:
             raise
 
     def open_services(self) -> None:
-        """Decides how the services are run, and where; needs ``token_key``."""
+        """Decide how the services are run, and where; needs `token_key`."""
         self.services = Services(self.settings, self.token_key, self.postgres.dsn)
 
     async def down(self) -> None:
-        """Stops everything in order and lets go of the lock. Safe to call more than once."""
+        """Stop everything in order and let go of the lock. Safe to call more than once."""
         for group in _STOP_ORDER:
             members = [each for name, each in self.processes.items() if _service(name) in group]
             await asyncio.gather(*(member.stop() for member in members))
-        if self._watch is not None:
-            self._watch.kill()
-            await self._watch.wait()
-            self._watch = None
+        if self._watchdog is not None:
+            self._watchdog.kill()
+            await self._watchdog.wait()
+            self._watchdog = None
         if self._published:
             self._published = False
             self.state_dir.state_file.unlink(missing_ok=True)
@@ -140,28 +140,28 @@ class Stack:
         self._lock.release()
 
     def kill(self, name: str, sig: signal.Signals = signal.SIGKILL) -> int:
-        """Signals one process and returns its pid; if it dies of that it is started again."""
+        """Signal one process and return its pid; if it dies of that it is started again."""
         return self.processes[name].kill(sig)
 
     async def stop(self, name: str) -> None:
-        """Takes one process down until ``start``."""
+        """Take one process down until `start`."""
         await self.processes[name].stop()
 
     async def start(self, name: str, **extra_env: str) -> None:
-        """Starts it again after ``stop``; returns when it has a pid."""
+        """Start it again after `stop`; return when it has a pid."""
         await self.processes[name].start(extra_env=extra_env)
 
     async def restart(self, name: str, **extra_env: str) -> None:
-        """Stop, start, ready; ``extra_env`` stays for later starts."""
+        """Stop it, start it, wait until it is ready; `extra_env` stays for later starts."""
         await self.processes[name].restart(extra_env=extra_env)
         await self.wait_ready(name)
 
     async def wait_ready(self, name: str, within_s: float | None = None) -> None:
-        """Returns when it answers its probe; after a ``kill`` that is the next process's."""
+        """Return when it answers its probe; after a `kill` that is the next process's."""
         await self.processes[name].wait_ready(within_s)
 
     def kill_everything(self) -> None:
-        """Ends all children at once, for who cannot wait for a clean end; what is kept is kept."""
+        """End all children at once, for who cannot wait for a clean end; what is kept is kept."""
         for name, process in self.processes.items():
             with contextlib.suppress(ProcessLookupError):
                 pid = process.kill(signal.SIGQUIT if name == POSTGRES else signal.SIGKILL)
@@ -169,19 +169,19 @@ class Stack:
                     kill_group(pid)
 
     def token(self, subject: str, role: str, ttl_s: int = 86_400) -> str:
-        """A signed token that the services of this stack accept."""
+        """Return a signed token that the services of this stack accept."""
         from service_kit.tokens import issue
 
         return issue(self.token_key, subject, role, ttl_s)
 
     def url(self, name: str) -> str:
-        """Where a service answers; the Web UI of Temporal for ``temporal``."""
+        """Return where a service answers; the Web UI of Temporal for `temporal`."""
         if name == TEMPORAL:
             return f"http://{LOOPBACK}:{self.settings.ports.temporal_ui}"
         return self.services.url(name)
 
     def state(self) -> dict[str, Any]:
-        """What ``valerix status`` reads: pids, ports and how often each was started again."""
+        """Return what `valerix status` reads: pids, ports and how often each was started again."""
         ports = {
             **self.services.ports,
             POSTGRES: self.settings.ports.postgres,
@@ -192,30 +192,21 @@ class Stack:
             "temporal_ui_port": self.settings.ports.temporal_ui,
             "postgres_version": self.postgres.binaries.version,
             "children": {
-                name: {
-                    "pid": process.pid,
-                    "born": identity(process.pid) if process.pid else None,
-                    "state": process.state,
-                    "port": ports.get(name),
-                    "exits": process.exits,
-                    "last_exit_code": process.last_exit_code,
-                    "started_at": process.started_at,
-                    "log": str(process.log_file),
-                }
+                name: {"port": ports.get(name), **process.describe()}
                 for name, process in self.processes.items()
             },
         }
 
     async def _start_all(self) -> None:
-        database, engine = asyncio.Event(), asyncio.Event()
+        database, temporal = asyncio.Event(), asyncio.Event()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._start_postgres(database))
             if self._included(TEMPORAL):
-                group.create_task(self._start_temporal(engine))
+                group.create_task(self._start_temporal(temporal))
             await database.wait()
             for name in self.services.ports:
                 if self._included(name) and is_installed(_service(name)):
-                    needs = engine if name == WORKER else database
+                    needs = temporal if name == WORKER else database
                     group.create_task(self._start_service(name, needs))
 
     async def _start_postgres(self, done: asyncio.Event) -> None:
@@ -238,9 +229,7 @@ class Stack:
         try:
             await self._run(self.temporal.spec())
         except StartRefused:
-            await self._check_temporal_file(
-                None
-            )  # perhaps that is why: now it is worth a longer look
+            await self._check_temporal_file(None)  # worth a longer look now: that may be why
             raise
         self._progress(TEMPORAL, "ready")
         done.set()
@@ -267,16 +256,6 @@ class Stack:
         await process.start()
         await process.wait_ready()
 
-    async def _start_watchdog(self) -> None:
-        """Where the kernel does not end children with their parent, a small process does."""
-        if LINUX:
-            return
-        self._watch = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "deploy.local.process.orphans", str(self.state_dir.folder)),
-            stdin=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
-
     def _included(self, name: str) -> bool:
         only = self.settings.only
         return only is None or _service(name) in only
@@ -285,21 +264,13 @@ class Stack:
         if self._published:
             self.state_dir.write_state(self.state())
 
-    def _open_log(self) -> None:
-        self.state_dir.trim_logs()
-        handler = logging.FileHandler(self.state_dir.logs / "supervisor.log")
-        formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(message)s", "%Y-%m-%dT%H:%M:%S")
-        formatter.converter = time.gmtime
-        handler.setFormatter(formatter)
-        self.log.addHandler(handler)
-
 
 def _service(name: str) -> str:
-    """``inventory_api`` for ``inventory_api-2``."""
+    """Return `inventory_api` for `inventory_api-2`."""
     return name.partition("-")[0]
 
 
 def _first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first error in a tree of them: one start fails for one reason, the rest follows."""
+    """Return the first error in a tree: one start fails for one reason, the rest follows."""
     first = group.exceptions[0]
     return _first_cause(first) if isinstance(first, BaseExceptionGroup) else first

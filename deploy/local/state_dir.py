@@ -1,4 +1,4 @@
-"""The folder in which the stack keeps everything: data, keys, logs, its lock and its state."""
+"""State folder of the stack: data, keys, logs, its lock and its published state."""
 
 import contextlib
 import fcntl
@@ -21,7 +21,7 @@ _OWN_ENTRIES = (
 
 
 class StateDir:
-    """``VALERIX_HOME``: paths, the lock, the signing key and the state that other commands read."""
+    """`VALERIX_HOME`: paths, the lock, the signing key and the state that other commands read."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -33,7 +33,7 @@ class StateDir:
         self.state_file = folder / "state.json"
 
     def create(self) -> Self:
-        """Makes what is missing, closed to everybody else."""
+        """Make what is missing, closed to everybody else."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             for each in (self.logs, self.secrets):
@@ -49,18 +49,18 @@ class StateDir:
         return self
 
     def grant_passage(self, gid: int) -> None:
-        """Lets one group (the database server's account) walk through to its own folder."""
+        """Let one group (the database server's account) walk through to its own folder."""
         os.chown(self.folder, -1, gid)
         self.folder.chmod(0o710)
 
     def trim_logs(self) -> None:
-        """Puts large logs of earlier runs aside; one older copy of each is kept."""
+        """Put large logs of earlier runs aside; one older copy of each is kept."""
         for log in self.logs.glob("*.log"):
             if log.stat().st_size > _LOG_KEPT_BYTES:
                 log.replace(log.with_suffix(".log.1"))
 
     def token_key(self) -> str:
-        """The key that signs every token of this stack; made once."""
+        """Return the key that signs every token of this stack; made once."""
         file = self.secrets / "token_key"
         with contextlib.suppress(FileNotFoundError):
             if key := file.read_text().strip():
@@ -69,7 +69,7 @@ class StateDir:
         return file.read_text().strip()
 
     def existing_token_key(self) -> str:
-        """The same, for commands that must not create a stack by looking at it."""
+        """Return the key, for commands that must not create a stack by looking at it."""
         try:
             return (self.secrets / "token_key").read_text().strip()
         except OSError as error:
@@ -80,11 +80,11 @@ class StateDir:
             ) from error
 
     def write_state(self, state: dict[str, Any]) -> None:
-        """Publishes what runs now; gone after a clean end."""
+        """Publish what runs now; gone after a clean end."""
         write_private(self.state_file, json.dumps(state, indent=1), durable=False)
 
     def read_state(self) -> dict[str, Any] | None:
-        """What the running stack, or one that was killed, published last."""
+        """Return what the running stack, or one that was killed, published last."""
         try:
             found = json.loads(self.state_file.read_text())
         except (OSError, ValueError):
@@ -92,11 +92,11 @@ class StateDir:
         return found if isinstance(found, dict) else None
 
     def contents(self) -> list[Path]:
-        """What of ours is there."""
+        """Return what of ours is there."""
         return [self.folder / name for name in _OWN_ENTRIES if (self.folder / name).exists()]
 
     def delete(self) -> None:
-        """Deletes all of it, and the folder unless something else is in it."""
+        """Delete all of it, and the folder unless something else is in it."""
         for path in self.contents():
             if path.is_dir():
                 shutil.rmtree(path)
@@ -107,15 +107,15 @@ class StateDir:
 
 
 class StateDirLock:
-    """Held by the one running stack. The kernel lets go of it when the holder dies, however."""
+    """Lock of the one running stack. The kernel lets go of it when the holder dies, however."""
 
-    def __init__(self, home: StateDir) -> None:
-        self._file = home.lock_file
-        self._folder = home.folder
+    def __init__(self, state_dir: StateDir) -> None:
+        self._file = state_dir.lock_file
+        self._folder = state_dir.folder
         self._fd: int | None = None
 
     def acquire(self) -> None:
-        """Takes the lock, or ``StartRefused`` with the pid of the stack that has it."""
+        """Take the lock, or raise `StartRefused` with the pid of the stack that has it."""
         fd = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if not _flock(fd, tries=3):
             os.close(fd)
@@ -130,13 +130,13 @@ class StateDirLock:
         self._fd = fd
 
     def release(self) -> None:
-        """Lets the next stack in."""
+        """Let the next stack in."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
 
     def holder(self) -> int | None:
-        """The pid that holds the lock now; ``None`` when nobody does."""
+        """Return the pid that holds the lock now; None when nobody does."""
         try:
             fd = os.open(self._file, os.O_RDWR | os.O_CLOEXEC)
         except OSError:
@@ -151,7 +151,7 @@ class StateDirLock:
 
 
 def _flock(fd: int, tries: int = 1) -> bool:
-    """More tries than one: who only asks for the holder has the lock for some microseconds."""
+    """Try more than once: who only asks for the holder has the lock for some microseconds."""
     for attempt in range(tries):
         if attempt:
             time.sleep(0.01)
@@ -162,7 +162,7 @@ def _flock(fd: int, tries: int = 1) -> bool:
 
 
 def write_private(file: Path, text: str, *, durable: bool = True) -> None:
-    """Replaces ``file`` in one step, readable by its owner only."""
+    """Replace `file` in one step, readable by its owner only."""
     fresh = file.with_name(f"{file.name}.new")
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
         out.write(text)

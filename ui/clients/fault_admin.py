@@ -1,4 +1,4 @@
-"""The fault controls of the services: what can be switched on, what is, and what it did.
+"""Client of the services' fault controls: what can be switched on, what is, what it did.
 
 Only what comes over HTTP is known here. Where fault injection is off the calls answer 404, and
 there is nothing to show.

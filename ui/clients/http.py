@@ -1,4 +1,4 @@
-"""Asking a service on behalf of somebody, with an end, and what can come of it."""
+"""HTTP calls on behalf of somebody, each with a deadline, and what can come of them."""
 
 import asyncio
 import json

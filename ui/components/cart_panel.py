@@ -1,4 +1,4 @@
-"""The cart beside the products, what it costs, and buying with one click."""
+"""Cart panel beside the products: what it costs, and buying with one click."""
 
 import asyncio
 from collections import Counter

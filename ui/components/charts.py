@@ -1,4 +1,4 @@
-"""Small charts as SVG, drawn once for all pages; colours come from the style sheet.
+"""Charts: small SVG drawings, made once for all pages; colours come from the style sheet.
 
 Numbers and words stand beside the drawing as text, so nothing has to be read from a curve.
 """

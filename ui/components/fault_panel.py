@@ -1,4 +1,4 @@
-"""Break it on purpose: faults on and off, whom they will hit, load, and killing a service."""
+"""Fault panel: faults on and off, whom they will hit, load, and killing a service."""
 
 from functools import partial
 from html import escape
@@ -81,7 +81,7 @@ class FaultPanel:
 
     async def _switch(self, preset: Preset, event: Any) -> None:
         if event.value == self._in_force(preset):
-            return  # the feed has set the switch, nobody clicked
+            return  # the poller has set the switch, nobody clicked
         faults = self.backend.faults
         if event.value:
             await self._ask(faults.switch_on(self.staff, preset, self.shares[preset.name]))

@@ -1,4 +1,4 @@
-"""What every page has: header, navigation, who is here, light or dark; and shared pieces."""
+"""Layout of every page (header, navigation, who is here, light or dark) and shared pieces."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The operations page's markup, drawn once for each look at the system and shared by all pages."""
+"""Markup of the operations page, drawn once for each poll and shared by all pages."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Prove it: start a verification run, see its verdict, and open the reports there are."""
+"""Reports panel: start a verification run, see its verdict, and open the reports."""
 
 import asyncio
 import time

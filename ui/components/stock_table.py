@@ -1,4 +1,4 @@
-"""The levels of the warehouse: a page of SKUs at a time, found by search, kept up to date."""
+"""Stock table: a page of SKUs at a time, found by search, kept up to date."""
 
 import contextlib
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from nicegui import ui
 from inventory_api.contracts import StockLevel, StockLevels
 from ui import labels
 from ui.clients.http import NoAnswer, Refusal
-from ui.clients.services import InventoryApi
+from ui.clients.inventory_api import InventoryApi
 from ui.components.layout import block, button, empty, html, text
 from ui.live.pollers import StockPoller, StockWatch
 

@@ -1,4 +1,4 @@
-"""Live timelines: one stream from order_api for each order, shared by all pages that show it."""
+"""Event streams: one from order_api for each order, shared by all pages that show it."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from nicegui import Event, background_tasks, ui
 from order_api.contracts import Order, TimelineEvent
 from service_kit import logs
 from ui.clients.http import NoAnswer, Refusal
-from ui.clients.services import NothingFollows, OrderApi
+from ui.clients.order_api import NothingFollows, OrderApi
 from ui.identity import UI
 
 RECONNECT_DELAY_S = 1.0

@@ -1,4 +1,4 @@
-"""A bounded burst of orders, placed as a crowd of shoppers would: to see the system under load."""
+"""Load burst: a bounded number of orders, placed as a crowd of shoppers would."""
 
 import asyncio
 import itertools
@@ -8,7 +8,7 @@ from nicegui import background_tasks
 
 from order_api.answers import stored_nothing
 from ui.clients.http import NoAnswer, Refusal
-from ui.clients.services import OrderApi
+from ui.clients.order_api import OrderApi
 from ui.identity import Identity
 
 MAX_RATE = 20

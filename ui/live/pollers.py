@@ -1,4 +1,4 @@
-"""What all pages watch together, asked for once a second by one task each, never by a page."""
+"""Pollers of what all pages watch together: one task each asks once a second, never a page."""
 
 import asyncio
 import contextlib
@@ -15,8 +15,9 @@ from inventory_api.contracts import StockLevel
 from order_api.contracts import OperationsSummary, Order, ResponseTime
 from ui.clients.fault_admin import FaultApi, Faults
 from ui.clients.http import Http, NoAnswer, Refusal
+from ui.clients.inventory_api import InventoryApi
 from ui.clients.metrics import MetricTotals, metric_totals
-from ui.clients.services import InventoryApi, OrderApi
+from ui.clients.order_api import OrderApi
 from ui.identity import UI
 
 Found = TypeVar("Found")

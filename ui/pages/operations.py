@@ -1,4 +1,4 @@
-"""Operations: is the system well, how fast is it, and what happens if we break it?"""
+"""Operations page: is the system well, how fast is it, and what happens if we break it?"""
 
 from fastapi.responses import FileResponse, PlainTextResponse
 from nicegui import app, ui
@@ -32,7 +32,7 @@ def register(backend: Backend) -> None:
 
 
 class OperationsPage:
-    """One page's view of what the shared feed has seen."""
+    """One page's view of what the shared poller has seen."""
 
     def __init__(self, context: PageContext) -> None:
         self.context = context
@@ -64,7 +64,7 @@ class OperationsPage:
         self.poller.changed.subscribe(self.show)
 
     def show(self) -> None:
-        """Show what the feed has seen; only what has changed travels to the browser."""
+        """Show what the poller has seen; only what has changed travels to the browser."""
         drawn = drawing(self.poller.now)
         self.updated.content = drawn.updated
         self.alert.content = drawn.alert

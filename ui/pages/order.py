@@ -1,4 +1,4 @@
-"""One order: how it stands and what has happened to it, live from its event log."""
+"""Order page: how it stands and what has happened to it, live from its event log."""
 
 from html import escape
 from typing import Any

@@ -1,4 +1,4 @@
-"""My orders: all of a shopper's orders, filtered, searched, page by page."""
+"""My orders page: all of a shopper's orders, filtered, searched, page by page."""
 
 import contextlib
 from html import escape

@@ -1,4 +1,4 @@
-"""The shop: a page of products with live availability, found by search, beside the cart."""
+"""Shop page: products with live availability, found by search, beside the cart."""
 
 from html import escape
 from typing import Any

@@ -1,4 +1,4 @@
-"""Sign in as staff with a token, where the local stack's switch does not exist."""
+"""Sign-in page for staff with a token, where the local stack's switch does not exist."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The warehouse: what is on the shelves, who waits for it, and the ledger of every movement."""
+"""Warehouse page: what is on the shelves, who waits for it, and the ledger of movements."""
 
 import secrets
 from functools import partial

@@ -1,4 +1,4 @@
-"""What a browser wants to buy, and the key under which it will be ordered.
+"""Cart: what a browser wants to buy, and the key under which it will be ordered.
 
 The key is there before the first click: it is the cart's number, which moves on only when it is
 known what became of the order under it. Everything that can happen in between (a second click,

@@ -1,4 +1,4 @@
-"""Turn a cart into exactly one order, whatever the browser and the network do meanwhile."""
+"""Checkout: turns a cart into exactly one order, whatever browser and network do meanwhile."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ from order_api.contracts import order_id_for
 from service_kit import logs, tracing
 from ui import labels
 from ui.clients.http import NoAnswer, Refusal
-from ui.clients.services import OrderApi
+from ui.clients.order_api import OrderApi
 from ui.identity import Identity
 from ui.shop.cart import Cart, Sending
 

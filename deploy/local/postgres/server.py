@@ -68,11 +68,11 @@ _SETTINGS_SINCE = {18: {"io_method": "sync"}}
 
 
 class EmbeddedPostgres:
-    """A Postgres cluster in ``folder``, listening on loopback only.
+    """A Postgres cluster in `folder`, listening on loopback only.
 
-    The data is kept: a second start in the same folder finds it, also after ``kill -9``.
-    ``fsync=False`` is for tests that only kill processes and never the machine. ``passwords`` is
-    the file that keeps them and ``logs`` the folder of ``postgres.log``; both are in ``folder``
+    The data is kept: a second start in the same folder finds it, also after `kill -9`.
+    `fsync=False` is for tests that only kill processes and never the machine. `passwords` is
+    the file that keeps them and `logs` the folder of `postgres.log`; both are in `folder`
     unless told.
     """
 
@@ -126,22 +126,22 @@ class EmbeddedPostgres:
         return self._binaries
 
     def dsn(self, database: str, role: str | None = None) -> str:
-        """``postgresql://…`` of ``database`` as ``role`` (the role that owns it, unless told)."""
+        """Return `postgresql://…` of `database` as `role` (the role that owns it, unless told)."""
         role = role or (database if database in DATABASES else SUPERUSER)
         address = f"{role}:{self._passwords[role]}@{LOOPBACK}:{self.port}"
         return f"postgresql://{address}/{database}?{_NOT_FROM_THE_TERMINAL}"
 
     def admin_dsn(self, database: str = "postgres") -> str:
-        """As the superuser, who may create further databases for tests and take backups."""
+        """Return the superuser's address, who may create databases for tests and take backups."""
         return self.dsn(database, SUPERUSER)
 
     def read_passwords(self) -> None:
-        """Makes ``dsn`` work: also for who only wants to talk to a cluster that runs already."""
+        """Make `dsn` work, also for who only wants to talk to a cluster that runs already."""
         roles = (SUPERUSER, *DATABASES)
         self._passwords = passwords_in(self._password_file, roles, data=self.data)
 
     async def prepare(self) -> None:
-        """Everything that must be there before the server starts; safe to run on every start."""
+        """Make everything that must be there before the server starts; safe on every start."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._logs.mkdir(parents=True, exist_ok=True, mode=0o700)
         account = self._account()
@@ -163,7 +163,7 @@ class EmbeddedPostgres:
             )
 
     def spec(self) -> ChildSpec:
-        """How the server is run, for whoever supervises it."""
+        """Return how the server is run, for whoever supervises it."""
         settings = dict(_SETTINGS, port=str(self.port), fsync="on" if self.fsync else "off")
         for since, extra in _SETTINGS_SINCE.items():
             if self.binaries.major >= since:
@@ -186,7 +186,7 @@ class EmbeddedPostgres:
         )
 
     async def create_databases(self) -> None:
-        """Roles, databases and who may connect; safe to run on every start."""
+        """Create roles and databases and say who may connect; safe on every start."""
         import asyncpg
 
         connection = await asyncpg.connect(self.admin_dsn())

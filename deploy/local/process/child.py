@@ -1,4 +1,4 @@
-"""One child process: what to run, and how to start it so that it cannot outlive us."""
+"""Child processes: what to run, and how to start it so that it cannot outlive us."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ Probe = Callable[[], Awaitable[bool]]
 
 
 async def always_ready() -> bool:
-    """For a program that is watched only until it ends."""
+    """Be the probe of a program that is watched only until it ends."""
     return True
 
 
@@ -23,8 +23,8 @@ async def always_ready() -> bool:
 class ChildSpec:
     """What to run and how it is treated.
 
-    ``ready`` answers whether the child can do its work; it must return quickly and never raise.
-    ``stop_signal`` asks for a clean end within ``stop_within_s``; ``death_signal`` is what the
+    `ready` answers whether the child can do its work; it must return quickly and never raise.
+    `stop_signal` asks for a clean end within `stop_within_s`; `death_signal` is what the
     kernel sends when we are gone.
     """
 
@@ -41,7 +41,7 @@ class ChildSpec:
 
 
 async def launch(spec: ChildSpec, log: Path) -> asyncio.subprocess.Process:
-    """Starts the child, its output appended to ``log``.
+    """Start the child, its output appended to `log`.
 
     It gets a session of its own: Ctrl-C is for us, children are stopped in order.
     """
@@ -62,7 +62,7 @@ async def launch(spec: ChildSpec, log: Path) -> asyncio.subprocess.Process:
 
 
 async def end(process: asyncio.subprocess.Process, spec: ChildSpec) -> None:
-    """Asks the child to end; after ``stop_within_s`` kills it and whatever it started."""
+    """Ask the child to end; after `stop_within_s` kill it and whatever it started."""
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(spec.stop_signal)
         process.send_signal(signal.SIGCONT)  # a frozen one could not hear the first
@@ -73,6 +73,6 @@ async def end(process: asyncio.subprocess.Process, spec: ChildSpec) -> None:
 
 
 def kill_group(pid: int) -> None:
-    """SIGKILL to the group that the child leads: ends grandchildren that stayed behind."""
+    """Send SIGKILL to the group that the child leads: ends grandchildren that stayed behind."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)

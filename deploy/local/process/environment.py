@@ -1,4 +1,4 @@
-"""What of the terminal's environment reaches our processes; the rest is for other programs."""
+"""Which variables of the terminal reach our processes; the rest is for other programs."""
 
 import os
 from collections.abc import Mapping

@@ -1,20 +1,22 @@
-"""Ends what an earlier run left behind.
+"""Orphans: processes that an earlier run, which was killed, has left behind.
 
 On Linux the kernel ends children together with us. Elsewhere, and in the instant before the kernel
 has done so, the state file of the killed run says which processes were its own.
 """
 
+import asyncio
 import contextlib
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 from deploy.local.process.child import kill_group
 
 
 def identity(pid: int) -> float | None:
-    """When the live process was born: with the pid, a name for it that is never given twice."""
+    """Return when the live process was born: with the pid, a name that is never given twice."""
     import psutil
 
     try:
@@ -25,15 +27,15 @@ def identity(pid: int) -> float | None:
 
 
 def _is(pid: int, born: float) -> bool:
-    """The same process? Times of birth are counted from boot and move a little with the clock."""
+    """Compare births with tolerance: counted from boot, they move a little with the clock."""
     found = identity(pid)
     return found is not None and abs(found - born) < 2.0
 
 
 def end_orphans(state: dict[str, Any] | None, within_s: float = 5.0) -> list[str]:
-    """Kills the children named in ``state`` that still live, Postgres by its own quick way out.
+    """Kill the children named in `state` that still live, Postgres by its own quick way out.
 
-    Returns the names of those it had to end.
+    Return the names of those it had to end.
     """
     import psutil
 
@@ -55,14 +57,21 @@ def end_orphans(state: dict[str, Any] | None, within_s: float = 5.0) -> list[str
     return ended
 
 
+async def start_watchdog(folder: Path) -> asyncio.subprocess.Process:
+    """Start `main` beside us, for the stack whose state is published in `folder`."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "deploy.local.process.orphans", str(folder)),
+        stdin=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
 def main() -> None:
-    """The watch of systems without a parent-death signal: waits for the end of the parent.
+    """Wait for the end of the parent, on systems without a parent-death signal.
 
     Its standard input is a pipe that only the parent holds open; it ends when the parent does.
     """
     sys.stdin.buffer.read()
-    from pathlib import Path
-
     from deploy.local.state_dir import StateDir
 
     end_orphans(StateDir(Path(sys.argv[1])).read_state())

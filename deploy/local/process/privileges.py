@@ -1,7 +1,7 @@
-"""Decides as whom a child process runs, and makes it die with its parent.
+"""The account that a child process runs as, and how it dies with its parent.
 
 Postgres refuses to run as root. When the stack is started by root, Postgres runs as an unprivileged
-account; folders on the way that this account may not enter (``/root``, a ``mktemp -d``) are bridged
+account; folders on the way that this account may not enter (`/root`, a `mktemp -d`) are bridged
 with one ambient capability instead of opening them to everybody.
 """
 
@@ -47,9 +47,9 @@ class _CapData(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whom a child runs as.
+    """The account that a child runs as.
 
-    ``bridge`` keeps the one capability that lets it pass folders closed to it.
+    `bridge` keeps the one capability that lets it pass folders closed to it.
     """
 
     uid: int
@@ -57,12 +57,12 @@ class Account:
     bridge: bool = False
 
     def take(self, path: Path) -> None:
-        """Gives ``path`` to this account (the caller is root)."""
+        """Give `path` to this account (the caller is root)."""
         os.chown(path, self.uid, self.gid)
 
 
 def unprivileged_account(data_folder: Path, must_read: Iterable[Path]) -> Account | None:
-    """The account for a process that refuses root; ``None`` means: as whoever started us.
+    """Return the account for a process that refuses root; None means: as whoever started us.
 
     An existing data folder keeps its owner, so that a folder first made by an ordinary user can be
     served by root as well.
@@ -100,7 +100,7 @@ def _account_of_the_machine() -> tuple[int, int]:
 
 
 def _enters(uid: int, gid: int, path: Path) -> bool:
-    """Whether the mode bits let this account read and enter ``path``.
+    """Tell whether the mode bits let this account read and enter `path`.
 
     Parts that do not exist yet are ours to make.
     """
@@ -121,7 +121,7 @@ def _enters(uid: int, gid: int, path: Path) -> bool:
 
 
 def before_exec(account: Account | None, death_signal: signal.Signals) -> Callable[[], None]:
-    """The function that runs in the child between fork and exec.
+    """Return the function that runs in the child between fork and exec.
 
     The order matters: the kernel forgets the death signal when the uid changes, so it is set last;
     and a parent that died before it was set would never be noticed, so the parent is compared once
@@ -142,7 +142,7 @@ def before_exec(account: Account | None, death_signal: signal.Signals) -> Callab
 
 
 def end_with_parent(sig: signal.Signals) -> None:
-    """Has the kernel send us ``sig`` when our parent ends. Nothing where there is no such thing."""
+    """Have the kernel send us `sig` when our parent ends, where there is such a thing."""
     if _libc is not None:
         _check(_libc.prctl(_PR_SET_PDEATHSIG, int(sig), 0, 0, 0), "prctl(PDEATHSIG)")
 

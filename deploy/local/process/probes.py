@@ -1,4 +1,4 @@
-"""Asks a child whether it is ready, over HTTP, with nothing but asyncio.
+"""Readiness probes over HTTP, with nothing but asyncio.
 
 The supervisor stays small: an HTTP client library would cost it more memory than everything else.
 """
@@ -12,7 +12,7 @@ from deploy.local.ports import LOOPBACK
 async def http_get(
     port: int, path: str, within_s: float = 1.0, authorization: str | None = None
 ) -> tuple[int, bytes] | None:
-    """Status and body, or ``None`` when there was no complete answer in time."""
+    """Return status and body, or None when there was no complete answer in time."""
     writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(within_s):
@@ -37,6 +37,6 @@ async def http_get(
 
 
 async def answers_ok(port: int, path: str = "/readyz") -> bool:
-    """Whether ``path`` answers 200."""
+    """Tell whether `path` answers 200."""
     answer = await http_get(port, path)
     return answer is not None and answer[0] == 200

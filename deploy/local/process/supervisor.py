@@ -1,4 +1,4 @@
-"""Keeps one child running: starts it, probes it, starts it again when it dies, and logs it."""
+"""Supervisor of one child: starts it, probes it, starts it again when it dies, and logs it."""
 
 import asyncio
 import contextlib
@@ -13,6 +13,7 @@ from typing import Any
 
 from deploy.local.errors import StartRefused
 from deploy.local.process.child import ChildSpec, end, kill_group, launch
+from deploy.local.process.orphans import identity
 
 _LOG = logging.getLogger("valerix.supervisor")
 
@@ -28,11 +29,11 @@ _FAILURES_BEFORE_FIRST_READY = 4
 
 
 class SupervisedProcess:
-    """A child that is kept running between ``start`` and ``stop``.
+    """A child that is kept running between `start` and `stop`.
 
-    ``pid`` is the present process (``None`` while there is none), ``exits`` counts its deaths that
-    nobody asked for, ``ready`` is an event, set while the present process has answered its probe.
-    ``log`` gets one line for every start, readiness and end, with the pid; ``on_change`` is called
+    `pid` is the present process (`None` while there is none), `exits` counts its deaths that
+    nobody asked for, `ready` is an event, set while the present process has answered its probe.
+    `log` gets one line for every start, readiness and end, with the pid; `on_change` is called
     after each of these.
     """
 
@@ -59,7 +60,7 @@ class SupervisedProcess:
 
     @property
     def pid(self) -> int | None:
-        """Of the process that runs now."""
+        """The pid of the process that runs now."""
         process = self._process
         return process.pid if process is not None and process.returncode is None else None
 
@@ -72,7 +73,7 @@ class SupervisedProcess:
         return "restarting" if kept else "stopped"
 
     async def start(self, *, extra_env: Mapping[str, str] | None = None) -> None:
-        """Starts the child and returns when it has a process id; ``wait_ready`` waits for the rest.
+        """Start the child and return when it has a process id; `wait_ready` waits for the rest.
 
         Started already: nothing.
         """
@@ -89,7 +90,7 @@ class SupervisedProcess:
         self._raise_if_broken()
 
     async def wait_ready(self, within_s: float | None = None) -> None:
-        """Returns once the child answers its probe; ``StartRefused`` when it cannot come up."""
+        """Return once the child answers its probe; `StartRefused` when it cannot come up."""
         limit = self.spec.ready_within_s if within_s is None else within_s
         loop = asyncio.get_running_loop()
         until = loop.time() + limit
@@ -110,7 +111,7 @@ class SupervisedProcess:
                 raise self._refusal(f"{self.spec.name} did not become ready within {limit:g} s")
 
     async def stop(self) -> None:
-        """Ends the child cleanly and keeps it down until ``start``."""
+        """End the child cleanly and keep it down until `start`."""
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             keeper.cancel()
@@ -126,12 +127,12 @@ class SupervisedProcess:
         self._on_change()
 
     async def restart(self, *, extra_env: Mapping[str, str] | None = None) -> None:
-        """``stop``, then ``start``."""
+        """Stop it, then start it."""
         await self.stop()
         await self.start(extra_env=extra_env)
 
     def kill(self, sig: signal.Signals = signal.SIGKILL) -> int:
-        """Sends a signal to the present process and returns its pid.
+        """Send a signal to the present process and return its pid.
 
         What dies of it is started again.
         """
@@ -143,6 +144,19 @@ class SupervisedProcess:
             # It may take the kernel a moment; whoever waits for readiness now means the next one.
             self.ready.clear()
         return pid
+
+    def describe(self) -> dict[str, Any]:
+        """Return what other commands are told of it; `born` names the pid's owner for good."""
+        pid = self.pid
+        return {
+            "pid": pid,
+            "born": identity(pid) if pid else None,
+            "state": self.state,
+            "exits": self.exits,
+            "last_exit_code": self.last_exit_code,
+            "started_at": self.started_at,
+            "log": str(self.log_file),
+        }
 
     async def _keep(self) -> None:
         """Start, watch, start again: until cancelled, or until it is clear it never comes up."""
@@ -169,7 +183,7 @@ class SupervisedProcess:
                 await asyncio.sleep(min(_MAX_BACKOFF_S, longest))
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
-        """Until this process has ended."""
+        """Wait until this process has ended."""
         prober = asyncio.create_task(self._probe(process), name=f"probe {self.spec.name}")
         try:
             await process.wait()
@@ -237,8 +251,17 @@ class SupervisedProcess:
         )
 
 
+def log_handler(file: Path) -> logging.Handler:
+    """Return what writes the lines of supervisors to a file, with times in UTC."""
+    handler = logging.FileHandler(file)
+    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    return handler
+
+
 def last_lines(file: Path, lines: int = 12) -> str:
-    """The end of a log, indented for a message; empty when there is none."""
+    """Return the end of a log, indented for a message; empty when there is none."""
     try:
         with file.open("rb") as log:
             log.seek(max(0, file.stat().st_size - 8192))

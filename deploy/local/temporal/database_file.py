@@ -1,4 +1,4 @@
-"""The file with every workflow: is it damaged, and how is a damaged one put aside?
+"""Temporal's database file: whether it is damaged, and how a damaged one is put aside.
 
 No order is lost with it: orders and stock are in Postgres, and the relay starts every open order
 again. What is lost are the histories of ended orders in Temporal's Web UI.
@@ -19,7 +19,7 @@ _PARTS = ("", "-wal", "-shm")  # SQLite's; what was written last is in the secon
 
 
 class DamagedTemporalFile(StartRefused):
-    """Temporal cannot work with its file; it may be put aside."""
+    """A refusal because Temporal cannot work with its file, which may be put aside."""
 
     def __init__(self, file: Path, damage: str) -> None:
         super().__init__(

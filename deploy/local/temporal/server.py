@@ -45,9 +45,9 @@ _DYNAMIC_CONFIG: dict[str, int | bool] = {
 
 
 class EmbeddedTemporal:
-    """``temporal server start-dev`` whose state is ``folder/temporal.db``, on loopback only.
+    """`temporal server start-dev` whose state is `folder/temporal.db`, on loopback only.
 
-    ``ui_port=None`` runs without the Web UI. ``synchronous`` is SQLite's: NORMAL keeps
+    `ui_port=None` runs without the Web UI. `synchronous` is SQLite's: NORMAL keeps
     every step over the death of processes, FULL over a power cut, too, and is about a quarter
     slower. Orders need no more than NORMAL (docs/decisions/0008).
     """
@@ -92,7 +92,7 @@ class EmbeddedTemporal:
 
     @property
     def address(self) -> str:
-        """``host:port`` of the frontend."""
+        """`host:port` of the frontend."""
         return f"{LOOPBACK}:{self.port}"
 
     @property
@@ -101,12 +101,12 @@ class EmbeddedTemporal:
         return self.folder / "temporal.db"
 
     def prepare(self) -> None:
-        """The folders."""
+        """Make the folders."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._logs.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def spec(self) -> ChildSpec:
-        """How the server is run, for whoever supervises it."""
+        """Return how the server is run, for whoever supervises it."""
         options = {
             "--ip": LOOPBACK,
             "--port": str(self.port),
@@ -137,7 +137,7 @@ class EmbeddedTemporal:
         )
 
     async def _ready(self) -> bool:
-        """The namespace answers and knows our search attributes.
+        """Tell whether the namespace answers and knows our search attributes.
 
         The Web UI follows a second later; nothing waits for it.
         """
@@ -153,7 +153,7 @@ class EmbeddedTemporal:
 
 
 def find_temporal() -> Path:
-    """The program of the wheel, which puts it beside python, else one on PATH."""
+    """Return the program of the wheel, which puts it beside python, else one on PATH."""
     of_the_wheel = Path(sysconfig.get_path("scripts")) / "temporal"
     if of_the_wheel.is_file():
         return of_the_wheel
@@ -167,7 +167,7 @@ def find_temporal() -> Path:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """A clean one: TEMPORAL_* of the terminal would point the server's own tools elsewhere."""
+    """Return a clean one: TEMPORAL_* of the terminal would point the server's tools elsewhere."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(folder),

@@ -1,13 +1,11 @@
-"""Typed calls to order_api and inventory_api, each on behalf of somebody and with an end."""
+"""Client of order_api: typed calls, each on behalf of somebody and with a deadline."""
 
-import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any
 from uuid import UUID
 
 import aiohttp
 
-from inventory_api.contracts import Ledger, StockLevel, StockLevels
 from order_api.contracts import (
     OperationsSummary,
     Order,
@@ -18,6 +16,7 @@ from order_api.contracts import (
     TimelineEvent,
     order_id_for,
 )
+from ui.clients.batches import BATCH_SIZE, batches
 from ui.clients.http import REQUEST_TIMEOUT_S, Http, NoAnswer, read, refusal
 from ui.identity import UI, Identity
 
@@ -25,7 +24,6 @@ from ui.identity import UI, Identity
 ORDER_TIMEOUT_S = 6.0
 # The stream says something at least every 10 s.
 STREAM_READ_TIMEOUT_S = 25.0
-BATCH_SIZE = 100
 
 
 class NothingFollows(Exception):
@@ -51,7 +49,7 @@ class OrderApi:
     async def products_of(self, skus: Collection[str]) -> dict[str, Product]:
         """Return those of these products that are on sale, by SKU."""
         found: dict[str, Product] = {}
-        for some in _batches(skus):
+        for some in batches(skus):
             params = {"sku": some, "limit": BATCH_SIZE}
             page = await self._http.ask("GET", f"{self.url}/v1/products", UI, params=params)
             found |= {product.sku: product for product in read(Products, page).items}
@@ -164,70 +162,8 @@ class OrderApi:
         )
 
 
-class InventoryApi:
-    """The warehouse."""
-
-    def __init__(self, http: Http, base_url: str) -> None:
-        self._http = http
-        self.url = base_url.rstrip("/")
-
-    async def stock(
-        self, *, search: str | None = None, cursor: str | None = None, limit: int = 20
-    ) -> StockLevels:
-        """Return a page of levels, by SKU."""
-        params = {"search": search, "cursor": cursor, "limit": limit}
-        return read(
-            StockLevels, await self._http.ask("GET", f"{self.url}/v1/stock", UI, params=params)
-        )
-
-    async def stock_of(self, skus: Collection[str]) -> dict[str, StockLevel]:
-        """Return the levels of those of these SKUs that the warehouse keeps."""
-        url = f"{self.url}/v1/stock"
-        pages = await asyncio.gather(
-            *(
-                self._http.ask(
-                    "GET", url, UI, params={"sku": some, "limit": BATCH_SIZE}, within_s=1.0
-                )
-                for some in _batches(skus)
-            )
-        )
-        levels = [level for page in pages for level in read(StockLevels, page).items]
-        return {level.sku: level for level in levels}
-
-    async def movements(
-        self,
-        who: Identity,
-        *,
-        sku: str | None = None,
-        operation: str | None = None,
-        cursor: str | None = None,
-        limit: int = 25,
-    ) -> Ledger:
-        """Return a page of the ledger, newest first."""
-        params = {"sku": sku, "operation": operation, "cursor": cursor, "limit": limit}
-        url = f"{self.url}/v1/movements"
-        return read(Ledger, await self._http.ask("GET", url, who, params=params))
-
-    async def restock(self, who: Identity, sku: str, quantity: int, key: str) -> StockLevel:
-        """Add pieces, once per key."""
-        content = await self._http.ask(
-            "POST",
-            f"{self.url}/v1/stock/{sku}/restock",
-            who,
-            body={"quantity": quantity},
-            headers={"Idempotency-Key": key},
-        )
-        return read(StockLevel, content)
-
-
 def _event(content: bytes) -> TimelineEvent | None:
     try:
         return read(TimelineEvent, content)
     except NoAnswer:
         return None
-
-
-def _batches(skus: Collection[str]) -> list[list[str]]:
-    """Return the SKUs in parts that fit into a request's address."""
-    ordered = sorted(skus)
-    return [ordered[n : n + BATCH_SIZE] for n in range(0, len(ordered), BATCH_SIZE)]
