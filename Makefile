@@ -33,7 +33,7 @@ test: environment lint ## check style and types, then run all tests
 	@exec $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TESTS)
 
 verify: environment ## attack the whole platform under load and prove that nothing was lost
-	@exec $(BIN)/python -m chaos verify $(VERIFY)
+	@exec $(BIN)/valerix chaos verify $(VERIFY)
 
 crash: environment ## kill real processes under load for minutes: the long forms of tests/e2e
 	@exec $(BIN)/python -m pytest tests/e2e -m full $(TESTS)
@@ -47,7 +47,7 @@ format: environment ## format the code and mend what can be mended
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format .
 
 bench: environment ## measure: one table, and JSON in reports/
-	@exec $(BIN)/python -m bench $(BENCH)
+	@exec $(BIN)/valerix bench $(BENCH)
 
 screenshots: environment ## take the pictures in docs/images anew
 	@exec $(BIN)/python -m tools.screenshots

@@ -41,7 +41,7 @@ class RunConfig:
     def command(self) -> str:
         """The line that does this run again."""
         return (
-            f"python -m chaos run {self.scenario.name} --seed {self.seed} "
+            f"valerix chaos run {self.scenario.name} --seed {self.seed} "
             f"--orders {self.orders} --rate {self.rate:g}"
             + (f" --against {self.against} --tag {self.tag}" if self.against else "")
         )

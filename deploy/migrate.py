@@ -48,16 +48,20 @@ async def migrate_databases(settings: MigrateSettings, *, seed: bool) -> None:
             print(f"{package.__name__}: demonstration data is in")
 
 
+def run(*, seed: bool) -> None:
+    """Do it, with the addresses of the environment; exit with 1 if that took too long."""
+    try:
+        asyncio.run(migrate_databases(load(MigrateSettings), seed=seed))
+    except MigrationError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(1) from None
+
+
 def main() -> None:
     """Read the command line and do it."""
     parser = argparse.ArgumentParser(description="Bring both databases up to date.")
     parser.add_argument("--seed", action="store_true", help="put the demonstration shop in, too")
-    arguments = parser.parse_args()
-    try:
-        asyncio.run(migrate_databases(load(MigrateSettings), seed=arguments.seed))
-    except MigrationError as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(1) from None
+    run(seed=parser.parse_args().seed)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ class UiSettings(ServiceSettings):
     temporal_ui_url: str = Field("http://127.0.0.1:8233", validation_alias="TEMPORAL_UI_URL")
     # Carts and who is signed in, one small file a browser; replicas share the folder.
     storage: Path = Path(".valerix/ui")
-    # Reports of verification runs, as `python -m chaos run` leaves them.
+    # Reports of verification runs, as `valerix chaos run` leaves them.
     reports: Path = Path("reports")
 
     def session_secret(self) -> str:

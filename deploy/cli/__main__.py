@@ -6,23 +6,26 @@ Each command imports what it needs when it runs: `up` stays in memory next to th
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from deploy.cli import chaos
 from deploy.local.errors import StartRefused
 from deploy.local.process.environment import drop_foreign_variables
 from deploy.local.temporal.database_file import PUT_ASIDE
 
 app = typer.Typer(
     name="valerix",
-    help="Run the shop on this machine, look at it, place orders and break it.",
+    help="Run the shop on this machine, look at it, place orders, break it and measure it.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 gremlin = typer.Typer(help="Make inventory answer late, in a pattern that is known beforehand.")
 app.add_typer(gremlin, name="gremlin", no_args_is_help=True)
+app.add_typer(chaos.app, name="chaos")
 
 
 @app.command()
@@ -132,15 +135,61 @@ def gremlin_predict(
     show_prediction(count, customer)
 
 
-def main() -> None:
-    """Run the console script: errors meant for people are printed, not raised."""
+@app.command()
+def bench(
+    only: Annotated[
+        str | None, typer.Option(help="Some of the sections, with commas; all unless told.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A third of the time, less exact.")
+    ] = False,
+    json: Annotated[Path | None, typer.Option(help="Where to keep it; reports/bench.json.")] = None,
+) -> None:
+    """Measure: one table, and JSON for programs. Exit code 1 if a bar was missed."""
+    from bench.measure import SECTIONS, run
+    from deploy.local.settings import PROJECT
+
+    wanted = {name.strip() for name in only.split(",") if name.strip()} if only else set(SECTIONS)
+    if unknown := wanted - set(SECTIONS):
+        raise typer.BadParameter(
+            f"no such section: {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}"
+        )
+    raise typer.Exit(run(wanted, quick=quick, json=json or PROJECT / "reports" / "bench.json"))
+
+
+@app.command()
+def migrate(
+    seed: Annotated[
+        bool, typer.Option("--seed", help="Put the demonstration shop in, too.")
+    ] = False,
+) -> None:
+    """Bring ORDERS_DATABASE_URL and INVENTORY_DATABASE_URL to this release's schema."""
+    from deploy.migrate import run
+
+    run(seed=seed)
+
+
+@app.command()
+def env() -> None:
+    """Write `.env` for docker compose, with secrets of its own; never over an existing one."""
+    from deploy.compose_env import main as write
+
+    write()
+
+
+def main(*command: str) -> None:
+    """Run the console script, or one of its commands under another name.
+
+    Errors that are meant for people are printed, not raised.
+    """
+    arguments = [*command, *sys.argv[1:]]
     if not sys.flags.isolated and any(name.startswith("PYTHON") for name in os.environ):
         # modules and switches for other programs; only a new interpreter is without them
-        again = (sys.executable, "-I", "-m", "deploy.cli", *sys.argv[1:])
+        again = (sys.executable, "-I", "-m", "deploy.cli", *arguments)
         os.execv(sys.executable, again)  # noqa: S606 - ourselves
     drop_foreign_variables()
     try:
-        app(prog_name="valerix")
+        app(arguments, prog_name="valerix")
     except StartRefused as refusal:
         from deploy.terminal import print_refusal
 

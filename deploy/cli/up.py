@@ -32,7 +32,7 @@ _PURPOSES = {
     "order_api": "takes orders",
     "inventory_api": "owns the stock",
     "worker": "carries orders out",
-    "subscribers": "subscribers",
+    "subscribers": "react to what happens",
     TEMPORAL: "the story of each order",
     POSTGRES: "orders, inventory",
 }

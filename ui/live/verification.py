@@ -1,6 +1,6 @@
 """Verification runs: start one, know how it goes, and list the reports that runs have left.
 
-A run is `python -m chaos run …` in a process of its own, with a whole system of its own beside
+A run is `valerix chaos run …` in a process of its own, with a whole system of its own beside
 this one: it attacks that, not the shop that people are using.
 """
 
