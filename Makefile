@@ -41,6 +41,7 @@ crash: environment ## kill real processes under load for minutes: the long forms
 lint: environment ## check style, formatting and types
 	@echo "ruff check" && $(BIN)/ruff check --quiet .
 	@echo "ruff format --check" && $(BIN)/ruff format --quiet --check .
+	@echo "deptry" && said=$$($(BIN)/deptry --no-ansi . 2>&1) || { echo "$$said"; exit 1; }
 	@echo "mypy" && $(BIN)/mypy .
 
 format: environment ## format the code and mend what can be mended
@@ -52,10 +53,16 @@ bench: environment ## measure: one table, and JSON in reports/
 screenshots: environment ## take the pictures in docs/images anew
 	@exec $(BIN)/python -m tools.screenshots
 
-lock: environment ## write requirements.lock anew from pyproject.toml
-	@.venv/tools/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
-		--python-version 3.11 --group dev --custom-compile-command "make lock" \
-		pyproject.toml --output-file requirements.lock $(LOCK)
+COMPILE = .venv/tools/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
+	--python-version 3.11 --custom-compile-command "make lock" $(LOCK)
+lock: environment ## write the lock files anew from pyproject.toml
+	@$(COMPILE) --all-extras --group dev pyproject.toml --output-file requirements.lock
+	@$(COMPILE) -c requirements.lock --group build --output-file deploy/images/build.lock
+	@$(COMPILE) -c requirements.lock pyproject.toml --output-file deploy/images/base.lock
+	@for extra in orders ui; do \
+		$(COMPILE) -c requirements.lock --extra $$extra pyproject.toml \
+			--output-file deploy/images/$$extra.lock || exit 1; \
+	done
 
 clean: ## delete the environment and caches; the data in .valerix stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build \
