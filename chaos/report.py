@@ -10,13 +10,13 @@ from uuid import UUID
 from xml.etree import ElementTree as ET
 
 from activities.contracts import TERMINAL
-from chaos.baseline.stack import first_words, judge
-from chaos.checker.orders import late_by_the_clock
-from chaos.checker.prediction import as_text
+from chaos.baseline.outcomes import first_words, judge
+from chaos.checker.responses import late_by_the_clock
 from chaos.client.history import Entry
 from chaos.run_result import RunResult
 from chaos.scenarios.catalogue import SCENARIOS
 from chaos.scenarios.fault_matrix import ROWS
+from chaos.scenarios.prediction import as_text
 
 TEMPLATE = Path(__file__).parent / "report.html"
 _DATA = "/*DATA*/null"

@@ -3,14 +3,16 @@
 import time
 from dataclasses import dataclass, field
 
-from chaos.baseline.stack import BaselineResult
+from chaos.baseline.outcomes import Outcomes
+from chaos.checker.agreement import Agreement
 from chaos.checker.check_result import Check, all_hold
 from chaos.checker.fault_coverage import FaultCount
 from chaos.checker.latency import LatencyComparison
 from chaos.checker.observations import Observations
-from chaos.checker.prediction import Agreement, Disturbance
 from chaos.client.load import LoadCounts
-from chaos.run_config import Plan, RunConfig
+from chaos.run_config import RunConfig
+from chaos.scenarios.plan import Plan
+from chaos.scenarios.records import Disturbance
 
 
 @dataclass
@@ -37,7 +39,7 @@ class RunResult:
     observations: Observations
     counts: LoadCounts
     disturbances: list[Disturbance]
-    naive: BaselineResult | None
+    naive: Outcomes | None
     web_ui: str
     started_at: float
     seconds: float

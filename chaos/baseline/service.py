@@ -1,4 +1,4 @@
-"""The way it is usually done, as a running service: call the warehouse over HTTP, wait, guess.
+"""The baseline service: call the warehouse over HTTP, wait, guess, as it is usually done.
 
 The order service that the platform replaces, faithfully: no durable steps, no keys, a timeout,
 and a decision taken when it strikes: give up, or try once more (with a new reservation, since

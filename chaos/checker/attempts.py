@@ -1,4 +1,4 @@
-"""Which attempts an order's workflow made and how each went, read from Temporal's history."""
+"""Attempts: which ones an order's workflow made and how each went, by Temporal's history."""
 
 import json
 from dataclasses import dataclass

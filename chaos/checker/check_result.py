@@ -1,4 +1,4 @@
-"""What the oracle says: one check a promise, with how much was looked at and what was wrong."""
+"""Check results: for each promise how much was looked at, and what was wrong."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

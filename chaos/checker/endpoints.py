@@ -1,4 +1,4 @@
-"""After the heal (I20): every endpoint has to answer well, five times in a row."""
+"""Endpoints (I20): after the heal every one has to answer well, five times in a row."""
 
 import time
 from itertools import chain
@@ -7,8 +7,9 @@ from uuid import uuid4
 
 import aiohttp
 
-from chaos.checker.observations import EndpointAnswer
-from chaos.target.own_stack import OwnStack
+from chaos.checker.check_result import Check, check
+from chaos.checker.observations import EndpointAnswer, Observations
+from chaos.target.target import Target
 from deploy.local.services import INVENTORY
 
 LAST_ANSWERS = 5
@@ -20,11 +21,11 @@ PROBER = "prober"
 class EndpointChecker:
     """Asks, and notes how each endpoint answered."""
 
-    def __init__(self, session: aiohttp.ClientSession, target: OwnStack) -> None:
+    def __init__(self, session: aiohttp.ClientSession, target: Target) -> None:
         self.found: list[EndpointAnswer] = []
         self._session = session
-        self._order = f"{target.order_url}/v1"
-        self._inventory = f"{target.stack.url(INVENTORY)}/v1"
+        self._order = f"{target.to_orders.url}/v1"
+        self._inventory = f"{target.system.url(INVENTORY)}/v1"
         self._shopper = {"Authorization": f"Bearer {target.token(PROBER)}"}
         self._staff = {"Authorization": f"Bearer {target.token(PROBER, 'staff')}"}
 
@@ -86,9 +87,10 @@ class EndpointChecker:
             return {}
 
 
-async def check_endpoints(target: OwnStack) -> list[EndpointAnswer]:
+async def check_endpoints(target: Target) -> list[EndpointAnswer]:
     """Return the last answers of every endpoint."""
-    bases = [target.order_url, *(target.stack.url(name) for name in target.services)]
+    system = target.system
+    bases = [target.to_orders.url, *(system.url(name) for name in system.services)]
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5.0)) as session:
         # connections may have died with the last fault
         await EndpointChecker(session, target).once(bases)
@@ -98,7 +100,21 @@ async def check_endpoints(target: OwnStack) -> list[EndpointAnswer]:
         while len(last) < LAST_ANSWERS or (
             time.monotonic() < deadline and not all(each.is_good for each in chain(*last))
         ):
-            prober = EndpointChecker(session, target)
-            await prober.once(bases)
-            last = [*last, prober.found][-LAST_ANSWERS:]
+            checker = EndpointChecker(session, target)
+            await checker.once(bases)
+            last = [*last, checker.found][-LAST_ANSWERS:]
     return [*chain(*last)]
+
+
+def well_again(observations: Observations) -> Check:
+    """I20: the last answers of every endpoint after the heal are good."""
+    return check(
+        "I20",
+        "Every endpoint answers well after the heal",
+        len(observations.endpoint_answers),
+        (
+            f"{probe.endpoint} answered {probe.status}"
+            for probe in observations.endpoint_answers
+            if not probe.is_good
+        ),
+    )

@@ -1,4 +1,4 @@
-"""How often each planned fault fired, against how often it had to (I17)."""
+"""Fault coverage (I17): how often each planned fault fired, against how often it had to."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,8 +8,8 @@ from types import MappingProxyType
 from activities.contracts import TERMINAL
 from chaos.checker.check_result import Check, check
 from chaos.checker.observations import Observations
-from chaos.checker.prediction import Identity
 from chaos.client.history import Entry
+from chaos.scenarios.records import Identity
 from chaos.scenarios.scenario import Scenario
 from chaos.scenarios.schedule import ScheduledEvent
 

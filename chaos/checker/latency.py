@@ -1,4 +1,4 @@
-"""How fast unaffected orders were (I9), against the calm part of the same run."""
+"""Latency (I9): how fast unaffected orders were, against the calm part of the same run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from uuid import UUID
 
 from chaos.checker.check_result import Check, check
 from chaos.checker.observations import Observations
-from chaos.checker.prediction import Disturbance
+from chaos.scenarios.records import Disturbance
 
 ALLOWED = 1.2
 WARM_UP = 20  # orders at the start of the run that meet cold caches and first connections

@@ -1,14 +1,14 @@
-"""What the oracle looks at: plain records of what both databases and Temporal hold at rest."""
+"""Observations: plain records of what both databases and Temporal hold once all is at rest."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Any
 from uuid import UUID
 
 from chaos.client.history import Entry
 from chaos.client.scheduling_stalls import Stall
+from chaos.scenarios.records import Fired
 from chaos.scenarios.workload import PlannedOrder
 
 
@@ -72,24 +72,6 @@ class Snapshot:
         """Whether level and ledger agree."""
         kept = (self.on_hand, self.reserved)
         return kept == (self.ledger_on_hand, self.ledger_reserved)
-
-
-@dataclass(frozen=True, slots=True)
-class Fired:
-    """Evidence of one injected fault, written before it fired."""
-
-    rule: str
-    order_id: UUID
-    operation: str
-    attempt: int
-    point: str
-    fault: str
-    at: float
-
-    @property
-    def identity(self) -> tuple[str, UUID, str, int]:
-        """What may happen only once."""
-        return self.rule, self.order_id, self.operation, self.attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,17 +194,4 @@ def without_others(observations: Observations) -> Observations:
         fired=[fired for fired in observations.fired if fired.order_id not in others],
         notifications={seq: n for seq, n in observations.notifications.items() if seq in seqs},
         others=others,
-    )
-
-
-def evidence(row: Any) -> Fired:
-    """Return the evidence in a row of `fault_log`."""
-    return Fired(
-        rule=row["rule"],
-        order_id=row["order_id"],
-        operation=row["operation"],
-        attempt=row["attempt"],
-        point=row["point"],
-        fault=row["fault"],
-        at=row["at"].timestamp(),
     )

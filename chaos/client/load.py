@@ -28,6 +28,8 @@ LOOK_FIRST_S = 0.5
 LOOK_LONGEST_S = 5.0
 VAIN_LOOKS = 60
 SHORTEST_WAIT_S = 0.002
+# The number of a sending long after an order's end: beyond any retry of the run.
+RESEND_TRY = 1_000
 
 
 @dataclass(slots=True)
@@ -141,10 +143,10 @@ class Shoppers:
             self.counts.settled += 1
             self.counts.states[state] = self.counts.states.get(state, 0) + 1
 
-    async def again(self, order: PlannedOrder, try_: int) -> None:
+    async def again(self, order: PlannedOrder) -> None:
         """Send an order once more that was sent long ago; the history says what came of it."""
         headers, body = _request(order)
-        await self._ask("POST", self._url, order, "place", try_, None, headers, body)
+        await self._ask("POST", self._url, order, "place", RESEND_TRY, None, headers, body)
 
     async def _place(self, order: PlannedOrder, intended: float, click: int) -> str | None:
         """Return the state the shopper was told; None if no answer could be had at all."""

@@ -1,4 +1,4 @@
-"""A full disk, without filling one: processes that may not make any file longer.
+"""Disk faults: processes that may not make any file longer, as if their disk were full.
 
 The kernel refuses their writes beyond a limit as it does on a full disk; a database or a log cannot
 tell the two apart (EFBIG instead of ENOSPC). What was written before stays.
@@ -10,13 +10,25 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 import psutil
 
+from chaos.nemesis.processes import all_ready_again, families, kill
+from chaos.nemesis.system import System
+from deploy.local.stack import POSTGRES
+from service_kit.pool import POSTGRES_ERRORS
+
 POLL_INTERVAL_S = 0.05
+REFUSED_WITHIN_S = 60.0
+# A database starts again with less, and can keep nothing.
+FULL_DATABASE_BYTES = 16 * 1024
+FULL_LOG_BYTES = 1
+A_WRITE = "SELECT pg_logical_emit_message(true, 'chaos', 'is there room?')"
 
 
 def why_not() -> str | None:
@@ -26,13 +38,48 @@ def why_not() -> str | None:
     return None if shutil.which("prlimit") else "a full disk needs the program prlimit"
 
 
-def families(pids: Iterable[int]) -> list[int]:
-    """Return these processes and all their descendants, whatever sessions those have opened."""
-    found: list[int] = []
-    for pid in pids:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            found += [pid, *(each.pid for each in psutil.Process(pid).children(recursive=True))]
-    return found
+async def fill(system: System, names: Sequence[str], seconds: float) -> bool:
+    """Fill the disk under some processes; return whether any of them was refused a write.
+
+    It stays full until that has happened: how soon a process that was just born is limited, and
+    writes, is the machine's business.
+    """
+    database = names == [POSTGRES]
+    at_bytes = FULL_DATABASE_BYTES if database else FULL_LOG_BYTES
+    async with full(lambda: system.pids(names), at_bytes):
+        healing = asyncio.create_task(asyncio.sleep(seconds))
+        deadline = time.monotonic() + REFUSED_WITHIN_S
+        refused = False
+        while not refused and time.monotonic() < deadline:
+            if database:
+                refused = not await _takes_writes(system.admin_dsn("orders"))
+            else:
+                refused = await _starts_unheard(system, names)
+        await healing
+        return refused
+
+
+async def _starts_unheard(system: System, names: Sequence[str]) -> bool:
+    """Start services anew, who have a lot to say then; return whether their logs took nothing."""
+    logs = [system.processes[name].log_file for name in names]
+    sizes = [log.stat().st_size for log in logs]
+    await asyncio.gather(*(kill(system, name) for name in names))
+    await all_ready_again(system, names)
+    return sizes == [log.stat().st_size for log in logs]
+
+
+async def _takes_writes(dsn: str) -> bool:
+    try:
+        connection = await asyncpg.connect(dsn, timeout=2.0)
+        try:
+            await connection.execute(A_WRITE, timeout=2.0)
+        finally:
+            connection.terminate()
+    except TimeoutError:
+        return True  # slow is not full
+    except POSTGRES_ERRORS:
+        return False
+    return True
 
 
 @asynccontextmanager

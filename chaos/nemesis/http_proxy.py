@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Self, TextIO
 from uuid import UUID
 
-from chaos.checker.observations import Fired
 from chaos.injection.rules import decide
 from chaos.scenarios.network_faults import Link, NetworkFault
+from chaos.scenarios.records import Fired
 from deploy.local.ports import LOOPBACK
 from service_kit.fault_points import Call
 

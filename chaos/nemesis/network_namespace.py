@@ -1,4 +1,4 @@
-"""An island: a network namespace whose one bridge to us can be made one-way, or drowned.
+"""Partitions: a network namespace whose one bridge to us can be made one-way, or drowned.
 
 What passes between here and there crosses a real network device, so a partition is the kernel's:
 packets vanish, nobody is told, senders repeat them for as long as they like. Needs root and `ip`.
@@ -33,7 +33,7 @@ _HERE, _THERE, _NOBODY = "02:56:58:00:00:01", "02:56:58:00:00:02", "02:56:58:00:
 
 @functools.cache
 def why_not() -> str | None:
-    """Return why there can be no island on this machine, None if there can."""
+    """Return why there can be no namespace on this machine, None if there can."""
     if not sys.platform.startswith("linux"):
         return "network namespaces are Linux's"
     if os.geteuid() != 0:
@@ -50,7 +50,7 @@ def why_not() -> str | None:
 
 
 class NetworkNamespace(Environment):
-    """Makes the namespace; gone with everything in it afterwards."""
+    """Makes a network namespace; gone with everything in it afterwards."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,19 +81,19 @@ class NetworkNamespace(Environment):
         await self._let_through()
 
     async def reach(self, port: int) -> int:
-        """Return a port on loopback from which `port` on loopback is reached across the island."""
+        """Return a port from which `port`, both on loopback, is reached across the namespace."""
         landing = await asyncio.to_thread(_listen_in, self._name, self._there)
         await self._exits.enter_async_context(TcpProxy(port, landing=landing))
         far = landing.getsockname()[1]
         line = await self._exits.enter_async_context(TcpProxy(far, host=self._there))
         return line.listens_on
 
-    async def part(self, way: Direction, seconds: float) -> None:
-        """Lose all packets that go to the island, come from it, or both, for a while."""
+    async def partition(self, direction: Direction, seconds: float) -> None:
+        """Lose all packets that go to the namespace, come from it, or both, for a while."""
         try:
-            if way in ("to", "both"):
+            if direction in ("to", "both"):
                 await self._send_to(_NOBODY)
-            if way in ("from", "both"):
+            if direction in ("from", "both"):
                 await self._send_from(_NOBODY)
             await asyncio.sleep(seconds)
         finally:
@@ -128,7 +128,7 @@ def _listen_in(namespace: str, address: str) -> socket.socket:
         except OSError as error:
             found.append(error)
 
-    thread = threading.Thread(target=enter, name="island")
+    thread = threading.Thread(target=enter, name="namespace")
     thread.start()
     thread.join()
     if isinstance(found[0], OSError):

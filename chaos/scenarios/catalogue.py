@@ -118,7 +118,7 @@ _CUTS = (
     Event("postgres-cut-off", "partition", "cut", "postgres", 1.5),
 )
 _PARTED = tuple(
-    Event(f"inventory-parted-{way}", "partition", "part", f"{way} inventory", 1.5)
+    Event(f"inventory-parted-{way}", "partition", "partition", f"{way} inventory", 1.5)
     for way in ("to", "from", "both")
 )
 _CLOCKS = (

@@ -1,4 +1,4 @@
-"""What a scenario is: which faults, how many, when, and for how long, declared and not coded.
+"""Scenarios: which faults, how many, when, and for how long, declared and not coded.
 
 A request-level fault is a rule whose victims are a pure function of the seed and the order. A
 process-level fault is an event at a planned moment. Each has to fire, or the run has failed.
@@ -12,8 +12,9 @@ from chaos.scenarios.network_faults import NetworkFault
 from chaos.scenarios.workload import Crowd
 
 EventKind = Literal[
-    "kill", "freeze", "outage", "roll", "lock", "cut", "part", "turn", "fill", "poison", "release"
-]
+    "kill", "freeze", "outage", "roll", "turn", "lock", "fill", "cut", "partition", "poison",
+    "release",
+]  # fmt: skip
 Block = Literal["calm", "attack"]
 
 
@@ -43,9 +44,9 @@ class Event:
     """A process-level fault: does `kind` to `target`, `times` times, for `seconds` each.
 
     What is done: kill, freeze (SIGSTOP), outage (stopped, started later), roll (restarted one after
-    the other), lock (all rows of a table), cut (a line through which nothing passes), part (the
-    kernel loses packets, one way or both), turn (the clock), fill (the disk), poison (an order that
-    the workflow code cannot read), release (newer code for whom the warehouse keeps waiting).
+    the other), turn (the clock), lock (all rows of a table), fill (the disk), cut (a proxy through
+    which nothing passes), partition (the kernel loses packets, one way or both), poison (an order
+    that the workflow code cannot read), release (newer code for whom the warehouse keeps waiting).
     """
 
     name: str
@@ -119,7 +120,7 @@ class Scenario:
     @property
     def needs_namespace(self) -> bool:
         """Whether the warehouse has to be reached through another network namespace."""
-        return any(event.kind == "part" for event in self.events)
+        return any(event.kind == "partition" for event in self.events)
 
     @property
     def rows(self) -> set[str]:

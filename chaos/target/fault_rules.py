@@ -1,89 +1,105 @@
-"""Switches faults on and off in a running stack, through the services' own admin calls."""
+"""Puts fault rules in force in every process of a system, and takes them out of force again."""
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import TypeVar
 
 import aiohttp
 import asyncpg
 
+from chaos.injection.admin_client import FaultAdmin, over
 from chaos.injection.injector import RELOAD_S, RULES
 from chaos.injection.rules import FaultRule
+from chaos.nemesis.system import System
 from deploy.local.services import INVENTORY, ORDER, WORKER
-from deploy.local.stack import Stack
 from service_kit.pool import POSTGRES_ERRORS
 
-FAULTS = "/v1/admin/faults"
 PATIENCE_S = 30.0
 OWNERS = (INVENTORY, ORDER)
 HAS_READ = """
 SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'worker'
                AND query = $1 AND query_start > $2 AND state = 'idle')
 """
+Found = TypeVar("Found")
 
 
-async def put_rules(stack: Stack, rules: Sequence[FaultRule]) -> None:
-    """Put rules in force in every process of `stack` that they are for."""
-    async with _admin(stack) as session:
-        for rule in rules:
-            owner = INVENTORY if rule.point.startswith("inventory.") else ORDER
-            url = f"{stack.url(owner)}{FAULTS}/{rule.name}"
-            await _ask(session, "PUT", url, json=rule.model_dump(mode="json"))
-    await _everyone_has_read(stack)
+class FaultRules:
+    """The rules of a system, of whose services the `owners` have the calls to change them."""
+
+    def __init__(self, system: System, owners: Sequence[str] = OWNERS) -> None:
+        self._system = system
+        self._owners = owners
+
+    async def put(self, rules: Sequence[FaultRule]) -> None:
+        """Put rules in force in every process that they are for."""
+        async with self._session() as session:
+            for rule in rules:
+                admin = self._admin(session, owner_of(rule))
+                await _patiently(partial(admin.put, rule))
+        await self._everyone_has_read()
+
+    async def remove_all(self) -> None:
+        """Take all rules away."""
+        async with self._session() as session:
+            admins = [self._admin(session, owner) for owner in self._owners]
+            await asyncio.gather(*(_patiently(partial(_remove_all, each)) for each in admins))
+        await self._everyone_has_read()
+
+    async def in_force(self) -> list[str]:
+        """Return the names of all rules."""
+        async with self._session() as session:
+            found = [await self._admin(session, owner).rules() for owner in self._owners]
+        return [rule.name for rules in found for rule in rules]
+
+    async def _everyone_has_read(self) -> None:
+        # A look at a replica's rules makes it read them. The worker has no such call; it reads them
+        # once a second, or whenever the machine lets it: the database knows when it did.
+        async with self._session() as session:
+            for name in self._system.inventories:
+                await _patiently(self._admin(session, name).rules)
+        if WORKER in self._system.processes:
+            await _worker_has_read(self._system.dsn("orders"))
+
+    def _admin(self, session: aiohttp.ClientSession, name: str) -> FaultAdmin:
+        return FaultAdmin(over(session, self._system.url(name)))
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[aiohttp.ClientSession]:
+        token = self._system.token("chaos", "staff")
+        headers = {"Authorization": f"Bearer {token}"}
+        async with aiohttp.ClientSession(headers=headers) as session:
+            yield session
 
 
-async def remove_rules(stack: Stack, owners: Sequence[str] = OWNERS) -> None:
-    """Take all rules away that the `owners` in `stack` have."""
-    async with _admin(stack) as session:
-        faults = [f"{stack.url(name)}{FAULTS}" for name in owners]
-        await asyncio.gather(*(_patiently(_delete_all, session, each) for each in faults))
-    await _everyone_has_read(stack)
+def owner_of(rule: FaultRule) -> str:
+    """Return the service that has the rule in its database."""
+    return INVENTORY if rule.point.startswith("inventory.") else ORDER
 
 
-async def _delete_all(session: aiohttp.ClientSession, faults: str) -> None:
-    rules = await _ask(session, "GET", faults)
-    for rule in rules["items"]:
-        async with session.delete(f"{faults}/{rule['name']}") as response:
-            if response.status != 404:  # gone is gone
-                response.raise_for_status()
+async def _remove_all(admin: FaultAdmin) -> None:
+    for rule in await admin.rules():
+        try:
+            await admin.remove(rule.name)
+        except aiohttp.ClientResponseError as refusal:
+            if refusal.status != 404:  # gone is gone
+                raise
 
 
-async def _patiently(call: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
+async def _patiently(call: Callable[[], Awaitable[Found]]) -> Found:
     """Call until it succeeds: a rule may just have killed the one that is asked."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
-            await call(*arguments)
+            return await call()
         except (aiohttp.ClientError, TimeoutError):
             if time.monotonic() > deadline:
                 raise
             await asyncio.sleep(RELOAD_S / 4)
-        else:
-            return
-
-
-async def rules_in_force(stack: Stack, owners: Sequence[str] = OWNERS) -> list[str]:
-    """Return the names of all rules that the `owners` in `stack` have."""
-    found = []
-    async with _admin(stack) as session:
-        for name in owners:
-            rules = await _ask(session, "GET", f"{stack.url(name)}{FAULTS}")
-            found += [rule["name"] for rule in rules["items"]]
-    return found
-
-
-async def _everyone_has_read(stack: Stack) -> None:
-    # A look at a replica's rules makes it read them. The worker has no such call; it reads them
-    # once a second, or whenever the machine lets it: the database knows when it did.
-    async with _admin(stack) as session:
-        for name in stack.processes:
-            if name.partition("-")[0] == INVENTORY:
-                await _patiently(_ask, session, "GET", f"{stack.url(name)}{FAULTS}")
-    if WORKER in stack.processes:
-        await _worker_has_read(stack.postgres.dsn("orders"))
 
 
 async def _worker_has_read(dsn: str) -> None:
@@ -100,14 +116,3 @@ async def _worker_has_read(dsn: str) -> None:
             finally:
                 connection.terminate()
         await asyncio.sleep(RELOAD_S / 4)
-
-
-def _admin(stack: Stack) -> aiohttp.ClientSession:
-    token = stack.token("chaos", "staff")
-    return aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"})
-
-
-async def _ask(session: aiohttp.ClientSession, method: str, url: str, **content: Any) -> Any:
-    async with session.request(method, url, **content) as response:
-        response.raise_for_status()
-        return None if response.status == 204 else await response.json()

@@ -1,35 +1,37 @@
-"""What of a scenario cannot be done where the run is made, and why: counted as skipped."""
+"""What of a scenario cannot be done to a target, and why: reported as skipped."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from chaos.nemesis import full_disk, network_namespace
-from chaos.scenarios.scenario import Event, Scenario
+from chaos.scenarios.network_faults import Link
+from chaos.scenarios.scenario import Event, EventKind, Scenario
 
 _NOT_OURS = "what runs for others is not stopped, cut off or started anew"
-_NO_WIRE = "there is no wire of ours between its worker and its warehouse"
-# What a running stack survives without anybody's help, and what can be undone from outside.
-_TO_OTHERS = ("kill", "freeze", "lock", "poison", "fill")
+_NO_PROXY = "there is no proxy of ours between its worker and its warehouse"
 
 
-def skipped_faults(scenario: Scenario, *, against: bool) -> Mapping[str, str]:
-    """Return the names of the scenario's faults that are left out, with the reason.
+def skipped_faults(
+    scenario: Scenario, events: Collection[EventKind], proxied: Collection[Link]
+) -> Mapping[str, str]:
+    """Return the names of the scenario's faults that are skipped, with the reason.
 
-    `against`: the run attacks a stack that somebody else has started.
+    `events` are the kinds that are possible with the target, `proxied` its links with a proxy.
     """
     found: dict[str, str] = {}
     for attack in scenario.attacks:
-        if against and attack.rule.point == "wire.inventory":
-            found[attack.rule.name] = _NO_WIRE
+        point = attack.rule.point
+        if point.startswith("wire.") and point not in proxied:
+            found[attack.rule.name] = _NO_PROXY
     for event in scenario.events:
-        if reason := _why_not(event, against=against):
+        if reason := _why_not(event, events):
             found[event.name] = reason
     return found
 
 
-def _why_not(event: Event, *, against: bool) -> str | None:
-    if against and event.kind not in _TO_OTHERS:
+def _why_not(event: Event, events: Collection[EventKind]) -> str | None:
+    if event.kind not in events:
         return _NOT_OURS
-    if event.kind == "part":
+    if event.kind == "partition":
         return network_namespace.why_not()
     if event.kind == "fill":
         return full_disk.why_not()

@@ -15,10 +15,10 @@ import pytest
 
 import inventory_api.seed
 from activities.inventory import HttpTimeouts, InventoryActivities
-from chaos.checker.collect import read_warehouse
+from chaos.checker.databases import read_warehouse
+from chaos.checker.invariants import stock_checks
 from chaos.checker.observations import Observations, OrderRow
 from chaos.checker.orders import ends_as_promised
-from chaos.checker.stock import stock_checks
 from chaos.client.history import Entry
 from chaos.injection.injector import PUT_RULE
 from chaos.injection.rules import FaultRule

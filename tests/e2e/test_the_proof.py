@@ -6,16 +6,15 @@ from pathlib import Path
 import pytest
 
 from chaos.checker.check_result import Check
-from chaos.client.load import Shoppers
 from chaos.injection.rules import FaultRule
 from chaos.report import write
 from chaos.run import Run
-from chaos.run_config import RunConfig, plan_of
+from chaos.run_config import RunConfig
 from chaos.run_result import RunResult
 from chaos.scenarios.catalogue import SCENARIOS, SHORT
 from chaos.scenarios.scenario import Attack, Scenario
 from chaos.scenarios.workload import Crowd
-from chaos.target.own_stack import OwnStack
+from chaos.setting import Setting
 from deploy.local.stack import POSTGRES
 
 # A run ends by itself; only one that hangs is cut off here, not one that a busy machine slows down.
@@ -45,7 +44,7 @@ async def test_every_promise_is_kept_where_the_naive_way_loses_orders(tmp_path: 
     assert report["naive"]["right"] == SHORT.orders - wrong_without
     assert report["command"] in page.read_text()
     planned = (tmp_path / "faults-planned.jsonl").read_text()
-    assert planned == plan_of(config).fault_list
+    assert planned == config.plan.fault_list
     fired = set((tmp_path / "faults-fired.jsonl").read_text().splitlines())
     assert fired <= set(planned.splitlines())
 
@@ -64,8 +63,8 @@ async def test_a_planned_fault_that_cannot_fire_fails_the_run(tmp_path: Path) ->
 class LosesItsDatabase(Run):
     """A run in which the database does not come back."""
 
-    async def _forget(self, target: OwnStack, shoppers: Shoppers) -> None:
-        await target.stack.stop(POSTGRES)
+    async def _forget(self, setting: Setting) -> None:
+        await setting.target.system.restartable[POSTGRES].stop()
 
 
 async def test_a_system_that_does_not_come_back_gets_a_verdict_too(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 from chaos.checker.observations import (
     EndpointAnswer,
-    Fired,
     Movement,
     Observations,
     OrderEvent,
@@ -16,8 +15,8 @@ from chaos.checker.observations import (
     Snapshot,
     WorkflowRow,
 )
-from chaos.checker.prediction import Identity
 from chaos.client.history import Entry, Kind
+from chaos.scenarios.records import Fired, Identity
 from chaos.scenarios.workload import PlannedOrder
 from inventory_api.seed import FIRST_DELIVERY
 

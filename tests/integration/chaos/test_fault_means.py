@@ -131,7 +131,7 @@ async def test_nothing_passes_while_the_network_is_parted(way: network_namespace
         reader, writer = await asyncio.open_connection("127.0.0.1", await land.reach(port))
         writer.write(b"one\n")
         assert await reader.readline() == b"one\n"
-        parting = asyncio.create_task(land.part(way, 600.0))
+        parting = asyncio.create_task(land.partition(way, 600.0))
         while await passes(reader, writer, within_s=0.3):  # until the kernel has begun
             assert not parting.done()
         parting.cancel()

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from chaos.nemesis import full_disk
-from chaos.nemesis.process_faults import Nemesis
+from chaos.nemesis.nemesis import Nemesis
+from chaos.nemesis.system import system_of
 from chaos.scenarios.scenario import Event
 from chaos.scenarios.schedule import ScheduledEvent
 from deploy.local.postgres.server import EmbeddedPostgres
@@ -83,7 +84,7 @@ async def stack_of(process: SupervisedProcess, home: Path) -> AsyncIterator[Stac
 
 
 async def times_fired(stack: Stack, event: Event, log: Path) -> int:
-    events = Nemesis([stack], log)
+    events = Nemesis([system_of(stack)], log)
     await events.run([ScheduledEvent(0.0, event, 0)])
     return events.fired[event.name]
 

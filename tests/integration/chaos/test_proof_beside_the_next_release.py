@@ -8,11 +8,10 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from chaos.checker.collect import open_orders, read_databases
+from chaos.checker.databases import open_orders, read_databases
+from chaos.checker.invariants import order_checks, stock_checks
 from chaos.checker.observations import Observations
-from chaos.checker.orders import order_checks
-from chaos.checker.stock import stock_checks
-from chaos.checker.told import only_forward
+from chaos.checker.responses import only_forward
 from chaos.client.history import History
 from chaos.client.load import Shoppers
 from chaos.scenarios.workload import PlannedOrder

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from chaos.checker.agreement import compare
 from chaos.checker.attempts import Attempt
-from chaos.checker.drain import absences, disturbances_of, stood_still
-from chaos.checker.prediction import compare
+from chaos.checker.disturbances import absences, disturbances_of, stood_still
 from chaos.client.load import no_delay, wait_until_due
 from chaos.client.scheduling_stalls import Stalls
-from chaos.nemesis.process_faults import Nemesis
-from chaos.run_config import RunConfig, plan_of
+from chaos.nemesis.nemesis import Nemesis
+from chaos.nemesis.system import system_of
+from chaos.run_config import RunConfig
 from chaos.scenarios.catalogue import SCENARIOS
 from chaos.scenarios.scenario import Event
 from chaos.scenarios.schedule import ScheduledEvent
@@ -32,7 +33,7 @@ LOG = """\
 2026-01-01T00:00:20.000Z exited worker pid=5 code=0
 """
 MIDNIGHT = 1_767_225_600.0
-ORDERS = plan_of(RunConfig(SCENARIOS["calm"], 7, 3, 15.0, Path("unused"))).orders
+ORDERS = RunConfig(SCENARIOS["calm"], 7, 3, 15.0, Path("unused")).plan.orders
 
 
 @pytest.fixture
@@ -109,14 +110,8 @@ class SlowLine:
         self.cuts += 1
         await self.let_go.wait()
 
-    async def part(self, link: str, seconds: float) -> None:
+    async def partition(self, link: str, seconds: float) -> None:
         raise AssertionError(link)
-
-    async def poison(self, nth: int) -> None:
-        raise AssertionError(nth)
-
-    async def release(self) -> bool:
-        raise AssertionError
 
 
 async def test_shoppers_come_later_while_an_event_takes_longer_than_planned(
@@ -125,7 +120,7 @@ async def test_shoppers_come_later_while_an_event_takes_longer_than_planned(
     """Otherwise the last events of a slow machine would meet no order, and prove nothing."""
     line, cut = SlowLine(), Event("line-cut", "row", "cut", "temporal")
     stack = Stack(StackSettings(home=tmp_path / "home", ports=Ports.free()))
-    events = Nemesis([stack], tmp_path / "events.jsonl", line)
+    events = Nemesis([system_of(stack)], tmp_path / "events.jsonl", network=line)
     run = asyncio.create_task(
         events.run([ScheduledEvent(0.0, cut, 0), ScheduledEvent(0.05, cut, 1)])
     )
@@ -150,7 +145,7 @@ async def test_everybody_comes_later_while_the_machine_keeps_the_run_from_going_
     line, cut = SlowLine(), Event("line-cut", "row", "cut", "temporal")
     line.let_go.set()
     stack = Stack(StackSettings(home=tmp_path / "home", ports=Ports.free()))
-    events = Nemesis([stack], tmp_path / "events.jsonl", line)
+    events = Nemesis([system_of(stack)], tmp_path / "events.jsonl", network=line)
     async with Stalls(lambda: None) as stalls:
         lost_s = stalls.lost_from_now()
         run = asyncio.create_task(events.run([ScheduledEvent(0.2, cut, 0)], lost_s))

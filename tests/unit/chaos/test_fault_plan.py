@@ -8,13 +8,15 @@ from uuid import UUID
 
 import pytest
 
+from chaos.checker.agreement import compare
 from chaos.checker.attempts import Attempt
 from chaos.checker.check_result import Check
 from chaos.checker.fault_coverage import FaultCount, count_faults, planned_faults_fired
-from chaos.checker.prediction import Disturbance, compare
 from chaos.client.history import Entry
-from chaos.run_config import Plan, RunConfig, plan_of
+from chaos.run_config import RunConfig
 from chaos.scenarios.catalogue import SCENARIOS, VERIFY
+from chaos.scenarios.plan import Plan
+from chaos.scenarios.records import Disturbance
 from chaos.scenarios.scenario import Scenario
 from chaos.scenarios.schedule import span_s
 from tests.support.settled_facts import fired_as, settled_facts
@@ -28,16 +30,16 @@ def config(scenario: Scenario, seed: int = 7, orders: int = 400) -> RunConfig:
 
 @functools.cache
 def long_plan(name: str) -> Plan:
-    return plan_of(config(SCENARIOS[name], orders=1_500))
+    return config(SCENARIOS[name], orders=1_500).plan
 
 
 @pytest.mark.parametrize("name", ATTACKING)
 def test_the_same_seed_gives_the_same_fault_list_byte_for_byte(name: str) -> None:
-    first = plan_of(config(SCENARIOS[name])).fault_list
-    again = plan_of(config(SCENARIOS[name])).fault_list
+    first = config(SCENARIOS[name]).plan.fault_list
+    again = config(SCENARIOS[name]).plan.fault_list
     assert first.encode() == again.encode()
     assert first
-    assert first != plan_of(config(SCENARIOS[name], seed=8)).fault_list
+    assert first != config(SCENARIOS[name], seed=8).plan.fault_list
 
 
 @pytest.mark.parametrize("name", ATTACKING)
@@ -50,9 +52,7 @@ def test_a_scenario_without_one_of_its_faults_has_another_fault_list(name: str) 
 
 
 def test_verification_plans_every_kind_often_enough() -> None:
-    plan = plan_of(
-        RunConfig(VERIFY.scenario, VERIFY.seed, VERIFY.orders, VERIFY.rate, Path("unused"))
-    )
+    plan = RunConfig(VERIFY.scenario, VERIFY.seed, VERIFY.orders, VERIFY.rate, Path("unused")).plan
     planned = Counter(identity[0] for identity in plan.promised)
     floors = VERIFY.scenario.floors
     assert VERIFY.orders >= 1_500
@@ -101,7 +101,7 @@ def test_a_fault_that_does_not_fire_fails_the_run_by_its_name(name: str) -> None
 
 async def test_what_fires_unpredicted_or_is_predicted_and_does_not_fire_is_told_apart() -> None:
     scenario = replace(SCENARIOS["gremlin"], blocks=("attack",))
-    plan = plan_of(config(scenario))
+    plan = config(scenario).plan
     observations = settled_facts(plan.orders)
     observations.fired = [fired_as(identity) for identity in plan.promised]
 
@@ -135,7 +135,7 @@ def test_the_orders_of_a_scenario_last_as_long_as_all_its_events(name: str) -> N
     # Requests that are spoiled have no part in it, and to foretell them takes a while.
     scenario = replace(SCENARIOS[name], attacks=(), cancels_hit_by=None)
     for seed in range(1, 6):
-        plan = plan_of(config(scenario, seed, scenario.orders))
+        plan = config(scenario, seed, scenario.orders).plan
         ends = [scheduled.at_s + span_s(scheduled.event) for scheduled in plan.schedule]
         begins = [*(scheduled.at_s for scheduled in plan.schedule[1:]), plan.orders[-1].at_s]
         assert all(end <= begin for end, begin in zip(ends, begins, strict=False))
@@ -168,7 +168,7 @@ FAILED = Attempt("reserve", 1, "too slow", since=100.0, at=102.0)
 async def test_only_what_met_the_attempt_itself_explains_that_a_fault_did_not_fire(
     attempt: Attempt, gone: tuple[float, float] | None, late: bool, explained: bool
 ) -> None:
-    order = plan_of(config(SCENARIOS["calm"], orders=1)).orders[0]
+    order = config(SCENARIOS["calm"], orders=1).plan.orders[0]
     observations = settled_facts([order])
     missing = ("worker-dies-answered", order.order_id, "reserve", 1)
     promised = [missing]

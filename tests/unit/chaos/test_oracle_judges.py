@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from chaos.checker.check_result import all_hold
+from chaos.checker.invariants import order_checks, stock_checks
 from chaos.checker.observations import (
     EndpointAnswer,
     Movement,
@@ -15,10 +16,8 @@ from chaos.checker.observations import (
     Snapshot,
     WorkflowRow,
 )
-from chaos.checker.orders import order_checks
-from chaos.checker.stock import stock_checks
+from chaos.client.load import RESEND_TRY
 from chaos.client.scheduling_stalls import ByTime, Stall, stalled_s
-from chaos.nemesis.history_retention import RESEND_TRY
 from chaos.scenarios.workload import Crowd, plan
 from tests.support.settled_facts import NOW, settled_facts
 

@@ -1,4 +1,4 @@
-"""The promises of what shoppers are told (I6, I6b, I10, I10b): answers against the truth."""
+"""Invariants of what shoppers are told: true, lasting, in time (I6, I6b, I10, I10b, I14)."""
 
 import itertools
 from collections.abc import Iterator
@@ -7,7 +7,10 @@ from activities.contracts import OPEN, TERMINAL
 from chaos.checker.check_result import Check, check
 from chaos.checker.observations import Observations
 from chaos.client.history import Entry
+from chaos.client.scheduling_stalls import ByTime, stalled_s
+from workflows.contracts import workflow_id
 
+ANSWER_GRACE_S = 0.2
 _RANK = {"received": 0, "reserved": 1}
 
 
@@ -69,7 +72,7 @@ def only_forward(observations: Observations) -> Check:
             }
             if len(set(found.values())) != 1:
                 yield f"order {row.order_id}: {found}"
-        statuses = {f"order-{row.order_id}": row.status for row in observations.orders}
+        statuses = {workflow_id(row.order_id): row.status for row in observations.orders}
         for flow in observations.workflows:
             row_status = statuses.get(flow.workflow_id)
             if row_status and flow.order_status and flow.order_status != row_status:
@@ -98,6 +101,59 @@ def told_the_truth(observations: Observations) -> Check:
     return check("I10b", "What shoppers are told of an end is the end", len(told), wrong())
 
 
+def answers_to_judge(observations: Observations) -> list[Entry]:
+    """Return the answers to orders whose time is the service's own, and the waits for none."""
+    limit = _limit_s(observations)
+    slowed = {
+        (str(fired.order_id), fired.attempt)
+        for fired in observations.fired
+        if fired.point == "wire.order"
+    }
+    return [
+        entry
+        for entry in observations.history
+        if entry.kind != "invoke"
+        and entry.operation == "place"
+        # A connection that breaks at once is a fault's doing; silence is not.
+        and (entry.status is not None or (entry.seconds or 0.0) > limit)
+        # What the network did on the way to the shopper is not the service's answer time.
+        and (entry.order_id, entry.try_) not in slowed
+    ]
+
+
+def late_by_the_clock(observations: Observations) -> list[float]:
+    """Return the seconds of answers after the limit, before anything is discounted."""
+    limit = _limit_s(observations)
+    return [e.seconds for e in answers_to_judge(observations) if e.seconds and e.seconds > limit]
+
+
+def answered_in_time(observations: Observations) -> Check:
+    """I14: no answer later than budget + 200 ms; every error says what to do."""
+    answers = answers_to_judge(observations)
+    limit = _limit_s(observations)
+    stalls = ByTime(observations.stalls)
+
+    def wrong() -> Iterator[str]:
+        for entry in answers:
+            seconds = entry.seconds or 0.0
+            if seconds <= limit:
+                continue
+            span = (entry.at - seconds, entry.at)
+            if seconds - stalled_s(stalls.between(*span), *span) > limit:
+                what = f"{entry.status} came" if entry.status else "nothing had come"
+                yield f"order {entry.order_id}: {what} after {seconds:.2f} s"
+        for entry in observations.history:
+            if not entry.advised:
+                yield f"order {entry.order_id}: {entry.status} without a problem document"
+
+    return check(
+        "I14",
+        f"No answer later than {limit:.1f} s, no error without advice",
+        len(answers),
+        wrong(),
+    )
+
+
 def _goes_back(earlier: Entry, later: Entry) -> bool:
     """Tell whether what was seen later cannot follow what was seen earlier.
 
@@ -115,3 +171,7 @@ def _in_turn(answers: list[Entry]) -> Iterator[tuple[Entry, Entry]]:
     for earlier, later in itertools.pairwise(in_order):
         if later.at - (later.seconds or 0.0) >= earlier.at:
             yield earlier, later
+
+
+def _limit_s(observations: Observations) -> float:
+    return observations.budget_s + ANSWER_GRACE_S

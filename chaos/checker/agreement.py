@@ -1,13 +1,12 @@
-"""What will be hit, said before the first order is sent, and held against what was hit.
+"""Agreement (I17a): whom faults were predicted to hit, held against whom they have hit.
 
 Who fired must have been predicted, always. Who was predicted must have fired, unless that very
 attempt demonstrably never passed the place: it was not needed, another fault ended it before, or
 a process was gone at that moment.
 """
 
-import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -15,21 +14,9 @@ from chaos.checker.attempts import Attempt
 from chaos.checker.check_result import Check, check
 from chaos.checker.observations import Observations
 from chaos.injection.injector import UNKNOWN
-from chaos.injection.rules import Operation, Rule, predict
+from chaos.scenarios.records import Disturbance, Identity
 
-Identity = tuple[str, UUID, str, int]
 AttemptsOf = Callable[[UUID], Awaitable[list[Attempt]]]
-
-_AT: Mapping[str, tuple[Operation, ...]] = {
-    "inventory": ("reserve", "commit", "release"),
-    "worker.before_request": ("reserve", "commit", "release"),
-    "worker.after_answer": ("reserve", "commit", "release"),
-    "worker.before_record": ("record",),
-    "worker.after_record": ("record",),
-    "order": ("accept",),
-    "wire.inventory": ("reserve", "commit", "release"),
-    "wire.order": ("accept",),
-}
 
 # Where an attempt gets only if the warehouse's database has answered in time.
 _AFTER_ITS_DATABASE = (
@@ -37,19 +24,6 @@ _AFTER_ITS_DATABASE = (
     "inventory.after_commit",
     "inventory.before_response",
 )
-
-
-# For those who find their connections dead once a process is back.
-RECONNECTED_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Disturbance:
-    """A span of time in which some process was gone, and why; it can cut off anybody's attempt."""
-
-    begin: float
-    end: float
-    why: str
 
 
 @dataclass
@@ -71,27 +45,6 @@ class Agreement:
             self.predicted + self.fired,
             [*self.unpredicted, *self.unexplained],
         )
-
-
-def predicted(rules: Sequence[Rule], orders: Iterable[UUID]) -> list[Identity]:
-    """Return every (rule, order, operation, attempt) that fires if that attempt takes place."""
-    ids = tuple(orders)
-    found: set[Identity] = set()
-    for point in {rule.point for rule in rules}:
-        here = [rule for rule in rules if rule.point == point]
-        operations = _AT.get(point) or _AT[point.partition(".")[0]]
-        for order_id, operation, attempt, rule in predict(here, ids, operations):
-            found.add((rule.name, order_id, operation, attempt))
-    return sorted(found, key=lambda i: (i[0], str(i[1]), i[2], i[3]))
-
-
-def as_text(identities: Iterable[Identity]) -> str:
-    """Return a fault list in its one form: the same faults are the same bytes."""
-    return "".join(
-        json.dumps({"rule": rule, "order": str(order), "operation": operation, "attempt": attempt})
-        + "\n"
-        for rule, order, operation, attempt in identities
-    )
 
 
 async def compare(
