@@ -4,8 +4,8 @@ from order_api.main import create_app
 from order_api.settings import OrderSettings
 from service_kit import logs, server, tracing
 from service_kit.settings import load
+from service_kit.temporal import expose_sdk_metrics
 from service_kit.tokens import TokenVerifier
-from workflows.connection import expose_sdk_metrics
 
 
 def main() -> None:

@@ -35,8 +35,8 @@ from service_kit.long_transactions import LongTransactions
 from service_kit.migrations import latest
 from service_kit.readiness import readiness_of
 from service_kit.supervised import Supervised
+from service_kit.temporal import connect
 from service_kit.tokens import TokenVerifier
-from workflows.connection import connect
 
 
 def create_app(settings: OrderSettings, injector: Injector = no_injector) -> FastAPI:
@@ -74,7 +74,7 @@ async def _start(
     notifier = await stack.enter_async_context(Notifier(connections))
     session = await stack.enter_async_context(open_session())
     store = Store(connections, notifier, faults)
-    workflows = OrderWorkflows(await connect(lazy=True))
+    workflows = OrderWorkflows(await connect(lazy=True), settings.saga.workflow_task_s)
     relay = Relay(store, workflows)
     event_stream = OrderEventStream(dsn, store)
     missing = MissingWorkflows(store, workflows, relay)

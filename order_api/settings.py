@@ -6,7 +6,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from service_kit.settings import ServiceSettings
-from workflows.policies import DEADLINES
+from workflows.policies import Deadlines
 
 
 class OrderSettings(ServiceSettings):
@@ -18,6 +18,7 @@ class OrderSettings(ServiceSettings):
     inventory_url: str = Field("http://127.0.0.1:8102", validation_alias="INVENTORY_URL")
     host: str = "127.0.0.1"
     port: int = Field(8101, ge=1, le=65535)
+    saga: Deadlines = Field(default_factory=Deadlines)
     pool_size: int = Field(12, ge=4, le=200)
 
     # The promise to the shopper: how long POST /v1/orders takes at the most. 0 switches waiting
@@ -40,7 +41,7 @@ class OrderSettings(ServiceSettings):
             return self
         if not self.accept_deadline_s < self.answer_budget_s:
             raise ValueError("ORDER_ACCEPT_DEADLINE_S has to be below ORDER_ANSWER_BUDGET_S")
-        if not DEADLINES.fast_step_s < self.answer_budget_s:
+        if not self.saga.fast_step_s < self.answer_budget_s:
             raise ValueError("SAGA_FAST_STEP_S has to be below ORDER_ANSWER_BUDGET_S")
         if not self.answer_budget_s < self.relay_after_s:
             raise ValueError("ORDER_ANSWER_BUDGET_S has to be below ORDER_RELAY_AFTER_S")

@@ -29,7 +29,6 @@ from temporalio.service import RPCError
 from inventory_api.contracts import Line
 from order_api.contracts import OrderLine
 from service_kit.health import PROBE_LIMIT_S, CheckResult
-from workflows import policies
 from workflows.contracts import (
     CANCEL,
     FIRST_ANSWER,
@@ -74,8 +73,9 @@ WORKFLOW_ERRORS: tuple[type[Exception], ...] = (*TEMPORAL_ERRORS, WorkflowFailur
 class OrderWorkflows:
     """Starts workflows under their deterministic ids; starting one twice is the same as once."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, workflow_task_s: float) -> None:
         self._client = client
+        self._task_timeout = timedelta(seconds=workflow_task_s)
 
     async def first_answer(
         self, order_id: UUID, lines: Iterable[OrderLine], wait_s: float
@@ -99,7 +99,7 @@ class OrderWorkflows:
         """
         async with asyncio.timeout(wait_s):
             with _converting():
-                await self._client.start_workflow(**_arguments(order_id, lines))
+                await self._client.start_workflow(**self._start_arguments(order_id, lines))
 
     async def is_running(self, order_id: UUID, wait_s: float) -> bool:
         """Tell whether the order's workflow is running; False also if nobody can say."""
@@ -156,7 +156,9 @@ class OrderWorkflows:
         self, update: str, order_id: UUID, lines: Iterable[OrderLine], wait_s: float
     ) -> OrderOutcome:
         with _converting():
-            start = _start(order_id, lines)
+            start: WithStartWorkflowOperation[OrderInput, OrderOutcome] = (
+                WithStartWorkflowOperation(**self._start_arguments(order_id, lines))
+            )
         try:
             async with asyncio.timeout(wait_s):
                 handle = await self._client.start_update_with_start_workflow(
@@ -174,6 +176,29 @@ class OrderWorkflows:
             _consume_failure(start)
             raise
 
+    def _start_arguments(self, order_id: UUID, lines: Iterable[OrderLine]) -> dict[str, Any]:
+        """Return how an order's workflow is started, whoever starts it."""
+        wanted = tuple(Line(sku=line.sku, quantity=line.quantity) for line in lines)
+        pieces = sum(line.quantity for line in wanted)
+        return {
+            "workflow": WORKFLOW,
+            "arg": OrderInput(order_id=order_id, lines=wanted),
+            "id": workflow_id(order_id),
+            "task_queue": TASK_QUEUE,
+            "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING,
+            # An order whose workflow was terminated or failed is not settled: it may start again.
+            "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+            "task_timeout": self._task_timeout,
+            "result_type": OrderOutcome,
+            "search_attributes": TypedSearchAttributes(
+                [
+                    SearchAttributePair(_STATUS, "received"),
+                    SearchAttributePair(_SKUS, [line.sku for line in wanted][:20]),
+                ]
+            ),
+            "static_summary": f"{pieces} x {', '.join(line.sku for line in wanted[:3])}"[:200],
+        }
+
 
 @contextlib.contextmanager
 def _converting() -> Iterator[None]:
@@ -190,33 +215,3 @@ def _consume_failure(start: "WithStartWorkflowOperation[OrderInput, OrderOutcome
     with contextlib.suppress(BaseException):
         look.send(None)
     look.close()
-
-
-def _start(
-    order_id: UUID, lines: Iterable[OrderLine]
-) -> "WithStartWorkflowOperation[OrderInput, OrderOutcome]":
-    return WithStartWorkflowOperation(**_arguments(order_id, lines))
-
-
-def _arguments(order_id: UUID, lines: Iterable[OrderLine]) -> dict[str, Any]:
-    """Return how an order's workflow is started, whoever starts it."""
-    wanted = tuple(Line(sku=line.sku, quantity=line.quantity) for line in lines)
-    pieces = sum(line.quantity for line in wanted)
-    return {
-        "workflow": WORKFLOW,
-        "arg": OrderInput(order_id=order_id, lines=wanted),
-        "id": workflow_id(order_id),
-        "task_queue": TASK_QUEUE,
-        "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING,
-        # An order whose workflow was terminated or failed is not settled: it may start again.
-        "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-        "task_timeout": policies.WORKFLOW_TASK,
-        "result_type": OrderOutcome,
-        "search_attributes": TypedSearchAttributes(
-            [
-                SearchAttributePair(_STATUS, "received"),
-                SearchAttributePair(_SKUS, [line.sku for line in wanted][:20]),
-            ]
-        ),
-        "static_summary": f"{pieces} x {', '.join(line.sku for line in wanted[:3])}"[:200],
-    }

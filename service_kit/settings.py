@@ -57,6 +57,7 @@ def load(settings: type[Settings]) -> Settings:
 def describe(error: ValidationError, settings: type[BaseSettings]) -> str:
     """Return one line a problem, with names of environment variables and without values."""
     lines = [f"{settings.__name__}: refusing to start, nothing was changed."]
+    settings = _class_named(error.title, settings)
     for problem in error.errors(include_input=False, include_url=False, include_context=False):
         name = ".".join(str(part) for part in problem["loc"]) or "settings"
         prefix = settings.model_config.get("env_prefix") or ""
@@ -65,3 +66,16 @@ def describe(error: ValidationError, settings: type[BaseSettings]) -> str:
         lines.append(f"  {name.upper()}: {problem['msg'].removeprefix('Value error, ')}")
     lines.append("Correct the environment variables named above and start again.")
     return "\n".join(lines)
+
+
+def _class_named(title: str, settings: type[BaseSettings]) -> type[BaseSettings]:
+    """Return the class that an error is about: `settings`, or one that a field of it holds."""
+    held = [field.annotation for field in settings.model_fields.values()]
+    return next(
+        (
+            each
+            for each in held
+            if isinstance(each, type) and issubclass(each, BaseSettings) and each.__name__ == title
+        ),
+        settings,
+    )

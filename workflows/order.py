@@ -17,8 +17,8 @@ from temporalio.exceptions import (
 with workflow.unsafe.imports_passed_through():
     from activities import errors
     from activities.contracts import OPEN, OrderStatus, StepCall, StepDone, StoredStatus
-    from workflows import policies
     from workflows.contracts import CANCEL, FIRST_ANSWER, WORKFLOW, OrderInput, OrderOutcome
+    from workflows.policies import CANCEL_COMES_AGAIN, ONCE, POLICIES
     from workflows.timeline import OrderTimeline
 
 STATUS = SearchAttributeKey.for_keyword("OrderStatus")
@@ -88,7 +88,7 @@ class OrderWorkflow:
     async def _reserve(self) -> None:
         self._stop_if_cancelled()
         try:
-            done = await self._step("reserve", policies.RESERVE_WITHIN)
+            done = await self._step("reserve", POLICIES.reserve_within)
         except ApplicationError as refusal:
             if refusal.type == errors.OUT_OF_STOCK:
                 self._timeline.happened("rejected", refusal.message)
@@ -117,7 +117,7 @@ class OrderWorkflow:
         if refusal.type == errors.ALREADY_RELEASED and workflow.patched("cancel-comes-again"):
             try:
                 await workflow.wait_condition(
-                    lambda: self._cancel_requested, timeout=policies.CANCEL_COMES_AGAIN
+                    lambda: self._cancel_requested, timeout=CANCEL_COMES_AGAIN
                 )
             except asyncio.TimeoutError:  # noqa: UP041  TimeoutError is Temporal's here
                 pass
@@ -171,8 +171,8 @@ class OrderWorkflow:
                     name,
                     call,
                     result_type=StepDone,
-                    start_to_close_timeout=policies.FAST_STEP,
-                    retry_policy=policies.ONCE,
+                    start_to_close_timeout=POLICIES.fast_step,
+                    retry_policy=ONCE,
                 )
             )
             return fast
@@ -187,9 +187,9 @@ class OrderWorkflow:
             name,
             call.model_copy(update={"first_attempt": 2}),
             result_type=StepDone,
-            start_to_close_timeout=policies.DURABLE_STEP,
+            start_to_close_timeout=POLICIES.durable_step,
             schedule_to_close_timeout=within,
-            retry_policy=policies.UNTIL_KNOWN,
+            retry_policy=POLICIES.until_known,
             summary=f"{name}, retried until the warehouse's answer is known",
         )
         self._timeline.mark_waiting("warehouse", name)
@@ -257,8 +257,8 @@ class OrderWorkflow:
                     "record",
                     progress,
                     result_type=StoredStatus,
-                    start_to_close_timeout=policies.FAST_STEP,
-                    retry_policy=policies.ONCE,
+                    start_to_close_timeout=POLICIES.fast_step,
+                    retry_policy=ONCE,
                 )
             )
         except STEP_FAILED:
@@ -267,8 +267,8 @@ class OrderWorkflow:
                     "record",
                     progress.model_copy(update={"first_attempt": 2}),
                     result_type=StoredStatus,
-                    start_to_close_timeout=policies.DURABLE_STEP,
-                    retry_policy=policies.UNTIL_KNOWN,
+                    start_to_close_timeout=POLICIES.durable_step,
+                    retry_policy=POLICIES.until_known,
                     summary="record, retried until the order's row is up to date",
                 )
             )

@@ -11,8 +11,6 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from temporalio.common import RetryPolicy
 
-from service_kit.settings import load
-
 
 class Deadlines(BaseSettings):
     """Seconds; environment variables with the prefix SAGA_."""
@@ -54,24 +52,42 @@ class Deadlines(BaseSettings):
         return self
 
 
-# Read once per process. Timeouts are not part of what a replay compares, so they may differ
-# between the processes that execute one workflow.
-DEADLINES = load(Deadlines)
-
-FAST_STEP = timedelta(seconds=DEADLINES.fast_step_s)
-DURABLE_STEP = timedelta(seconds=DEADLINES.durable_step_s)
-WORKFLOW_TASK = timedelta(seconds=DEADLINES.workflow_task_s)
-RESERVE_WITHIN = timedelta(seconds=DEADLINES.reserve_within_s)
-
 # The relay passes a cancel on again every few seconds until it is known to have arrived.
 CANCEL_COMES_AGAIN = timedelta(seconds=30)
 
 # A failed fast attempt is not repeated in place: what follows it is durable and visible.
 ONCE = RetryPolicy(maximum_attempts=1)
 
-# For ever, as far as attempts go: an effect whose outcome is unknown is asked about until known.
-UNTIL_KNOWN = RetryPolicy(
-    initial_interval=timedelta(seconds=DEADLINES.first_pause_s),
-    backoff_coefficient=2.0,
-    maximum_interval=timedelta(seconds=DEADLINES.longest_pause_s),
-)
+
+class Policies:
+    """The timeouts and retries in force in this process, made of its deadlines.
+
+    The worker applies its own before it polls; importing workflow code reads no environment.
+    Timeouts are not part of what a replay compares, so they may differ between the processes that
+    execute one workflow.
+    """
+
+    fast_step: timedelta
+    durable_step: timedelta
+    workflow_task: timedelta
+    reserve_within: timedelta
+    # For ever, as far as attempts go: an effect of unknown outcome is asked about until known.
+    until_known: RetryPolicy
+
+    def __init__(self, deadlines: Deadlines) -> None:
+        self.apply(deadlines)
+
+    def apply(self, deadlines: Deadlines) -> None:
+        """Put `deadlines` in force."""
+        self.fast_step = timedelta(seconds=deadlines.fast_step_s)
+        self.durable_step = timedelta(seconds=deadlines.durable_step_s)
+        self.workflow_task = timedelta(seconds=deadlines.workflow_task_s)
+        self.reserve_within = timedelta(seconds=deadlines.reserve_within_s)
+        self.until_known = RetryPolicy(
+            initial_interval=timedelta(seconds=deadlines.first_pause_s),
+            backoff_coefficient=2.0,
+            maximum_interval=timedelta(seconds=deadlines.longest_pause_s),
+        )
+
+
+POLICIES = Policies(Deadlines.model_construct())  # the defaults, whatever the environment says

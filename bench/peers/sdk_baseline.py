@@ -21,9 +21,9 @@ from temporalio.worker import Worker
 
 from service_kit import garbage_collection
 from service_kit.server import event_loop
-from workflows.connection import connect
-from workflows.policies import WORKFLOW_TASK
-from workflows.worker import runner
+from service_kit.temporal import connect
+from worker.temporal_worker import runner
+from workflows.policies import POLICIES
 
 QUEUE = "bench-bare"
 STEPS = 3
@@ -64,7 +64,7 @@ async def _one(client: Client) -> None:
             id=f"bare-{uuid.uuid4().hex}",
             task_queue=QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-            task_timeout=WORKFLOW_TASK,
+            task_timeout=POLICIES.workflow_task,
         ),
     )
 

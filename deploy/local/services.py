@@ -21,7 +21,7 @@ UI = "ui"
 MODULES = {
     INVENTORY: "inventory_api",
     ORDER: "order_api",
-    WORKER: "workflows",
+    WORKER: "worker",
     SUBSCRIBERS: "subscribers",
     UI: "ui",
 }

@@ -11,11 +11,11 @@ from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
 from chaos.nemesis.workflow_release import release
+from service_kit.temporal import DATA_CONVERTER
 from tests.replay.mutants import MUTANTS
 from tests.replay.record import HISTORIES, STORIES, next_file
-from workflows.connection import DATA_CONVERTER
+from worker.temporal_worker import runner
 from workflows.order import OrderWorkflow
-from workflows.worker import runner
 
 FILES = sorted(HISTORIES.glob("*.json"))
 

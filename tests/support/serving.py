@@ -3,8 +3,8 @@
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,16 +13,11 @@ from fastapi import FastAPI
 
 import inventory_api.main
 import order_api.main
+import worker.main
 from inventory_api.settings import InventorySettings
-from order_api.notifier import Notifier
-from order_api.schema import MIGRATIONS, TABLES
 from order_api.settings import OrderSettings
-from order_api.store import Store
-from service_kit import database_health, pool, server, tokens
-from service_kit.fault_points import NoFaults
-from service_kit.migrations import latest
-from workflows.process import create_app as create_worker_app
-from workflows.settings import WorkerSettings
+from service_kit import server, tokens
+from worker.settings import WorkerSettings
 
 TOKEN_KEY = "a key for tests that is long enough to sign with"
 
@@ -139,29 +134,5 @@ def serve_worker(dsn: str, inventory_url: str, **changes: Any) -> Iterator[Serve
         inventory_token=token("service", "worker"),
         **changes,
     )
-    app = FastAPI(lifespan=_worker_lifespan(settings))
-    with serve(app) as served:
+    with serve(worker.main.create_app(settings)) as served:
         yield served
-
-
-def _worker_lifespan(settings: WorkerSettings) -> Any:
-    @asynccontextmanager
-    async def lifespan(outer: FastAPI) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            connections = await pool.create(
-                settings.orders_database_url.get_secret_value(),
-                name="worker",
-                size=settings.pool_size,
-                lock_timeout_s=0.3,
-                statement_timeout_s=0.5,
-            )
-            stack.callback(connections.terminate)
-            notifier = await stack.enter_async_context(Notifier(connections))
-            store = Store(connections, notifier, NoFaults())
-            probes = database_health.probes(connections, TABLES, latest(MIGRATIONS))
-            inner = create_worker_app(settings, store, NoFaults(), probes)
-            await stack.enter_async_context(inner.router.lifespan_context(inner))
-            outer.mount("/", inner)
-            yield
-
-    return lifespan

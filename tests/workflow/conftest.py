@@ -21,6 +21,7 @@ from temporalio.worker import Worker
 
 from inventory_api.contracts import Line
 from tests.support.in_memory_services import InMemoryInventory, InMemoryOrderStore, activities_of
+from worker.temporal_worker import runner
 from workflows.contracts import (
     CANCEL,
     FIRST_ANSWER,
@@ -30,8 +31,7 @@ from workflows.contracts import (
     workflow_id,
 )
 from workflows.order import OrderWorkflow
-from workflows.policies import WORKFLOW_TASK
-from workflows.worker import runner
+from workflows.policies import POLICIES
 
 TEST_SERVER = Path(sysconfig.get_path("scripts")) / "temporal-test-server"
 SEARCH_ATTRIBUTES = {
@@ -88,7 +88,7 @@ class SagaEnvironment:
             order,
             id=workflow_id(order.order_id),
             task_queue=TASK_QUEUE,
-            task_timeout=WORKFLOW_TASK,
+            task_timeout=POLICIES.workflow_task,
         )
 
     async def ask(self, handle: Handle, update: str) -> OrderOutcome:

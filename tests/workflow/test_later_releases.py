@@ -7,7 +7,7 @@ from uuid import uuid4
 from tests.support.in_memory_services import LOST_REQUEST
 from tests.workflow.conftest import SagaEnvironment
 from workflows.contracts import TASK_QUEUE, WORKFLOW, OrderOutcome, workflow_id
-from workflows.policies import WORKFLOW_TASK
+from workflows.policies import POLICIES
 
 WAITS = "waiting_for_stock"
 EXPIRED = "expired"
@@ -76,7 +76,7 @@ async def test_members_that_a_later_release_has_added_to_an_order_are_ignored(
             order,
             id=workflow_id(order_id),
             task_queue=TASK_QUEUE,
-            task_timeout=WORKFLOW_TASK,
+            task_timeout=POLICIES.workflow_task,
             result_type=OrderOutcome,
         )
         outcome = saga.check(await handle.result())

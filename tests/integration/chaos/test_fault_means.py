@@ -26,7 +26,7 @@ while time.time() >= off:
     assert time.monotonic() - began < 30
 print(off - time.time())
 """
-SAYS_ITS_CODE = "from workflows.worker import OrderWorkflow; print(OrderWorkflow.__name__)"
+SAYS_ITS_CODE = "from worker.temporal_worker import OrderWorkflow; print(OrderWorkflow.__name__)"
 # Appends what comes in, a line at a time, and says what the kernel thinks of that.
 WRITES = """
 import sys

@@ -20,14 +20,14 @@ from deploy.local.ports import free_port
 from deploy.local.temporal.server import EmbeddedTemporal
 from order_api.contracts import OrderLine
 from order_api.workflow_client import TEMPORAL_ERRORS, OrderWorkflows
+from service_kit.temporal import connect
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.order_stack import OrderStack, Shopper, eventually, order_stack
 from tests.support.poisoned_workflow import PoisonedWorkflow
 from tests.support.serving import TOKEN_KEY, Served, token
-from workflows.connection import connect
+from worker.temporal_worker import runner
 from workflows.contracts import TASK_QUEUE
-from workflows.worker import runner
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ async def test_a_worker_that_is_told_to_stop_with_attempts_under_way_ends_cleanl
     quiet_stack: OrderStack, shopper: Shopper
 ) -> None:
     with quiet_stack.shut(quiet_stack.to_inventory):
-        async with process(quiet_stack, "workflows"):
+        async with process(quiet_stack, "worker"):
             # these wait in a durable attempt
             orders = [(await shopper.place()).json()["order_id"] for _ in range(2)]
             asked = asyncio.create_task(shopper.place())
@@ -109,7 +109,7 @@ async def test_a_worker_that_is_told_to_stop_with_attempts_under_way_ends_cleanl
 
             await eventually(stored)  # and this one in its fast attempt, or just before it
     orders.append((await asked).json()["order_id"])
-    async with process(quiet_stack, "workflows"):
+    async with process(quiet_stack, "worker"):
         for order_id in orders:
             assert (await shopper.until_settled(order_id))["status"] == "shipped"
     await quiet_stack.assert_ledger_agrees()
@@ -188,7 +188,7 @@ async def test_a_bug_in_the_saga_parks_its_order_until_it_is_mended(
 async def test_a_start_that_fails_leaves_no_exception_that_nobody_looked_at(
     temporal: EmbeddedTemporal, loop_thread: EventLoopThread, caplog: pytest.LogCaptureFixture
 ) -> None:
-    starter = OrderWorkflows(await connect())
+    starter = OrderWorkflows(await connect(), workflow_task_s=5.0)
     loop_thread.run(temporal.process.stop())
     try:
         line = OrderLine(sku="MUG-BLUE", quantity=1, unit_price_minor=1490)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from temporalio import workflow
 
-import workflows.worker
+import worker.temporal_worker
 from deploy.local.temporal.server import EmbeddedTemporal
 from tests.support import next_release
 from tests.support.databases import Databases
@@ -67,7 +67,7 @@ def newer_stack(
 ) -> Iterator[OrderStack]:
     with order_stack(loop_thread, databases) as found, pytest.MonkeyPatch.context() as patch:
         loop_thread.run(next_release.migrate(found.orders_dsn, "orders"))
-        patch.setattr(workflows.worker, "OrderWorkflow", NextRelease)
+        patch.setattr(worker.temporal_worker, "OrderWorkflow", NextRelease)
         with found.working():
             yield found
 

@@ -26,10 +26,10 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureEr
 from deploy.local.temporal.server import EmbeddedTemporal
 from inventory_api.contracts import Line
 from order_api.contracts import order_id_for
+from service_kit.temporal import connect
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.order_stack import OrderStack, Shopper, eventually, order_stack
-from workflows.connection import connect
 from workflows.contracts import TASK_QUEUE, WORKFLOW, OrderInput, workflow_id
 
 Handle = WorkflowHandle[Any, Any]

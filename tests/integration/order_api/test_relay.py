@@ -17,11 +17,11 @@ from order_api.store import Store
 from order_api.stored_order import NewOrder
 from service_kit import pool
 from service_kit.fault_points import NoFaults
+from service_kit.temporal import connect
 from tests.support.databases import Databases, name_in
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.order_stack import OrderStack, Shopper, eventually, order_stack
 from tests.support.serving import bearer
-from workflows.connection import connect
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ import pytest
 PROJECT = Path(__file__).parents[3]
 OURS = (
     *("activities", "chaos", "deploy", "inventory_api", "order_api", "service_kit"),
-    *("subscribers", "ui", "workflows"),
+    *("subscribers", "ui", "worker", "workflows"),
 )
 PROCESSES = {
     "base": ("inventory_api.__main__", "subscribers.__main__", "deploy.migrate", "deploy.probe"),
-    "orders": ("order_api.__main__", "workflows.__main__"),
+    "orders": ("order_api.__main__", "worker.__main__"),
     "ui": ("ui.__main__",),
 }
 

@@ -8,8 +8,8 @@ from pydantic_settings import BaseSettings
 from inventory_api.settings import InventorySettings
 from order_api.settings import OrderSettings
 from service_kit.settings import load
+from worker.settings import WorkerSettings
 from workflows.policies import Deadlines
-from workflows.settings import WorkerSettings
 
 KEY = "k" * 32
 SHORT_KEY = "short-but-secret"
@@ -124,6 +124,10 @@ def test_a_short_key_is_refused_without_being_shown(
         (Deadlines, {"SAGA_FIRST_PAUSE_S": "16"}, "SAGA_FIRST_PAUSE_S"),
         (Deadlines, {"SAGA_RESERVE_WITHIN_S": "5"}, "SAGA_RESERVE_WITHIN_S"),
         (Deadlines, {"SAGA_FAST_HTTP_S": "-0.5"}, "SAGA_FAST_HTTP_S"),
+        (OrderSettings, {"SAGA_FAST_STEP_S": "0.5"}, "SAGA_FAST_STEP_S"),
+        (OrderSettings, {"SAGA_WORKFLOW_TASK_S": "61"}, "  SAGA_WORKFLOW_TASK_S: "),
+        (WorkerSettings, {"SAGA_FAST_HTTP_S": "0.8"}, "SAGA_FAST_HTTP_S"),
+        (WorkerSettings, {"SAGA_WORKFLOW_TASK_S": "61"}, "  SAGA_WORKFLOW_TASK_S: "),
     ],
 )
 def test_what_cannot_be_meant_is_named_and_refused(

@@ -13,16 +13,18 @@ from activities.inventory import InventoryActivities
 from activities.orders import OrderActivities
 from service_kit import logs
 from service_kit.health import PROBE_LIMIT_S, CheckResult
-from workflows.connection import connect
+from service_kit.temporal import connect
+from worker.settings import WorkerSettings
 from workflows.contracts import TASK_QUEUE
 from workflows.order import OrderWorkflow
-from workflows.settings import WorkerSettings
 
-RECONNECT_S = 0.5
+RECONNECT_DELAY_S = 0.5
 _log = logs.get(__name__)
 
 
-def steps(inventory: InventoryActivities, orders: OrderActivities) -> list[Callable[..., Any]]:
+def order_activities(
+    inventory: InventoryActivities, orders: OrderActivities
+) -> list[Callable[..., Any]]:
     """Return every activity that an order's workflow may call."""
     return [inventory.reserve, inventory.commit, inventory.release, orders.record]
 
@@ -59,12 +61,14 @@ def build(
     )
 
 
-class WorkerRun:
+class OrderWorker:
     """A worker from before the first connection to after the last task."""
 
-    def __init__(self, settings: WorkerSettings, activities: Sequence[Callable[..., Any]]) -> None:
+    def __init__(
+        self, settings: WorkerSettings, inventory: InventoryActivities, orders: OrderActivities
+    ) -> None:
         self._settings = settings
-        self._activities = activities
+        self._activities = order_activities(inventory, orders)
         self._client: Client | None = None
         self._worker: Worker | None = None
 
@@ -81,7 +85,7 @@ class WorkerRun:
                 return await connect()
             except RuntimeError as error:  # what the SDK raises when nobody answers
                 _log.warning("Temporal is not there yet", reason=str(error)[:200])
-                await asyncio.sleep(RECONNECT_S)
+                await asyncio.sleep(RECONNECT_DELAY_S)
 
     async def polls(self) -> CheckResult:
         """Probe: is the worker taking tasks?"""

@@ -4,6 +4,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from service_kit.settings import ServiceSettings
+from workflows.policies import Deadlines
 
 
 class WorkerSettings(ServiceSettings):
@@ -13,6 +14,7 @@ class WorkerSettings(ServiceSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(8103, ge=1, le=65535)
+    saga: Deadlines = Field(default_factory=Deadlines)
     orders_database_url: SecretStr = Field(validation_alias="ORDERS_DATABASE_URL")
     inventory_url: str = Field("http://127.0.0.1:8102", validation_alias="INVENTORY_URL")
     inventory_token: SecretStr = Field(validation_alias="INVENTORY_TOKEN")

@@ -1,0 +1,37 @@
+"""Entry point of the worker; the only place that knows both service and fault injector."""
+
+import logging
+
+from service_kit import logs, server, tracing
+from service_kit.settings import load
+from service_kit.temporal import expose_sdk_metrics
+from service_kit.tokens import TokenVerifier
+from worker.main import create_app
+from worker.settings import WorkerSettings
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    settings = load(WorkerSettings)
+    logs.configure("worker", settings.log_level, settings.log_format)
+    # A warning with a traceback for each failed attempt: an outage would fill the disk with what
+    # the order's history says anyway.
+    logging.getLogger("temporalio.activity").setLevel(logging.ERROR)
+    end_tracing = tracing.configure("worker")
+    expose_sdk_metrics()
+    if settings.fault_injection:
+        # not even imported in production
+        from chaos.injection.crash_route import crash_router
+        from chaos.injection.injector import injecting
+
+        verifier = TokenVerifier(settings.token_key.get_secret_value(), settings.token_audience)
+        app = create_app(settings, injecting("orders"))
+        app.include_router(crash_router(verifier))
+    else:
+        app = create_app(settings)
+    server.run(app, settings.host, settings.port)
+    end_tracing()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Build the worker application, with health page, from its settings."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+
+from activities.inventory import HttpTimeouts, InventoryActivities
+from activities.orders import OrderActivities
+from order_api.notifier import Notifier
+from order_api.schema import MIGRATIONS, TABLES
+from order_api.store import Store
+from service_kit import application, database_health, pool
+from service_kit.background import Background
+from service_kit.fault_points import Injector, no_injector
+from service_kit.health import Health, Probe
+from service_kit.http_client import open_session
+from service_kit.migrations import latest
+from service_kit.readiness import readiness_of
+from worker.settings import WorkerSettings
+from worker.temporal_worker import OrderWorker
+from workflows.policies import POLICIES
+
+LOCK_TIMEOUT_S = 0.3
+STATEMENT_TIMEOUT_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """What the health routes need of the running worker."""
+
+    health: Health
+
+
+def create_app(settings: WorkerSettings, injector: Injector = no_injector) -> FastAPI:
+    """Return an application that works on orders for as long as it runs."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            app.state.service = await _start(settings, injector, stack)
+            yield
+
+    app = application.create("Valerix worker", lifespan, lambda: app.state.service.health)
+    return app
+
+
+async def _start(
+    settings: WorkerSettings, injector: Injector, stack: AsyncExitStack
+) -> WorkerState:
+    POLICIES.apply(settings.saga)
+    connections = await pool.create(
+        settings.orders_database_url.get_secret_value(),
+        name="worker",
+        size=settings.pool_size,
+        lock_timeout_s=LOCK_TIMEOUT_S,
+        statement_timeout_s=STATEMENT_TIMEOUT_S,
+    )
+    stack.callback(connections.terminate)
+    faults = await stack.enter_async_context(injector(connections))
+    notifier = await stack.enter_async_context(Notifier(connections))
+    session = await stack.enter_async_context(open_session())
+    inventory = InventoryActivities(
+        session,
+        settings.inventory_url,
+        settings.inventory_token.get_secret_value(),
+        HttpTimeouts(settings.saga.fast_http_s, settings.saga.durable_http_s),
+        faults,
+    )
+    orders = OrderActivities(Store(connections, notifier, faults), faults)
+    worker = OrderWorker(settings, inventory, orders)
+    await stack.enter_async_context(Background(worker.run()))
+    database = database_health.probes(connections, TABLES, latest(MIGRATIONS))
+    probes: dict[str, Probe] = {
+        "temporal:worker": worker.polls,
+        "temporal:frontend": worker.temporal_answers,
+        **database,
+        "inventory_api:readiness": readiness_of(session, settings.inventory_url),
+    }
+    return WorkerState(
+        Health(
+            "worker",
+            application.own_version(),
+            probes,
+            needed=frozenset({"temporal:worker", *database}),
+            optional=frozenset({"inventory_api:readiness"}),
+        )
+    )
