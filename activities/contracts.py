@@ -41,12 +41,17 @@ class Message(BaseModel):
     )
 
 
-class StepCall(Message):
-    """One step for one order; `first_attempt` continues the count when a step falls back."""
+class ActivityInput(Message):
+    """What an activity takes; `first_attempt` continues the count after a fast attempt."""
+
+    first_attempt: int = 1
+
+
+class StepCall(ActivityInput):
+    """One step for one order."""
 
     order_id: UUID
     lines: tuple[Line, ...] = ()
-    first_attempt: int = 1
 
 
 class StepDone(Message):
@@ -66,7 +71,7 @@ class TimelineEntry(Message):
     detail: dict[str, Any] = {}
 
 
-class StatusUpdate(Message):
+class StatusUpdate(ActivityInput):
     """Where an order stands and what has happened since it was last written down."""
 
     order_id: UUID
@@ -75,7 +80,6 @@ class StatusUpdate(Message):
     reason: str | None = None
     waiting_for: str | None = None
     entries: tuple[TimelineEntry, ...] = Field((), alias="happenings")  # its name in histories
-    first_attempt: int = 1
 
 
 class StoredStatus(Message):

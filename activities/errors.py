@@ -9,6 +9,7 @@ ALREADY_RELEASED = "AlreadyReleased"
 ALREADY_COMMITTED = "AlreadyCommitted"
 UNWORKABLE = "Unworkable"
 UNKNOWN_OUTCOME = "UnknownOutcome"
+TOO_LONG = "TooLong"
 
 # Asking again would bring the same answer.
 FINAL: frozenset[str] = frozenset({OUT_OF_STOCK, ALREADY_RELEASED, ALREADY_COMMITTED, UNWORKABLE})

@@ -14,6 +14,8 @@ from temporalio import activity
 
 from activities import errors
 from activities.contracts import StepCall, StepDone
+from activities.references import WarehouseSteps
+from inventory_api.contracts import OUT_OF_STOCK
 from service_kit.fault_points import Call, FaultPoints
 
 MAX_ANSWER_BYTES = 64 * 1024
@@ -35,7 +37,7 @@ class HttpTimeouts:
     durable_s: float
 
 
-class InventoryActivities:
+class InventoryActivities(WarehouseSteps):
     """Reserve, commit and release at the warehouse behind `base_url`.
 
     Answers are believed only if status, shape and order id all fit; anything else leaves the
@@ -125,7 +127,7 @@ async def _read_limited(response: aiohttp.ClientResponse) -> bytes:
 
 
 _REFUSALS = {
-    "out-of-stock": errors.OUT_OF_STOCK,
+    OUT_OF_STOCK: errors.OUT_OF_STOCK,
     "released": errors.ALREADY_RELEASED,
     "committed": errors.ALREADY_COMMITTED,
 }

@@ -5,21 +5,22 @@ from typing import Protocol
 from temporalio import activity
 
 from activities.contracts import StatusUpdate, StoredStatus
+from activities.references import OrderRecords
 from service_kit.fault_points import Call, FaultPoints
 
 
 class OrderLedger(Protocol):
-    """Where progress is kept; order_api's store is the real one."""
+    """Where updates are kept; order_api's store is the real one."""
 
-    async def record(self, progress: StatusUpdate) -> StoredStatus:
-        """Keep `progress` and return how the order stands then.
+    async def record(self, update: StatusUpdate) -> StoredStatus:
+        """Keep `update` and return how the order stands then.
 
         Repeating it, or bringing an older update, changes nothing; an end that was kept stays.
         """
         ...
 
 
-class OrderActivities:
+class OrderActivities(OrderRecords):
     """The saga's one way of telling the order service what has happened."""
 
     def __init__(self, ledger: OrderLedger, faults: FaultPoints) -> None:
@@ -27,11 +28,11 @@ class OrderActivities:
         self._faults = faults
 
     @activity.defn(name="record")
-    async def record(self, progress: StatusUpdate) -> StoredStatus:
+    async def record(self, update: StatusUpdate) -> StoredStatus:
         """Bring the order's row and timeline up to date."""
-        attempt = progress.first_attempt + activity.info().attempt - 1
-        call = Call(progress.order_id, "record", attempt)
+        attempt = update.first_attempt + activity.info().attempt - 1
+        call = Call(update.order_id, "record", attempt)
         await self._faults.reach("worker.before_record", call)
-        recorded = await self._ledger.record(progress)
+        recorded = await self._ledger.record(update)
         await self._faults.reach("worker.after_record", call)
         return recorded

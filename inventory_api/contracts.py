@@ -12,6 +12,9 @@ MAX_LINES = 50
 MAX_QUANTITY = 10_000
 MAX_RESTOCK = 1_000_000
 
+# Ends the problem type that refuses a reservation; also the reason of the order that wanted it.
+OUT_OF_STOCK = "out-of-stock"
+
 Sku = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9](?:[A-Z0-9-]{0,62}[A-Z0-9])?$")]
 # What can be asked for. What is answered may be of a later release, and is any text.
 Operation = Literal["reserve", "commit", "release", "restock", "initial"]

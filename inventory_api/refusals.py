@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from inventory_api.contracts import OUT_OF_STOCK
 from inventory_api.stock import Verdict
 from service_kit.problems import Problem
 
@@ -14,7 +15,7 @@ def out_of_stock(order_id: UUID, verdict: Verdict) -> Problem:
     )
     return Problem(
         409,
-        "out-of-stock",
+        OUT_OF_STOCK,
         "Not enough in stock",
         f"Not enough in stock of {named}.",
         advice="Nothing is held. Order less, or again under a new order id once it is back.",

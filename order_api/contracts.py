@@ -6,7 +6,7 @@ from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, field_validator
 
-from activities.contracts import OPEN, OrderStatus
+from activities.contracts import OrderStatus
 from inventory_api.contracts import MAX_LINES, RequestedLine
 
 ORDER_NAMESPACE = UUID("6f1f0f5e-6c1c-5d0b-9b1e-3f0a8a5c2d17")
@@ -183,35 +183,3 @@ class OperationsSummary(ResponseModel):
     ahead_of_clock: int = 0
     relay_backlog: int
     relay_oldest_s: float
-
-
-_STATUS_MESSAGES: dict[str, str] = {
-    "received": "We have your order and are working on it.",
-    "reserved": "Your goods are set aside for you and will ship shortly.",
-    "shipped": "Your order is on its way.",
-    "cancelled": "Your order is cancelled. Nothing will be sent.",
-    "failed": "We could not complete your order. Nothing will be sent; please contact us.",
-}
-_SOLD_OUT = "Sold out: we do not have enough of what you ordered. Nothing will be sent."
-_REFUSED = "We could not take this order. Nothing will be sent."
-_SLOW = "We have your order. The warehouse is slow to answer; you will see it here when it ships."
-_LONGER = "We have your order. It takes a little longer; you will see it here when it ships."
-# A status of a later release: nothing is claimed that may not be so.
-_NEUTRAL = "We have your order. Its status and its timeline say how it stands."
-_CANCELLING = "We are cancelling your order; you will see here whether that was in time."
-
-
-def message_for(
-    status: str, reason: str | None, waiting_for: str | None, *, cancelling: bool
-) -> str:
-    """Return what a shopper is told about an order in this state.
-
-    `cancelling`: the shopper has asked for it, and the order has not ended.
-    """
-    if status == "rejected":
-        return _SOLD_OUT if reason == "out-of-stock" else _REFUSED
-    if cancelling:
-        return _CANCELLING
-    if status in OPEN and waiting_for is not None:
-        return _SLOW if waiting_for == "warehouse" else _LONGER
-    return _STATUS_MESSAGES.get(status, _NEUTRAL)

@@ -16,6 +16,7 @@ from order_api.stored_order import DueOrder
 from order_api.workflow_client import TEMPORAL_ERRORS, Incompatible, OrderWorkflows
 from service_kit import logs
 from service_kit.pool import POSTGRES_ERRORS, is_outage
+from workflows import messages
 
 BATCH_SIZE = 48
 WORKFLOW_WAIT_S = 1.0
@@ -153,7 +154,7 @@ class Relay:
                         key=outcome.status,
                         type=outcome.status,
                         at=outcome.at,
-                        detail={"message": "Brought up to date from the workflow's result."},
+                        detail={"message": messages.BROUGHT_UP_TO_DATE},
                     ),
                 ),
             )

@@ -17,7 +17,6 @@ from order_api.contracts import (
     Products,
     ResponseTime,
     Timeline,
-    message_for,
 )
 from order_api.open_streams import EventStreamResponse
 from order_api.order_requests import tried, worked_on
@@ -32,6 +31,8 @@ from service_kit.pool import POSTGRES_UNAVAILABLE, is_refusal
 from service_kit.problems import Problem, unavailable
 from service_kit.strict_json import read
 from service_kit.tokens import Caller
+from workflows.messages import message_for
+from workflows.reasons import OUT_OF_STOCK
 
 router = APIRouter(prefix="/v1", tags=["orders"])
 
@@ -251,7 +252,7 @@ def _placed(order: StoredOrder) -> Response:
     if order.status in ("rejected", "cancelled", "failed"):
         raise Problem(
             409,
-            order.reason if order.reason == "out-of-stock" else order.status,
+            order.reason if order.reason == OUT_OF_STOCK else order.status,
             "The order was not taken" if order.status == "rejected" else "The order has ended",
             message_for(order.status, order.reason, None, cancelling=False),
             advice="The order is kept as a record. To try again, use a new Idempotency-Key.",

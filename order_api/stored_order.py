@@ -9,8 +9,9 @@ from uuid import UUID
 import asyncpg
 
 from activities.contracts import TERMINAL
-from order_api.contracts import Order, OrderLine, message_for
+from order_api.contracts import Order, OrderLine
 from workflows.contracts import OrderOutcome, workflow_id
+from workflows.messages import message_for
 
 
 @dataclass(frozen=True, slots=True)

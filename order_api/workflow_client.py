@@ -17,7 +17,6 @@ from temporalio.client import (
     WorkflowUpdateStage,
 )
 from temporalio.common import (
-    SearchAttributeKey,
     SearchAttributePair,
     TypedSearchAttributes,
     WorkflowIDConflictPolicy,
@@ -39,9 +38,7 @@ from workflows.contracts import (
     order_of,
     workflow_id,
 )
-
-_STATUS = SearchAttributeKey.for_keyword("OrderStatus")
-_SKUS = SearchAttributeKey.for_keyword_list("OrderSkus")
+from workflows.search_attributes import ORDER_SKUS, ORDER_STATUS
 
 # One page of Temporal's lists, and how long reading any number of them may take.
 PAGE = 1000
@@ -192,8 +189,8 @@ class OrderWorkflows:
             "result_type": OrderOutcome,
             "search_attributes": TypedSearchAttributes(
                 [
-                    SearchAttributePair(_STATUS, "received"),
-                    SearchAttributePair(_SKUS, [line.sku for line in wanted][:20]),
+                    SearchAttributePair(ORDER_STATUS, "received"),
+                    SearchAttributePair(ORDER_SKUS, [line.sku for line in wanted][:20]),
                 ]
             ),
             "static_summary": f"{pieces} x {', '.join(line.sku for line in wanted[:3])}"[:200],

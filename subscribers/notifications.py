@@ -2,6 +2,7 @@
 
 from service_kit.pool import Connection
 from subscribers.contracts import OrderEvent
+from workflows.messages import SUBJECTS
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS notifications (
@@ -17,14 +18,6 @@ _WRITE = """
 INSERT INTO notifications (event_seq, order_id, customer, subject, body)
 VALUES ($1, $2, $3, $4, $5)
 """
-_SUBJECTS = {
-    "received": "We have your order",
-    "waiting": "Your order takes a little longer",
-    "shipped": "Your order is on its way",
-    "rejected": "We could not take your order",  # the body says why
-    "cancelled": "Your order is cancelled",
-    "failed": "We could not complete your order",
-}
 
 
 class Notifications:
@@ -36,7 +29,7 @@ class Notifications:
 
     async def handle(self, event: OrderEvent, connection: Connection) -> None:
         """Write the message for `event`, if it is one that shoppers care about."""
-        subject = _SUBJECTS.get(event.type)
+        subject = SUBJECTS.get(event.type)
         if subject is not None:
             body = str(event.detail.get("message", subject))
             await connection.execute(

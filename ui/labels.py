@@ -9,6 +9,8 @@ from typing import NamedTuple
 from babel.numbers import NumberPattern, format_currency, get_currency_symbol, parse_pattern
 from iso4217 import Currency
 
+from workflows.reasons import OUT_OF_STOCK
+
 
 class Label(NamedTuple):
     """How a state is shown: never by its colour (`tone`) alone."""
@@ -57,7 +59,7 @@ _LOCALE = "en"
 
 def order_status(status: str, reason: str | None) -> Label:
     """Return how an order's status is shown; that of a later release by its own name."""
-    if status == "rejected" and reason == "out-of-stock":
+    if status == "rejected" and reason == OUT_OF_STOCK:
         return Label("Sold out", "remove_shopping_cart", "bad")
     return ORDER_STATUS.get(status) or by_its_name(status)
 

@@ -17,26 +17,28 @@ with workflow.unsafe.imports_passed_through():
         StoredStatus,
         TimelineEntry,
     )
+    from workflows import messages
     from workflows.contracts import OrderOutcome
+    from workflows.search_attributes import ORDER_STATUS, ORDER_STEP
 
 
 class OrderTimeline:
     """How the order stands, and what of that its row does not say yet.
 
-    `status` is what the saga knows, `written` what the order's row says; a shopper is told no more
-    than is written. `ended`: the order has an end, and it is written.
+    `status` is what the saga knows, `stored` what the order's row says; a shopper is told no more
+    than is stored. `ended`: the order has an end, and it is stored.
     """
 
     def __init__(self, order_id: UUID, now: datetime) -> None:
         self.status: str = "received"
-        self.written: str = "received"
+        self.stored: str = "received"
         self.ended = False
         self.waiting_for: str | None = None
         self.reason: str | None = None
         self._order_id = order_id
         self._changed_at = now
         self._last_entry_at = now
-        self._unwritten: list[TimelineEntry] = []
+        self._unrecorded: list[TimelineEntry] = []
         self._lines: list[str] = []
 
     @property
@@ -44,7 +46,7 @@ class OrderTimeline:
         """Whether a shopper who waits for an answer can be given one."""
         if self.status == "reserved":
             # only what the row says too: what a client sees must not go back at the next look
-            return self.waiting_for is not None and self.written == "reserved"
+            return self.waiting_for is not None and self.stored == "reserved"
         return self.ended
 
     @property
@@ -58,22 +60,22 @@ class OrderTimeline:
             waiting_for=self.waiting_for,
         )
 
-    @property
-    def details(self) -> str:
-        """What the Web UI shows, as Markdown."""
-        because = f" ({self.reason})" if self.reason else ""
-        return "\n".join([f"**{self.status}**{because}", *self._lines])
-
-    def become(
-        self, status: OrderStatus, reason: str | None = None, at: StepDone | None = None
+    def transition(
+        self,
+        status: OrderStatus,
+        message: str,
+        *,
+        reason: str | None = None,
+        done: StepDone | None = None,
     ) -> None:
-        """Change how the order stands."""
+        """Change how the order stands, and add the event of the same name to the timeline."""
         self.status, self.reason = status, reason
-        self._changed_at = at.at if at else workflow.now()
+        self._changed_at = done.at if done else workflow.now()
+        self.add_event(status, message, done)
 
-    def happened(self, kind: EventType, story: str, done: StepDone | None = None) -> None:
+    def add_event(self, kind: EventType, message: str, done: StepDone | None = None) -> None:
         """Add to the timeline what can happen to an order once."""
-        detail: dict[str, Any] = {"message": story}
+        detail: dict[str, Any] = {"message": message}
         if done is not None and done.attempt > 1:
             detail["attempts"] = done.attempt
         self._add(kind, kind, done.at if done else workflow.now(), detail)
@@ -81,23 +83,23 @@ class OrderTimeline:
     def mark_waiting(self, whom: str, step: str) -> None:
         """Say that a step takes longer, and whose answer is missing."""
         self.waiting_for = whom
-        detail = {"message": f"The {whom} is slow to answer. We keep asking.", "step": step}
+        detail = {"message": messages.waiting_for(whom), "step": step}
         self._add(f"waiting:{step}", "waiting", workflow.now(), detail)
 
-    def to_write(self) -> StatusUpdate:
+    def take_update(self) -> StatusUpdate:
         """Return what the order's row and timeline do not say yet; it is theirs from now on."""
-        progress = StatusUpdate(
+        update = StatusUpdate(
             order_id=self._order_id,
             status=self.status,
             at=self._changed_at,
             reason=self.reason,
             waiting_for=self.waiting_for,
-            entries=tuple(self._unwritten),
+            entries=tuple(self._unrecorded),
         )
-        self._unwritten.clear()
-        return progress
+        self._unrecorded.clear()
+        return update
 
-    def has_been_written(self, recorded: StoredStatus | None) -> bool:
+    def adopt(self, stored: StoredStatus | None) -> bool:
         """Take over what the row says; return whether that is another end than ours.
 
         A task that was cut off after its record, and taken anew with a cancel in it, may come to
@@ -110,19 +112,29 @@ class OrderTimeline:
         mine = self.status
         self.ended = mine in TERMINAL
         # None in histories from before the record answered
-        if recorded is not None and recorded.status != mine:
-            if self.ended and recorded.status not in OPEN:
-                self.status, self.reason = recorded.status, recorded.reason
-            elif recorded.status not in OPEN | TERMINAL:
-                self.written = recorded.status
+        if stored is not None and stored.status != mine:
+            if self.ended and stored.status not in OPEN:
+                self.status, self.reason = stored.status, stored.reason
+            elif stored.status not in OPEN | TERMINAL:
+                self.stored = stored.status
                 return False
-        self.written = self.status
+        self.stored = self.status
         return self.status != mine
+
+    def show(self) -> None:
+        """Say in Temporal's lists and Web UI how the order stands."""
+        workflow.upsert_search_attributes(
+            [
+                ORDER_STATUS.value_set(self.status),
+                ORDER_STEP.value_set(self.waiting_for or self.status),
+            ]
+        )
+        because = f" ({self.reason})" if self.reason else ""
+        workflow.set_current_details("\n".join([f"**{self.status}**{because}", *self._lines]))
 
     def _add(self, key: str, kind: EventType, at: datetime, detail: dict[str, Any]) -> None:
         # The worker's clock and Temporal's differ a little; a timeline never goes back.
         self._last_entry_at = max(self._last_entry_at, at)
-        self._unwritten.append(
-            TimelineEntry(key=key, type=kind, at=self._last_entry_at, detail=detail)
-        )
+        entry = TimelineEntry(key=key, type=kind, at=self._last_entry_at, detail=detail)
+        self._unrecorded.append(entry)
         self._lines.append(f"- {self._last_entry_at:%H:%M:%S} {detail['message']}")

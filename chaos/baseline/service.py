@@ -23,6 +23,7 @@ from service_kit import logs, pool, server
 from service_kit.settings import ServiceSettings, load
 from service_kit.strict_json import read
 from service_kit.tokens import TokenVerifier
+from workflows.reasons import OUT_OF_STOCK
 
 Policy = Literal["give-up", "retry-once"]
 Believed = Literal["shipped", "rejected", "failed"]
@@ -147,7 +148,7 @@ class _Shop:
                 answer = await response.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             raise InDoubt from None
-        if response.status == 409 and str(answer.get("type", "")).endswith("out-of-stock"):
+        if response.status == 409 and str(answer.get("type", "")).endswith(OUT_OF_STOCK):
             return 409
         if response.status != 200 or answer.get("state") not in ("held", "committed"):
             raise InDoubt
@@ -157,7 +158,7 @@ class _Shop:
 def _answer(order_id: UUID, status: Believed) -> Response:
     if status == "shipped":
         return JSONResponse({"order_id": str(order_id), "status": status}, 201)
-    slug = "out-of-stock" if status == "rejected" else "failed"
+    slug = OUT_OF_STOCK if status == "rejected" else "failed"
     detail = "Sold out." if status == "rejected" else "Your order has failed. Please try again."
     return JSONResponse(
         {"type": f"/problems/{slug}", "detail": detail, "order_id": str(order_id)}, 409

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
-from temporalio.common import SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
@@ -14,9 +13,9 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 from chaos.checker.observations import Replay, WorkflowRow
 from workflows.contracts import workflow_id
 from workflows.order import OrderWorkflow
+from workflows.search_attributes import ORDER_STATUS
 
 CONCURRENCY = 16
-_STATUS = SearchAttributeKey.for_keyword("OrderStatus")
 
 
 class TemporalReader:
@@ -36,7 +35,7 @@ class TemporalReader:
         query = "WorkflowType = 'OrderWorkflow'"
         async for found in self.client.list_workflows(query, page_size=1000):
             state = found.status or WorkflowExecutionStatus.RUNNING
-            status = found.typed_search_attributes.get(_STATUS)
+            status = found.typed_search_attributes.get(ORDER_STATUS)
             rows.append(WorkflowRow(found.id, found.run_id, state.name, status))
         return rows
 

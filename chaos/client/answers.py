@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 
 from activities.contracts import TERMINAL
+from workflows.reasons import OUT_OF_STOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def _ended_as(problem: Mapping[str, Any]) -> str | None:
     slug = problem_of(problem)
     if slug is None or "order_id" not in problem:
         return None
-    if slug == "out-of-stock":
+    if slug == OUT_OF_STOCK:
         return "rejected"
     slug = slug.removeprefix("already-")
     return slug if slug in TERMINAL else None

@@ -18,6 +18,7 @@ from chaos.nemesis.system import System
 from chaos.scenarios.workload import PlannedOrder
 from deploy.local.services import WORKER
 from workflows.contracts import TASK_QUEUE, WORKFLOW, workflow_id
+from workflows.search_attributes import ORDER_STEP
 
 POLL_INTERVAL_S = 0.2
 HELD_UP_WITHIN_S = 60.0
@@ -62,7 +63,7 @@ class TemporalFaults:
             while not waiting and time.monotonic() < deadline:
                 await asyncio.sleep(POLL_INTERVAL_S)
                 with contextlib.suppress(RPCError):  # too busy to say
-                    waiting = await running_orders(client, "AND OrderStep = 'warehouse'")
+                    waiting = await running_orders(client, f"AND {ORDER_STEP.name} = 'warehouse'")
             self.releases += 1
             await restart(system, WORKER, **released(self.releases))
         self.went_over |= waiting

@@ -47,8 +47,8 @@ class SaysNothing(OrderWorkflow):
     async def run(self, order: OrderInput) -> OrderOutcome:
         return await super().run(order)
 
-    async def _write_down(self) -> None:
-        self._timeline.written = self._timeline.status
+    async def _record(self) -> None:
+        self._timeline.stored = self._timeline.status
 
 
 @workflow.defn(name=WORKFLOW)

@@ -25,6 +25,7 @@ from activities.contracts import (
     StoredStatus,
     TimelineEntry,
 )
+from activities.references import OrderRecords, WarehouseSteps
 from inventory_api.contracts import Line
 
 LOST_REQUEST: Final = "lost request"  # it never arrived
@@ -43,7 +44,7 @@ class Barrier:
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class InMemoryInventory:
+class InMemoryInventory(WarehouseSteps):
     """Stock of one order's lines, with the reservation rules of inventory_api."""
 
     def __init__(self, stock: dict[str, int]) -> None:
@@ -170,7 +171,7 @@ class InMemoryInventory:
             assert self.on_hand[sku] == initial - gone
 
 
-class InMemoryOrderStore:
+class InMemoryOrderStore(OrderRecords):
     """What order_api's store keeps of each order: a status and a timeline."""
 
     def __init__(self) -> None:
@@ -184,20 +185,20 @@ class InMemoryOrderStore:
         self.ahead: dict[str, str] = {}
 
     @activity.defn(name="record")
-    async def record(self, progress: StatusUpdate) -> StoredStatus:
+    async def record(self, update: StatusUpdate) -> StoredStatus:
         info = activity.info()
         waited = info.current_attempt_scheduled_time - info.scheduled_time
         if self.away is not None and (info.is_local or waited < self.away):
             raise ConnectionError("the orders database is away")
-        order_id = progress.order_id
-        if progress.status in self.ahead:
-            return StoredStatus(status=self.ahead[progress.status], reason="later")
+        order_id = update.order_id
+        if update.status in self.ahead:
+            return StoredStatus(status=self.ahead[update.status], reason="later")
         before = self.recorded.get(order_id, StoredStatus(status="received"))
-        if before.status not in TERMINAL and RANK.get(progress.status, 2) >= RANK[before.status]:
-            self.recorded[order_id] = StoredStatus(status=progress.status, reason=progress.reason)
-            self.waiting_for[order_id] = progress.waiting_for
-            self.statuses[order_id].append(progress.status)
-            for entry in progress.entries:
+        if before.status not in TERMINAL and RANK.get(update.status, 2) >= RANK[before.status]:
+            self.recorded[order_id] = StoredStatus(status=update.status, reason=update.reason)
+            self.waiting_for[order_id] = update.waiting_for
+            self.statuses[order_id].append(update.status)
+            for entry in update.entries:
                 self.told.setdefault((order_id, entry.key), entry)
         if self.lose > 0:
             self.lose -= 1

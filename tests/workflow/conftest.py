@@ -22,6 +22,7 @@ from temporalio.worker import Worker
 from inventory_api.contracts import Line
 from tests.support.in_memory_services import InMemoryInventory, InMemoryOrderStore, activities_of
 from worker.temporal_worker import runner
+from workflows import search_attributes
 from workflows.contracts import (
     CANCEL,
     FIRST_ANSWER,
@@ -35,9 +36,8 @@ from workflows.policies import POLICIES
 
 TEST_SERVER = Path(sysconfig.get_path("scripts")) / "temporal-test-server"
 SEARCH_ATTRIBUTES = {
-    "OrderStatus": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
-    "OrderStep": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
-    "OrderSkus": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST,
+    key.name: IndexedValueType.ValueType(key.indexed_value_type.value)
+    for key in search_attributes.ALL
 }
 Handle = WorkflowHandle[OrderWorkflow, OrderOutcome]
 

@@ -9,7 +9,7 @@ from temporalio.api.enums.v1 import EventType
 
 from tests.support.in_memory_services import LOST_ANSWER, LOST_REQUEST, Barrier
 from tests.workflow.conftest import Handle, SagaEnvironment, meanwhile, until_pending
-from workflows.order import STATUS
+from workflows.search_attributes import ORDER_STATUS
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
@@ -250,5 +250,5 @@ async def test_an_end_that_was_told_stands_when_a_cancel_makes_the_engine_ask_ag
             assert await asked == outcome
         listed = (await handle.describe()).typed_search_attributes
     assert outcome.status == "rejected"
-    assert listed[STATUS] == "rejected"
+    assert listed[ORDER_STATUS] == "rejected"
     assert saga.store.timeline(outcome.order_id) == ["rejected"]

@@ -10,6 +10,7 @@ from order_api.answers import stored_nothing
 from ui.clients.http import NoAnswer, Refusal
 from ui.clients.order_api import OrderApi
 from ui.identity import Identity
+from workflows.reasons import OUT_OF_STOCK
 
 MAX_RATE = 20
 MAX_SECONDS = 60
@@ -78,7 +79,7 @@ class LoadBurst:
         except NoAnswer:
             self.answers["no answer"] += 1
         except Refusal as refusal:
-            if refusal.slug == "out-of-stock":
+            if refusal.slug == OUT_OF_STOCK:
                 self.answers["sold out"] += 1
             elif stored_nothing(refusal.status, refusal.members):  # and there was but one try
                 self.answers["refused"] += 1

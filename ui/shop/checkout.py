@@ -15,6 +15,7 @@ from ui.clients.http import NoAnswer, Refusal
 from ui.clients.order_api import OrderApi
 from ui.identity import Identity
 from ui.shop.cart import Cart, Sending
+from workflows.reasons import OUT_OF_STOCK
 
 RETRY_FOR_S = 30.0
 RETRY_DELAY_S = 1.0
@@ -151,5 +152,5 @@ def _refused(refusal: Refusal, cart: Cart, sending: Sending) -> Outcome:
             refusal.order_id,
         )
     cart.refused(sending)
-    title = "Sold out" if refusal.slug == "out-of-stock" else refusal.title
+    title = "Sold out" if refusal.slug == OUT_OF_STOCK else refusal.title
     return Outcome("refused", title, refusal.detail.removeprefix("Sold out: "), refusal.order_id)

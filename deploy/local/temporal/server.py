@@ -18,9 +18,13 @@ from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.process.child import ChildSpec
 from deploy.local.process.probes import http_get
 from deploy.local.process.supervisor import SupervisedProcess
+from workflows import search_attributes
 
 NAMESPACE = "default"
-SEARCH_ATTRIBUTES = {"OrderStatus": "Keyword", "OrderStep": "Keyword", "OrderSkus": "KeywordList"}
+# As the command line of Temporal wants them: KEYWORD_LIST is KeywordList there.
+SEARCH_ATTRIBUTES = {
+    key.name: key.indexed_value_type.name.title().replace("_", "") for key in search_attributes.ALL
+}
 
 _NO_LIMIT = 1_000_000
 _DYNAMIC_CONFIG: dict[str, int | bool] = {

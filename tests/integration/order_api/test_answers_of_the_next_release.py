@@ -37,7 +37,7 @@ class NextRelease(OrderWorkflow):
         if self._pieces == UNREADABLE_END:
             return ["shipped", "in", "another", "shape"]
         if self._pieces > 1:
-            await workflow.wait_condition(lambda: self._cancel_requested)
+            await workflow.wait_condition(lambda: self._cancel.made)
         return await super().run(order)
 
     @workflow.update(name=FIRST_ANSWER)
