@@ -13,7 +13,7 @@ from chaos.run_result import RunResult
 from chaos.scenarios.catalogue import VERIFY
 from deploy.local.errors import StartRefused
 from deploy.terminal import print_refusal
-from service_kit.server import event_loop
+from service_kit.http.server import event_loop
 
 
 def attack(config: RunConfig) -> int:

@@ -32,7 +32,7 @@ from chaos.scenarios.workload import PlannedOrder
 from chaos.setting import Setting, start
 from chaos.target.target import Target
 from deploy.local.errors import StartRefused
-from service_kit.pool import POSTGRES_ERRORS
+from service_kit.postgres.pool import POSTGRES_ERRORS
 
 Found = TypeVar("Found")
 LATECOMERS_S = 12.0  # two delays of five seconds on one attempt, and some more

@@ -5,7 +5,7 @@ import secrets
 import sys
 from pathlib import Path
 
-from service_kit.tokens import issue
+from service_kit.http.tokens import issue
 
 TEN_YEARS_S = 10 * 365 * 86_400
 

@@ -20,9 +20,9 @@ import order_api
 from inventory_api import seed as inventory_seed
 from order_api import seed as order_seed
 from order_api.restored import adopt_restored_events
-from service_kit.migration_files import MigrationError
-from service_kit.migrations import migrate
-from service_kit.settings import load
+from service_kit.postgres.migration_files import MigrationError
+from service_kit.postgres.migrations import migrate
+from service_kit.process.settings import load
 
 
 class MigrateSettings(BaseSettings):

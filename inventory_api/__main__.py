@@ -2,9 +2,10 @@
 
 from inventory_api.main import create_app
 from inventory_api.settings import InventorySettings
-from service_kit import logs, server, tracing
-from service_kit.settings import load
-from service_kit.tokens import TokenVerifier
+from service_kit.http import server
+from service_kit.http.tokens import TokenVerifier
+from service_kit.observability import logs, tracing
+from service_kit.process.settings import load
 
 
 def main() -> None:

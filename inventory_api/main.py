@@ -10,14 +10,16 @@ from inventory_api.routes import router
 from inventory_api.settings import InventorySettings
 from inventory_api.state import InventoryApiState
 from inventory_api.stock import Stock
-from service_kit import application, database_health, pool, supervised
-from service_kit.background import Background
 from service_kit.fault_points import Injector, no_injector
-from service_kit.health import Health
-from service_kit.long_transactions import LongTransactions
-from service_kit.migrations import latest
-from service_kit.supervised import Supervised
-from service_kit.tokens import TokenVerifier
+from service_kit.http import application
+from service_kit.http.tokens import TokenVerifier
+from service_kit.observability.health import Health
+from service_kit.postgres import database_health, pool
+from service_kit.postgres.long_transactions import LongTransactions
+from service_kit.postgres.migrations import latest
+from service_kit.process import supervised
+from service_kit.process.background import Background
+from service_kit.process.supervised import Supervised
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 TABLES = ("stock", "reservations", "movements")

@@ -5,7 +5,7 @@ filter, or equal to it" would be planned as if every row were wanted.
 """
 
 from inventory_api.contracts import LedgerEntry
-from service_kit.pool import Connection
+from service_kit.postgres.pool import Connection
 
 _FRONT = 2**63 - 1
 

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from inventory_api.contracts import OUT_OF_STOCK
 from inventory_api.stock import Verdict
-from service_kit.problems import Problem
+from service_kit.http.problems import Problem
 
 
 def out_of_stock(order_id: UUID, verdict: Verdict) -> Problem:

@@ -24,14 +24,14 @@ from inventory_api.metrics import EFFECTS
 from inventory_api.state import InventoryApiState, state_of
 from inventory_api.stock import OtherLines, Verdict
 from service_kit.fault_points import Call
-from service_kit.idempotency_key import read as read_idempotency_key
-from service_kit.idempotency_key import read_quoted as read_quoted_key
-from service_kit.openapi import body_of, problems
-from service_kit.paging import PageSize, SearchText, SkuCursor, Skus, contains
-from service_kit.pool import POSTGRES_UNAVAILABLE, is_refusal
-from service_kit.problems import Problem, unavailable, unprocessable
-from service_kit.strict_json import read
-from service_kit.tokens import Caller
+from service_kit.http.idempotency_key import read as read_idempotency_key
+from service_kit.http.idempotency_key import read_quoted as read_quoted_key
+from service_kit.http.openapi import body_of, problems
+from service_kit.http.paging import PageSize, SearchText, SkuCursor, Skus, contains
+from service_kit.http.problems import Problem, unavailable, unprocessable
+from service_kit.http.strict_json import read
+from service_kit.http.tokens import Caller
+from service_kit.postgres.pool import POSTGRES_UNAVAILABLE, is_refusal
 
 router = APIRouter(prefix="/v1", tags=["inventory"])
 

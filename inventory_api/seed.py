@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from service_kit.connection import connect
+from service_kit.postgres.connection import connect
 
 # Pieces per SKU; the order service's seed sells the same SKUs.
 FIRST_DELIVERY: Mapping[str, int] = {

@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from service_kit.settings import ServiceSettings
+from service_kit.process.settings import ServiceSettings
 
 # Postgres counts in whole milliseconds, and takes 0 for "no limit".
 SHORTEST_S = 0.01

@@ -7,9 +7,9 @@ from starlette.requests import Request
 
 from inventory_api.stock import Stock
 from service_kit.fault_points import FaultPoints
-from service_kit.health import Health
-from service_kit.pool import Pool
-from service_kit.tokens import TokenVerifier
+from service_kit.http.tokens import TokenVerifier
+from service_kit.observability.health import Health
+from service_kit.postgres.pool import Pool
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from inventory_api.contracts import (
     digest,
 )
 from service_kit.fault_points import Call, FaultPoints
-from service_kit.group_commit import GroupCommit
-from service_kit.pool import Connection, Pool, leaves_doubt, within
+from service_kit.postgres.group_commit import GroupCommit
+from service_kit.postgres.pool import Connection, Pool, leaves_doubt, within
 
 
 @dataclass(frozen=True, slots=True)

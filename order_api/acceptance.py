@@ -19,8 +19,8 @@ from order_api.rate_limit import RateLimit, Slot
 from order_api.settings import OrderSettings
 from order_api.store import Store
 from order_api.stored_order import Accepted, NewOrder
-from service_kit.pool import POSTGRES_ERRORS, Unreachable
-from service_kit.problems import Problem, conflict, unavailable
+from service_kit.http.problems import Problem, conflict, unavailable
+from service_kit.postgres.pool import POSTGRES_ERRORS, Unreachable
 
 # Left of the budget for the answer's way out, on a machine that may be busy just then.
 ANSWER_MARGIN_S = 0.1

@@ -4,7 +4,7 @@ import base64
 from datetime import UTC, datetime
 from uuid import UUID
 
-from service_kit.problems import unprocessable
+from service_kit.http.problems import unprocessable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BYTES = 24

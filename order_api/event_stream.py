@@ -11,9 +11,9 @@ from activities.contracts import TERMINAL
 from order_api.contracts import TimelineEvent
 from order_api.notifier import CHANNEL
 from order_api.store import Store
-from service_kit import logs
-from service_kit.connection import listen
-from service_kit.pool import POSTGRES_ERRORS
+from service_kit.observability import logs
+from service_kit.postgres.connection import listen
+from service_kit.postgres.pool import POSTGRES_ERRORS
 
 # A wake-up can be lost: this often somebody looks for all streams together, and each says that it
 # is alive.

@@ -26,17 +26,19 @@ from order_api.settings import OrderSettings
 from order_api.state import OrderApiState
 from order_api.store import Store
 from order_api.workflow_client import OrderWorkflows
-from service_kit import application, database_health, pool, supervised
-from service_kit.background import Background
 from service_kit.fault_points import Injector, no_injector
-from service_kit.health import CheckResult, Health, Probe
-from service_kit.http_client import open_session
-from service_kit.long_transactions import LongTransactions
-from service_kit.migrations import latest
-from service_kit.readiness import readiness_of
-from service_kit.supervised import Supervised
+from service_kit.http import application
+from service_kit.http.client_session import open_session
+from service_kit.http.tokens import TokenVerifier
+from service_kit.observability.health import CheckResult, Health, Probe
+from service_kit.observability.readiness import readiness_of
+from service_kit.postgres import database_health, pool
+from service_kit.postgres.long_transactions import LongTransactions
+from service_kit.postgres.migrations import latest
+from service_kit.process import supervised
+from service_kit.process.background import Background
+from service_kit.process.supervised import Supervised
 from service_kit.temporal import connect
-from service_kit.tokens import TokenVerifier
 
 
 def create_app(settings: OrderSettings, injector: Injector = no_injector) -> FastAPI:

@@ -13,8 +13,8 @@ from uuid import UUID
 from order_api.relay import Relay
 from order_api.store import Store
 from order_api.workflow_client import TEMPORAL_ERRORS, OrderWorkflows
-from service_kit import logs
-from service_kit.pool import POSTGRES_ERRORS
+from service_kit.observability import logs
+from service_kit.postgres.pool import POSTGRES_ERRORS
 
 POLL_INTERVAL_S = 10.0
 # However long Temporal's lists have grown, reading them takes up no more than this part of it.

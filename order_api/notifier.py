@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from service_kit.pool import POSTGRES_ERRORS, Pool, within
-from service_kit.supervised import Supervised
+from service_kit.postgres.pool import POSTGRES_ERRORS, Pool, within
+from service_kit.process.supervised import Supervised
 
 CHANNEL = "order_events"
 NOTIFY_INTERVAL_S = 0.1  # between two announcements; the first after a pause is made at once

@@ -8,8 +8,8 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from order_api.metrics import OPEN_STREAMS
-from service_kit.problems import Problem
-from service_kit.tokens import Caller
+from service_kit.http.problems import Problem
+from service_kit.http.tokens import Caller
 
 RETRY_AFTER_S = "10"
 

@@ -11,7 +11,7 @@ from order_api.metrics import show_summary
 from order_api.order_lists import EACH_STATUS
 from order_api.response_time import ResponseTimes
 from order_api.store import MAX_RELAY_DELAY_S
-from service_kit.pool import POSTGRES_ERRORS, Pool, within
+from service_kit.postgres.pool import POSTGRES_ERRORS, Pool, within
 
 SINCE_S = 300.0
 RATE_S = 10.0

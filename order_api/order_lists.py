@@ -12,7 +12,7 @@ from uuid import UUID
 from order_api.search import Search
 from order_api.statements import ORDER_COLUMNS
 from order_api.stored_order import StoredOrder, from_row
-from service_kit.pool import Connection
+from service_kit.postgres.pool import Connection
 
 Position = tuple[datetime, UUID]
 # Before the first order of a list.

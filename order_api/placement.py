@@ -18,7 +18,7 @@ from order_api.store import Store
 from order_api.stored_order import Placed, StoredOrder
 from order_api.workflow_client import TEMPORAL_ERRORS, OrderWorkflows
 from service_kit.fault_points import Call, FaultPoints
-from service_kit.pool import POSTGRES_ERRORS
+from service_kit.postgres.pool import POSTGRES_ERRORS
 
 
 class OrderPlacement:

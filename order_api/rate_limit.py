@@ -8,7 +8,7 @@ from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 
-from service_kit.problems import Problem
+from service_kit.http.problems import Problem
 
 
 class Slot:

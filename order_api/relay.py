@@ -14,8 +14,8 @@ from order_api.set_aside import SetAside
 from order_api.store import Store
 from order_api.stored_order import DueOrder
 from order_api.workflow_client import TEMPORAL_ERRORS, Incompatible, OrderWorkflows
-from service_kit import logs
-from service_kit.pool import POSTGRES_ERRORS, is_outage
+from service_kit.observability import logs
+from service_kit.postgres.pool import POSTGRES_ERRORS, is_outage
 from workflows import messages
 
 BATCH_SIZE = 48

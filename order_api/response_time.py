@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from order_api.contracts import Latency, ResponseTime
-from service_kit.health import CheckResult
+from service_kit.observability.health import CheckResult
 
 WINDOW_S = 30.0
 THRESHOLD_S = 1.0

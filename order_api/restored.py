@@ -1,7 +1,7 @@
 """Adoption of order events that a logical restore brought from another cluster."""
 
-from service_kit import logs
-from service_kit.connection import connect
+from service_kit.observability import logs
+from service_kit.postgres.connection import connect
 
 ADOPT = "SELECT adopt_restored_events()"
 

@@ -23,14 +23,14 @@ from order_api.order_requests import tried, worked_on
 from order_api.search import search_for
 from order_api.state import OrderApiState, state_of
 from order_api.stored_order import StoredOrder
-from service_kit.idempotency_key import read as read_idempotency_key
-from service_kit.idempotency_key import read_quoted as read_quoted_key
-from service_kit.openapi import body_of, problems
-from service_kit.paging import PageSize, SearchText, SkuCursor, Skus, contains
-from service_kit.pool import POSTGRES_UNAVAILABLE, is_refusal
-from service_kit.problems import Problem, unavailable
-from service_kit.strict_json import read
-from service_kit.tokens import Caller
+from service_kit.http.idempotency_key import read as read_idempotency_key
+from service_kit.http.idempotency_key import read_quoted as read_quoted_key
+from service_kit.http.openapi import body_of, problems
+from service_kit.http.paging import PageSize, SearchText, SkuCursor, Skus, contains
+from service_kit.http.problems import Problem, unavailable
+from service_kit.http.strict_json import read
+from service_kit.http.tokens import Caller
+from service_kit.postgres.pool import POSTGRES_UNAVAILABLE, is_refusal
 from workflows.messages import message_for
 from workflows.reasons import OUT_OF_STOCK
 

@@ -1,6 +1,6 @@
 """Catalogue of the demonstration shop; running it again changes nothing that is there."""
 
-from service_kit.connection import connect
+from service_kit.postgres.connection import connect
 
 _EUR = "EUR"
 

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from prometheus_client import Counter
 
-from service_kit import logs
-from service_kit.health import CheckResult
+from service_kit.observability import logs
+from service_kit.observability.health import CheckResult
 
 # How long health speaks of one that nobody has met again; another replica may have driven it.
 FORGOTTEN_AFTER_S = 300.0

@@ -13,8 +13,8 @@ from order_api.placement import OrderPlacement
 from order_api.response_time import ResponseTimes
 from order_api.store import Store
 from service_kit.fault_points import FaultPoints
-from service_kit.health import Health
-from service_kit.tokens import TokenVerifier
+from service_kit.http.tokens import TokenVerifier
+from service_kit.observability.health import Health
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from order_api.stored_order import (
     from_row,
 )
 from service_kit.fault_points import Call, FaultPoints
-from service_kit.group_commit import GroupCommit
-from service_kit.pool import Connection, Pool, leaves_doubt, within
+from service_kit.postgres.group_commit import GroupCommit
+from service_kit.postgres.pool import Connection, Pool, leaves_doubt, within
 
 STORE_DEADLINE_S = 1.0
 # No due time is set further ahead than this: one that lies there is of a clock since put back.

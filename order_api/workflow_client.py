@@ -27,7 +27,7 @@ from temporalio.service import RPCError
 
 from inventory_api.contracts import Line
 from order_api.contracts import OrderLine
-from service_kit.health import PROBE_LIMIT_S, CheckResult
+from service_kit.observability.health import PROBE_LIMIT_S, CheckResult
 from workflows.contracts import (
     CANCEL,
     FIRST_ANSWER,

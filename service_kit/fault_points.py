@@ -13,7 +13,7 @@ from uuid import UUID
 
 from starlette.responses import Response
 
-from service_kit.pool import Pool
+from service_kit.postgres.pool import Pool
 
 
 @dataclass(frozen=True, slots=True)

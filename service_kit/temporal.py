@@ -10,7 +10,7 @@ from temporalio.envconfig import ClientConfig
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.service import GrpcCompression
 
-from service_kit import metrics, tracing
+from service_kit.observability import metrics, tracing
 
 DEFAULT_ADDRESS = "127.0.0.1:7233"
 

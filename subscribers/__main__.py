@@ -1,7 +1,8 @@
 """Entry point of the process that runs the installed subscribers."""
 
-from service_kit import logs, server
-from service_kit.settings import load
+from service_kit.http import server
+from service_kit.observability import logs
+from service_kit.process.settings import load
 from subscribers.main import create_app, installed
 from subscribers.settings import SubscriberSettings
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from service_kit.pool import Connection
+from service_kit.postgres.pool import Connection
 
 ENTRY_POINTS = "valerix.subscribers"
 

@@ -11,13 +11,16 @@ from fastapi import FastAPI
 
 from order_api.notifier import CHANNEL
 from order_api.schema import MIGRATIONS
-from service_kit import application, database_health, logs, pool, supervised
-from service_kit.background import Background
-from service_kit.connection import listen
-from service_kit.health import Health
-from service_kit.migrations import latest
-from service_kit.pool import POSTGRES_ERRORS
-from service_kit.supervised import Supervised
+from service_kit.http import application
+from service_kit.observability import logs
+from service_kit.observability.health import Health
+from service_kit.postgres import database_health, pool
+from service_kit.postgres.connection import listen
+from service_kit.postgres.migrations import latest
+from service_kit.postgres.pool import POSTGRES_ERRORS
+from service_kit.process import supervised
+from service_kit.process.background import Background
+from service_kit.process.supervised import Supervised
 from subscribers.contracts import ENTRY_POINTS, Subscriber
 from subscribers.progress import progress_of
 from subscribers.settings import SubscriberSettings

@@ -1,6 +1,6 @@
 """Subscriber that writes the message a shopper would get to its own table."""
 
-from service_kit.pool import Connection
+from service_kit.postgres.pool import Connection
 from subscribers.contracts import OrderEvent
 from workflows.messages import SUBJECTS
 

@@ -2,8 +2,8 @@
 
 from asyncpg import Record
 
-from service_kit import pool
-from service_kit.health import PROBE_LIMIT_S, CheckResult, Probe
+from service_kit.observability.health import PROBE_LIMIT_S, CheckResult, Probe
+from service_kit.postgres import pool
 from subscribers.runner import HANDLE_TIMEOUT_S
 from subscribers.statements import PROGRESS
 from subscribers.subscriber_thread import SubscriberThread

@@ -8,8 +8,8 @@ import asyncpg
 from prometheus_client import Counter
 
 from order_api.restored import ADOPT, say_adopted
-from service_kit import logs
-from service_kit.pool import POSTGRES_ERRORS, Connection, Pool
+from service_kit.observability import logs
+from service_kit.postgres.pool import POSTGRES_ERRORS, Connection, Pool
 from subscribers.contracts import OrderEvent, Subscriber
 from subscribers.lag import Lag
 from subscribers.statements import ADVANCE, FAILURE, LOCK, NEXT, REGISTER, TAKE_TIME

@@ -8,7 +8,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from service_kit import logs, pool, server
+from service_kit.http import server
+from service_kit.observability import logs
+from service_kit.postgres import pool
 from subscribers.contracts import Subscriber
 from subscribers.runner import APPLICATION, Runner
 

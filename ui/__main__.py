@@ -4,8 +4,9 @@ import contextlib
 
 import uvicorn
 
-from service_kit import logs, server, tracing
-from service_kit.settings import load
+from service_kit.http import server
+from service_kit.observability import logs, tracing
+from service_kit.process.settings import load
 from ui.main import create_app
 from ui.settings import UiSettings
 

@@ -4,11 +4,12 @@ import json
 import secrets
 from typing import Any
 
-from service_kit import application, supervised
-from service_kit.health import Health
-from service_kit.readiness import readiness_of
-from service_kit.supervised import Supervised
-from service_kit.tokens import TokenVerifier
+from service_kit.http import application
+from service_kit.http.tokens import TokenVerifier
+from service_kit.observability.health import Health
+from service_kit.observability.readiness import readiness_of
+from service_kit.process import supervised
+from service_kit.process.supervised import Supervised
 from ui.clients.fault_admin import FaultApi
 from ui.clients.http import Http
 from ui.clients.inventory_api import InventoryApi

@@ -18,7 +18,7 @@ from nicegui import core
 from nicegui.persistence import FilePersistentDict, PersistentDict
 from nicegui.storage import USER_PREFIX, Storage
 
-from service_kit import logs
+from service_kit.observability import logs
 from ui.identity import Browser
 
 _log = logs.get(__name__)

@@ -12,7 +12,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-from service_kit.tokens import Role, issue
+from service_kit.http.tokens import Role, issue
 
 TOKEN_TTL_S = 3600
 RENEW_BEFORE_S = 600

@@ -11,9 +11,9 @@ from nicegui import app as nicegui_app
 from nicegui import background_tasks, ui
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service_kit import application
-from service_kit.background import Background
-from service_kit.health import Health
+from service_kit.http import application
+from service_kit.observability.health import Health
+from service_kit.process.background import Background
 from ui.backend import Backend
 from ui.browser_storage import keep_in
 from ui.pages import operations, order, orders, shop, sign_in, warehouse

@@ -2,10 +2,11 @@
 
 import logging
 
-from service_kit import logs, server, tracing
-from service_kit.settings import load
+from service_kit.http import server
+from service_kit.http.tokens import TokenVerifier
+from service_kit.observability import logs, tracing
+from service_kit.process.settings import load
 from service_kit.temporal import expose_sdk_metrics
-from service_kit.tokens import TokenVerifier
 from worker.main import create_app
 from worker.settings import WorkerSettings
 

@@ -11,13 +11,14 @@ from activities.orders import OrderActivities
 from order_api.notifier import Notifier
 from order_api.schema import MIGRATIONS, TABLES
 from order_api.store import Store
-from service_kit import application, database_health, pool
-from service_kit.background import Background
 from service_kit.fault_points import Injector, no_injector
-from service_kit.health import Health, Probe
-from service_kit.http_client import open_session
-from service_kit.migrations import latest
-from service_kit.readiness import readiness_of
+from service_kit.http import application
+from service_kit.http.client_session import open_session
+from service_kit.observability.health import Health, Probe
+from service_kit.observability.readiness import readiness_of
+from service_kit.postgres import database_health, pool
+from service_kit.postgres.migrations import latest
+from service_kit.process.background import Background
 from worker.settings import WorkerSettings
 from worker.temporal_worker import OrderWorker
 from workflows.policies import POLICIES

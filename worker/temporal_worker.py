@@ -11,8 +11,8 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities.inventory import InventoryActivities
 from activities.orders import OrderActivities
-from service_kit import logs
-from service_kit.health import PROBE_LIMIT_S, CheckResult
+from service_kit.observability import logs
+from service_kit.observability.health import PROBE_LIMIT_S, CheckResult
 from service_kit.temporal import connect
 from worker.settings import WorkerSettings
 from workflows.contracts import TASK_QUEUE

@@ -19,8 +19,8 @@ from temporalio.client import Client, WithStartWorkflowOperation
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.worker import Worker
 
-from service_kit import garbage_collection
-from service_kit.server import event_loop
+from service_kit.http.server import event_loop
+from service_kit.process import garbage_collection
 from service_kit.temporal import connect
 from worker.temporal_worker import runner
 from workflows.policies import POLICIES

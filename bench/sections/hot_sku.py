@@ -19,9 +19,9 @@ from inventory_api.contracts import Line
 from inventory_api.main import MIGRATIONS
 from inventory_api.seed import seed
 from inventory_api.stock import Stock
-from service_kit import pool
 from service_kit.fault_points import Call, NoFaults
-from service_kit.migrations import migrate
+from service_kit.postgres import pool
+from service_kit.postgres.migrations import migrate
 
 BAR = 3.0
 SKU = "HOT"

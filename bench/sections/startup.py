@@ -13,7 +13,7 @@ from bench.harness.stack import Plan, temporary_home
 from deploy.local.ports import LOOPBACK
 from deploy.local.settings import PROJECT, Ports, variable
 from deploy.local.state_dir import StateDir
-from service_kit.tokens import issue
+from service_kit.http.tokens import issue
 
 BAR_S = 20.0
 TIMEOUT_S = 120.0

@@ -19,10 +19,12 @@ from pydantic_settings import SettingsConfigDict
 from starlette.responses import JSONResponse, Response
 
 from order_api.contracts import PlaceOrder, order_id_for
-from service_kit import logs, pool, server
-from service_kit.settings import ServiceSettings, load
-from service_kit.strict_json import read
-from service_kit.tokens import TokenVerifier
+from service_kit.http import server
+from service_kit.http.strict_json import read
+from service_kit.http.tokens import TokenVerifier
+from service_kit.observability import logs
+from service_kit.postgres import pool
+from service_kit.process.settings import ServiceSettings, load
 from workflows.reasons import OUT_OF_STOCK
 
 Policy = Literal["give-up", "retry-once"]

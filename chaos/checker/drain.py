@@ -13,7 +13,7 @@ from chaos.checker.observations import Observations
 from chaos.checker.orders import SETTLE_WITHIN_S
 from chaos.nemesis.temporal_faults import running_orders
 from chaos.scenarios.records import Disturbance
-from service_kit.pool import POSTGRES_ERRORS
+from service_kit.postgres.pool import POSTGRES_ERRORS
 
 POLL_INTERVAL_S = 0.5
 

@@ -8,7 +8,7 @@ import asyncpg
 
 from chaos.checker.databases import snapshots
 from chaos.checker.observations import Snapshot
-from service_kit.pool import POSTGRES_ERRORS
+from service_kit.postgres.pool import POSTGRES_ERRORS
 
 EVERY_S = 2.0
 # Of the looks at the books, what has to succeed: the warehouse's database is away at times.

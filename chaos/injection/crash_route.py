@@ -6,9 +6,9 @@ import signal
 
 from fastapi import APIRouter, Request, Response
 
-from service_kit import logs
-from service_kit.openapi import problems
-from service_kit.tokens import TokenVerifier
+from service_kit.http.openapi import problems
+from service_kit.http.tokens import TokenVerifier
+from service_kit.observability import logs
 
 # Enough for the answer to leave; whoever asked wants to know that it was heard.
 EXIT_DELAY_S = 0.05

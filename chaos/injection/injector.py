@@ -20,10 +20,10 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from chaos.injection.rules import FaultRule, decide
-from service_kit import logs
 from service_kit.fault_points import AnswerInstead, Call, FaultPoints
-from service_kit.pool import POSTGRES_ERRORS, Pool
-from service_kit.problems import internal_error
+from service_kit.http.problems import internal_error
+from service_kit.observability import logs
+from service_kit.postgres.pool import POSTGRES_ERRORS, Pool
 
 RELOAD_S = 1.0
 # Stands for whatever rule might have fired in a process that could not read its rules.

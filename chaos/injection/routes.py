@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from chaos.injection.injector import Injector
 from chaos.injection.presets import presets_of
 from chaos.injection.rules import FaultRule, Operation, predict
-from service_kit.openapi import body_of, problems
-from service_kit.problems import Problem, unprocessable
-from service_kit.strict_json import read
-from service_kit.tokens import Caller
+from service_kit.http.openapi import body_of, problems
+from service_kit.http.problems import Problem, unprocessable
+from service_kit.http.strict_json import read
+from service_kit.http.tokens import Caller
 
 router = APIRouter(prefix="/v1/admin/faults", tags=["faults"])
 

@@ -21,7 +21,7 @@ import psutil
 from chaos.nemesis.processes import all_ready_again, families, kill
 from chaos.nemesis.system import System
 from deploy.local.stack import POSTGRES
-from service_kit.pool import POSTGRES_ERRORS
+from service_kit.postgres.pool import POSTGRES_ERRORS
 
 POLL_INTERVAL_S = 0.05
 REFUSED_WITHIN_S = 60.0

@@ -17,7 +17,7 @@ from chaos.injection.injector import RELOAD_S, RULES
 from chaos.injection.rules import FaultRule
 from chaos.nemesis.system import System
 from deploy.local.services import INVENTORY, ORDER, WORKER
-from service_kit.pool import POSTGRES_ERRORS
+from service_kit.postgres.pool import POSTGRES_ERRORS
 
 PATIENCE_S = 30.0
 OWNERS = (INVENTORY, ORDER)

@@ -66,7 +66,7 @@ def require_running_stack() -> RunningStack:
 
 def issue_token(subject: str, role: str, ttl_s: int = 86_400) -> str:
     """Return a token signed with this stack's key; it need not be running."""
-    from service_kit.tokens import issue
+    from service_kit.http.tokens import issue
 
     key = find_state_dir().existing_token_key()
     try:

@@ -19,8 +19,8 @@ async def migrate_and_seed(dsn: Callable[[str], str]) -> None:
 
 
 async def _one(dsn: str, owner: str) -> None:
-    from service_kit.migration_files import MigrationError
-    from service_kit.migrations import migrate
+    from service_kit.postgres.migration_files import MigrationError
+    from service_kit.postgres.migrations import migrate
 
     try:
         await migrate(dsn, PROJECT / owner / "migrations")

@@ -116,7 +116,7 @@ class Services:
         }
 
     def _worker(self, port: int) -> dict[str, str]:
-        from service_kit.tokens import issue
+        from service_kit.http.tokens import issue
 
         token = issue(self._token_key, "worker", "service", _SERVICE_TOKEN_TTL_S)
         return {

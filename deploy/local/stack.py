@@ -170,7 +170,7 @@ class Stack:
 
     def token(self, subject: str, role: str, ttl_s: int = 86_400) -> str:
         """Return a signed token that the services of this stack accept."""
-        from service_kit.tokens import issue
+        from service_kit.http.tokens import issue
 
         return issue(self.token_key, subject, role, ttl_s)
 

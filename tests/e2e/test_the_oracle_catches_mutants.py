@@ -33,7 +33,7 @@ from deploy.local.process.probes import answers_ok
 from deploy.local.process.supervisor import SupervisedProcess
 from deploy.local.settings import PROJECT
 from service_kit.fault_points import Call, NoFaults
-from service_kit.tokens import issue
+from service_kit.http.tokens import issue
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.mutants.settling import Settler

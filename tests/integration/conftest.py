@@ -14,7 +14,7 @@ import inventory_api.seed
 from deploy.local.ports import free_port
 from deploy.local.postgres.server import EmbeddedPostgres
 from deploy.local.temporal.server import EmbeddedTemporal
-from service_kit import logs
+from service_kit.observability import logs
 from tests.support.both_apis import BothApis
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread

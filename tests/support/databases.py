@@ -12,7 +12,7 @@ import inventory_api.main
 import order_api.schema
 import order_api.seed
 from deploy.local.postgres.server import EmbeddedPostgres
-from service_kit.migrations import migrate
+from service_kit.postgres.migrations import migrate
 from tests.support.event_loop_thread import EventLoopThread
 
 Owner = Literal["inventory", "orders"]

@@ -16,7 +16,7 @@ import order_api.seed
 from deploy.local.ports import LOOPBACK
 from deploy.local.postgres.server import EmbeddedPostgres
 from deploy.local.process.supervisor import SupervisedProcess
-from service_kit.migrations import migrate
+from service_kit.postgres.migrations import migrate
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ import order_api.main
 import worker.main
 from inventory_api.settings import InventorySettings
 from order_api.settings import OrderSettings
-from service_kit import server, tokens
+from service_kit.http import server, tokens
 from worker.settings import WorkerSettings
 
 TOKEN_KEY = "a key for tests that is long enough to sign with"

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 from inventory_api.contracts import Line
 from inventory_api.stock import Stock
-from service_kit import pool
 from service_kit.fault_points import Call, NoFaults
+from service_kit.postgres import pool
 
 _numbers = itertools.count(1)
 

@@ -15,7 +15,7 @@ from nicegui.storage import Storage
 from nicegui.testing import User
 from nicegui.testing.general import nicegui_reset_globals
 
-from service_kit.background import Background
+from service_kit.process.background import Background
 from tests.support.serving import TOKEN_KEY, Served
 from ui.backend import Backend
 from ui.main import register

@@ -10,7 +10,7 @@ import aiohttp
 from opentelemetry import propagate
 from pydantic import BaseModel, ValidationError
 
-from service_kit.http_client import open_session
+from service_kit.http.client_session import open_session
 from ui.identity import Identity, Tokens
 
 REQUEST_TIMEOUT_S = 2.0

@@ -7,7 +7,7 @@ from uuid import UUID
 from nicegui import Event, background_tasks, ui
 
 from order_api.contracts import Order, TimelineEvent
-from service_kit import logs
+from service_kit.observability import logs
 from ui.clients.http import NoAnswer, Refusal
 from ui.clients.order_api import NothingFollows, OrderApi
 from ui.identity import UI

@@ -4,7 +4,7 @@ import time
 
 from nicegui import ui
 
-from service_kit.problems import Problem
+from service_kit.http.problems import Problem
 from ui.backend import Backend
 from ui.components.layout import block, button, html, page_layout, text
 from ui.identity import become_staff, stop_being_staff

@@ -9,7 +9,7 @@ from nicegui import background_tasks
 
 from order_api.answers import REUSED, is_definite, stored_nothing
 from order_api.contracts import order_id_for
-from service_kit import logs, tracing
+from service_kit.observability import logs, tracing
 from ui import labels
 from ui.clients.http import NoAnswer, Refusal
 from ui.clients.order_api import OrderApi

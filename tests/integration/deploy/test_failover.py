@@ -15,8 +15,8 @@ import pytest
 import subscribers.main
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.postgres.server import EmbeddedPostgres
-from service_kit import pool
-from service_kit.connection import connect, servers_in
+from service_kit.postgres import pool
+from service_kit.postgres.connection import connect, servers_in
 from subscribers.contracts import OrderEvent
 from subscribers.settings import SubscriberSettings
 from tests.support.event_loop_thread import EventLoopThread

@@ -18,7 +18,7 @@ from deploy.local.postgres.server import EmbeddedPostgres
 from order_api.contracts import order_id_for
 from order_api.schema import MIGRATIONS
 from order_api.seed import seed
-from service_kit.migrations import migrate
+from service_kit.postgres.migrations import migrate
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.order_stack import OrderStack, Shopper, eventually, order_stack

@@ -17,10 +17,10 @@ from order_api.event_stream import OrderEventStream
 from order_api.main import create_app
 from order_api.notifier import Notifier
 from order_api.store import Store
-from service_kit import pool
-from service_kit.background import Background
 from service_kit.fault_points import NoFaults
-from service_kit.pool import Pool
+from service_kit.postgres import pool
+from service_kit.postgres.pool import Pool
+from service_kit.process.background import Background
 from tests.integration.order_api.test_order_store import new_order, progress
 from tests.support.serving import bearer, order_settings, serve
 

@@ -14,8 +14,8 @@ from order_api.contracts import OrderLine, order_id_for
 from order_api.notifier import Notifier
 from order_api.store import Store
 from order_api.stored_order import Accepted, NewOrder
-from service_kit import pool
 from service_kit.fault_points import NoFaults
+from service_kit.postgres import pool
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from deploy.local.temporal.server import EmbeddedTemporal
 from order_api import order_lists
 from order_api.notifier import Notifier
 from order_api.store import Store
-from service_kit import pool
 from service_kit.fault_points import NoFaults
+from service_kit.postgres import pool
 from tests.support import next_release
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from service_kit import request_middleware, server
+from service_kit.http import request_middleware, server
 from tests.support.bad_bodies import GOOD_LINE, MAX_BODY, lines
 from tests.support.both_apis import JSON, BothApis, get, new_key
 from tests.support.raw_http import (

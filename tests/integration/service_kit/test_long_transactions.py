@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from service_kit import pool
-from service_kit.health import CheckResult
-from service_kit.long_transactions import LongTransactions
+from service_kit.observability.health import CheckResult
+from service_kit.postgres import pool
+from service_kit.postgres.long_transactions import LongTransactions
 from tests.support.both_apis import BothApis
 from tests.support.crowded_cluster import check_of, cluster, metric
 from tests.support.databases import Databases

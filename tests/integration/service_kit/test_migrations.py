@@ -7,9 +7,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from service_kit import database_health, pool
-from service_kit.migration_files import MigrationError
-from service_kit.migrations import migrate
+from service_kit.postgres import database_health, pool
+from service_kit.postgres.migration_files import MigrationError
+from service_kit.postgres.migrations import migrate
 from tests.support.databases import Databases
 
 

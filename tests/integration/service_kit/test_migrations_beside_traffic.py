@@ -8,8 +8,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from service_kit.migration_files import MigrationError
-from service_kit.migrations import migrate
+from service_kit.postgres.migration_files import MigrationError
+from service_kit.postgres.migrations import migrate
 from tests.support.databases import Databases
 from tests.support.order_stack import eventually
 

@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from service_kit import server
+from service_kit.http import server
 from tests.support.bad_bodies import GOOD_LINE, lines
 from tests.support.both_apis import JSON, BothApis, new_key
 from tests.support.raw_http import Answer, assert_refused, connect, is_closed, read_answer, written

@@ -13,7 +13,7 @@ import pytest
 
 import inventory_api.main
 import order_api.schema
-from service_kit.migrations import migrate
+from service_kit.postgres.migrations import migrate
 from tests.support.databases import Databases, Owner
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"

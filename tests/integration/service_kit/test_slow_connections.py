@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from service_kit import pool
+from service_kit.postgres import pool
 from tests.support.tcp_proxy import TcpProxy
 
 

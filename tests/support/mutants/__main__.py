@@ -6,7 +6,7 @@ import inventory_api.__main__
 import inventory_api.main
 from inventory_api.stock import Stock
 from service_kit.fault_points import FaultPoints
-from service_kit.pool import Pool
+from service_kit.postgres.pool import Pool
 from tests.support.mutants.stock import MUTATIONS, MutantStock
 
 

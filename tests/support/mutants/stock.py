@@ -13,7 +13,7 @@ import asyncpg
 from inventory_api.contracts import Line
 from inventory_api.stock import BEFORE_COMMIT, Stock, Verdict
 from service_kit.fault_points import Call, FaultPoints
-from service_kit.pool import Connection, Pool
+from service_kit.postgres.pool import Connection, Pool
 
 Mutation = Literal[
     "none",

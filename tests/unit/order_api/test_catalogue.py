@@ -9,7 +9,7 @@ import pytest
 from inventory_api.contracts import Line
 from order_api.catalogue import Catalogue
 from order_api.store import Store
-from service_kit.problems import Problem
+from service_kit.http.problems import Problem
 
 
 class Prices:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from order_api import cursors
-from service_kit.problems import Problem
+from service_kit.http.problems import Problem
 
 SECONDS = 253_402_300_799  # to the end of the year 9999
 times = st.builds(

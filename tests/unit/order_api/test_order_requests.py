@@ -6,7 +6,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from order_api.order_requests import OrderRequests, tried, worked_on
 from order_api.response_time import ResponseTimes
-from service_kit.request_middleware import RequestMiddleware
+from service_kit.http.request_middleware import RequestMiddleware
 from tests.support.response_time_vectors import Clock
 
 

@@ -7,7 +7,7 @@ import pytest
 import time_machine
 
 from order_api.rate_limit import RateLimit
-from service_kit.problems import Problem
+from service_kit.http.problems import Problem
 
 
 async def test_a_clock_put_back_does_not_stretch_the_minute() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
-from service_kit.request_middleware import RequestMiddleware
+from service_kit.http.request_middleware import RequestMiddleware
 
 
 class Visit:

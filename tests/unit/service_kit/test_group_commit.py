@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from service_kit import group_commit
-from service_kit.group_commit import GroupCommit
+from service_kit.postgres import group_commit
+from service_kit.postgres.group_commit import GroupCommit
 
 
 class Raced(Exception):

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from starlette.responses import Response
 
-from service_kit import health
-from service_kit.health import CheckResult, Health
+from service_kit.observability import health
+from service_kit.observability.health import CheckResult, Health
 
 
 class Dependency:

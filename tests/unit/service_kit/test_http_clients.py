@@ -2,11 +2,11 @@
 
 import aiohttp
 
-from service_kit import http_client, server
+from service_kit.http import client_session, server
 
 
 async def test_clients_let_go_of_idle_connections_long_before_servers_do() -> None:
-    async with http_client.open_session() as ours, aiohttp.ClientSession() as plain:
+    async with client_session.open_session() as ours, aiohttp.ClientSession() as plain:
         for session in (ours, plain):
             assert isinstance(session.connector, aiohttp.TCPConnector)
             kept_s = session.connector._keepalive_timeout or 0.0
@@ -14,5 +14,5 @@ async def test_clients_let_go_of_idle_connections_long_before_servers_do() -> No
 
 
 async def test_a_proxy_of_the_environment_is_not_asked_for_our_own_services() -> None:
-    async with http_client.open_session() as session:
+    async with client_session.open_session() as session:
         assert not session.trust_env

@@ -5,8 +5,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from order_api.contracts import order_id_for
-from service_kit.idempotency_key import read
-from service_kit.problems import Problem
+from service_kit.http.idempotency_key import read
+from service_kit.http.problems import Problem
 from tests.support.asgi_requests import request
 
 visible = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=255)

@@ -6,8 +6,8 @@ import pytest
 
 import inventory_api.main
 import order_api.schema
-from service_kit.migration_files import MigrationError, read
-from service_kit.migrations import latest
+from service_kit.postgres.migration_files import MigrationError, read
+from service_kit.postgres.migrations import latest
 
 
 @pytest.mark.parametrize("folder", [inventory_api.main.MIGRATIONS, order_api.schema.MIGRATIONS])

@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings
 
 from inventory_api.settings import InventorySettings
 from order_api.settings import OrderSettings
-from service_kit.settings import load
+from service_kit.process.settings import load
 from worker.settings import WorkerSettings
 from workflows.policies import Deadlines
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory_api.contracts import ReserveRequest
-from service_kit.problems import Problem
-from service_kit.strict_json import parse, read
+from service_kit.http.problems import Problem
+from service_kit.http.strict_json import parse, read
 from tests.support.asgi_requests import request
 
 values = st.recursive(

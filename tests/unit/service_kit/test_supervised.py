@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from service_kit.background import Background
-from service_kit.supervised import FAILURES, Supervised, probes
+from service_kit.process.background import Background
+from service_kit.process.supervised import FAILURES, Supervised, probes
 
 
 async def test_work_that_fails_begins_anew_and_health_says_so() -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import jwt
 import pytest
 
-from service_kit import tokens
-from service_kit.problems import Problem
-from service_kit.tokens import TokenVerifier, issue
+from service_kit.http import tokens
+from service_kit.http.problems import Problem
+from service_kit.http.tokens import TokenVerifier, issue
 from tests.support.asgi_requests import request
 
 KEY = "a key that is certainly long enough for HS256"

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 from opentelemetry import trace
 
-from service_kit.request_context import request_id
+from service_kit.observability.request_context import request_id
 
 
 def _add_ids(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

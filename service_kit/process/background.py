@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self
 
-from service_kit import logs
+from service_kit.observability import logs
 
 _log = logs.get(__name__)
 

@@ -8,7 +8,7 @@ from typing import Literal, cast, get_args
 import jwt
 from starlette.requests import Request
 
-from service_kit.problems import Problem
+from service_kit.http.problems import Problem
 
 Role = Literal["shopper", "staff", "service"]
 ROLES: frozenset[str] = frozenset(get_args(Role))

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from service_kit.connection import RawConnection, connect
-from service_kit.migration_files import Migration, MigrationError, read
+from service_kit.postgres.connection import RawConnection, connect
+from service_kit.postgres.migration_files import Migration, MigrationError, read
 
 if TYPE_CHECKING:
-    from service_kit.pool import Connection
+    from service_kit.postgres.pool import Connection
 
 # One key for all: two services never share a database, and within one the runs must queue.
 _LOCK_KEY = 7_235_109

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
 
-from service_kit import metrics, tracing
-from service_kit.connection import Primary, is_read_only
+from service_kit.observability import metrics, tracing
+from service_kit.postgres.connection import Primary, is_read_only
 
 if TYPE_CHECKING:  # generic for the type checker only
     Pool = asyncpg.Pool[asyncpg.Record]

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from service_kit.problems import Problem, unprocessable
+from service_kit.http.problems import Problem, unprocessable
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -2,7 +2,7 @@
 
 import aiohttp
 
-from service_kit.health import CheckResult, Probe
+from service_kit.observability.health import CheckResult, Probe
 
 
 def readiness_of(session: aiohttp.ClientSession, base_url: str) -> Probe:

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 
 from prometheus_client import Counter
 
-from service_kit import logs
-from service_kit.health import CheckResult, Probe
+from service_kit.observability import logs
+from service_kit.observability.health import CheckResult, Probe
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0

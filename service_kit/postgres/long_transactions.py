@@ -10,8 +10,8 @@ import time
 
 from prometheus_client import Gauge
 
-from service_kit.health import PROBE_LIMIT_S, CheckResult
-from service_kit.pool import POSTGRES_ERRORS, Pool, within
+from service_kit.observability.health import PROBE_LIMIT_S, CheckResult
+from service_kit.postgres.pool import POSTGRES_ERRORS, Pool, within
 
 # Longer than any transaction of the services, and than a dump of a small shop.
 LONG_S = 120.0

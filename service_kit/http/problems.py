@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
-from service_kit.request_context import request_id
+from service_kit.observability.request_context import request_id
 
 MEDIA_TYPE = "application/problem+json"
 

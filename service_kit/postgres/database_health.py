@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from service_kit.health import PROBE_LIMIT_S, CheckResult, Probe
-from service_kit.migrations import applied_version
-from service_kit.pool import Pool, Unreachable, size_of, within
+from service_kit.observability.health import PROBE_LIMIT_S, CheckResult, Probe
+from service_kit.postgres.migrations import applied_version
+from service_kit.postgres.pool import Pool, Unreachable, size_of, within
 
 _MISSING = "SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NULL"
 _TAKES_WRITES = """

@@ -8,7 +8,7 @@ import re
 
 from starlette.requests import Request
 
-from service_kit.problems import Problem
+from service_kit.http.problems import Problem
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 # Inside the quotes, a backslash stands before a quote or a backslash and nothing else.

@@ -8,8 +8,10 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.responses import Response
 
-from service_kit import garbage_collection, metrics, problems, request_middleware
-from service_kit.health import Health
+from service_kit.http import problems, request_middleware
+from service_kit.observability import metrics
+from service_kit.observability.health import Health
+from service_kit.process import garbage_collection
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Any]]
 HealthOf = Callable[[], Health]

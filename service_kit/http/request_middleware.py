@@ -11,11 +11,11 @@ import uuid
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service_kit import logs
 from service_kit.fault_points import AnswerInstead
-from service_kit.metrics import REQUEST_SECONDS, REQUESTS_IN_FLIGHT
-from service_kit.problems import Problem, internal_error, unavailable
-from service_kit.request_context import request_id
+from service_kit.http.problems import Problem, internal_error, unavailable
+from service_kit.observability import logs
+from service_kit.observability.metrics import REQUEST_SECONDS, REQUESTS_IN_FLIGHT
+from service_kit.observability.request_context import request_id
 
 MAX_BODY_BYTES = 64 * 1024
 BODY_READ_S = 5.0

@@ -10,8 +10,8 @@ import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from service_kit.problems import Problem
-from service_kit.request_context import request_id
+from service_kit.http.problems import Problem
+from service_kit.observability.request_context import request_id
 
 HEAD_TIMEOUT_S = 10.0
 MAX_HEAD_BYTES = 64 * 1024
