@@ -61,15 +61,44 @@ def run(*, quiet: bool, put_aside: bool = False) -> int:
 
 async def _run(settings: StackSettings, *, quiet: bool) -> int:
     began = time.monotonic()
+    say = _say_nothing if quiet else out.print
 
     def progress(name: str, what: str) -> None:
-        if not quiet:
-            line = Text(f"  {time.monotonic() - began:5.1f} s  {name:<14} ")
-            out.print(line.append(what, style="green" if what == "ready" else "dim"))
+        line = Text(f"  {time.monotonic() - began:5.1f} s  {name:<14} ")
+        say(line.append(what, style="green" if what == "ready" else "dim"))
 
     stack = Stack(settings, progress)
-    asked_to_end = asyncio.Event()
     starting = asyncio.create_task(stack.up())
+    asked_to_end = _end_when_asked_to(stack, starting)
+    say("Starting Valerix", style="bold", end="")
+    say(f" in {settings.home}", style="dim", soft_wrap=True)
+    try:
+        await starting
+    except asyncio.CancelledError:
+        say("Stopped before it was up; nothing is left running.")
+        return 130
+    if stack.put_aside is not None:
+        _say_what_was_put_aside(stack.put_aside)
+    try:
+        if not quiet:
+            await _show(stack, time.monotonic() - began)
+            stack.log.addHandler(_RestartNotices())
+        await asked_to_end.wait()
+    finally:
+        with contextlib.suppress(OSError):  # the terminal may be what is gone
+            say("\nStopping …", style="dim")
+        await stack.down()
+    say("Everything is stopped; the data stays for the next start.")
+    return 0
+
+
+def _say_nothing(*_: object, **__: object) -> None:
+    """Be the printer of `--quiet`."""
+
+
+def _end_when_asked_to(stack: Stack, starting: asyncio.Task[None]) -> asyncio.Event:
+    """Return what is set by Ctrl-C, SIGTERM or a closed terminal; these end the start, too."""
+    asked_to_end = asyncio.Event()
 
     def end() -> None:
         if not asked_to_end.is_set():
@@ -86,31 +115,7 @@ async def _run(settings: StackSettings, *, quiet: bool) -> int:
     loop.add_signal_handler(signal.SIGTERM, end)
     loop.add_signal_handler(signal.SIGHUP, end)
     _on_terminal_hangup(loop, end)
-
-    if not quiet:
-        out.print("Starting Valerix", style="bold", end="")
-        out.print(f" in {settings.home}", style="dim", soft_wrap=True)
-    try:
-        await starting
-    except asyncio.CancelledError:
-        if not quiet:
-            out.print("Stopped before it was up; nothing is left running.")
-        return 130
-    if stack.put_aside is not None:
-        _say_what_was_put_aside(stack.put_aside)
-    try:
-        if not quiet:
-            await _show(stack, time.monotonic() - began)
-            stack.log.addHandler(_RestartNotices())
-        await asked_to_end.wait()
-    finally:
-        with contextlib.suppress(OSError):  # the terminal may be what is gone
-            if not quiet:
-                out.print("\nStopping …", style="dim")
-        await stack.down()
-    if not quiet:
-        out.print("Everything is stopped; the data stays for the next start.")
-    return 0
+    return asked_to_end
 
 
 def _say_what_was_put_aside(file: Path) -> None:
