@@ -1,10 +1,9 @@
 """Prometheus metrics that every HTTP process has, and their page."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
-import aiohttp
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, Histogram, generate_latest
 from starlette.responses import Response
 
@@ -20,15 +19,17 @@ REQUESTS_IN_FLIGHT = Gauge("http_server_active_requests", "Requests being served
 POOL_CONNECTIONS = Gauge(
     "db_pool_connections", "Connections of a pool: in use, open, allowed.", ["pool", "state"]
 )
-SOURCE_LIMIT_S = 0.4
 
-# Addresses of metrics pages that libraries serve on loopback ports of their own.
-_sources: list[str] = []
+# What reads further metrics of this process, which a library keeps apart.
+_sources: list[Callable[[], Awaitable[bytes]]] = []
 
 
-def add_source(url: str) -> None:
-    """Have another metrics page of this process shown as part of its one page."""
-    _sources.append(url)
+def add_source(read: Callable[[], Awaitable[bytes]]) -> None:
+    """Have what `read` returns, in the text format, shown as part of this process's page.
+
+    It has to be quick and must not raise.
+    """
+    _sources.append(read)
 
 
 def watch_pool(name: str, size_of: Callable[[], Mapping[str, int]]) -> None:
@@ -43,17 +44,5 @@ def _connections(size_of: Callable[[], Mapping[str, int]], state: str) -> float:
 
 async def page() -> Response:
     """Return this process's metrics in the Prometheus text format."""
-    parts = [generate_latest(REGISTRY), *await asyncio.gather(*map(_read, _sources))]
+    parts = [generate_latest(REGISTRY), *await asyncio.gather(*(read() for read in _sources))]
     return Response(b"".join(parts), media_type=CONTENT_TYPE_LATEST)
-
-
-async def _read(url: str) -> bytes:
-    try:
-        async with (
-            asyncio.timeout(SOURCE_LIMIT_S),
-            aiohttp.ClientSession() as session,
-            session.get(url) as answer,
-        ):
-            return await answer.read()
-    except (aiohttp.ClientError, OSError, TimeoutError):
-        return b""
