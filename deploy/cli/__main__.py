@@ -6,12 +6,11 @@ Each command imports what it needs when it runs: `up` stays in memory next to th
 
 import os
 import sys
-from pathlib import Path
+from importlib.metadata import entry_points
 from typing import Annotated
 
 import typer
 
-from deploy.cli import chaos
 from deploy.local.errors import StartRefused
 from deploy.local.process.environment import drop_foreign_variables
 from deploy.local.temporal.database_file import PUT_ASIDE
@@ -23,9 +22,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-gremlin = typer.Typer(help="Make inventory answer late, in a pattern that is known beforehand.")
-app.add_typer(gremlin, name="gremlin", no_args_is_help=True)
-app.add_typer(chaos.app, name="chaos")
 
 
 @app.command()
@@ -96,67 +92,6 @@ def reset(
     reset_home(yes=yes)
 
 
-@gremlin.command("on")
-def gremlin_on(
-    seed: Annotated[int | None, typer.Option(min=0, help="Which orders it picks.")] = None,
-    share: Annotated[float | None, typer.Option(help="Of all orders, 0.2 is a fifth.")] = None,
-    delay: Annotated[float | None, typer.Option(help="Seconds.")] = None,
-) -> None:
-    """Let inventory's first answer to a fifth of all orders come 5 s late."""
-    from deploy.cli.gremlin import switch_on
-
-    switch_on(seed=seed, share=share, delay_s=delay)
-
-
-@gremlin.command("off")
-def gremlin_off() -> None:
-    """Take every fault rule away."""
-    from deploy.cli.gremlin import switch_off
-
-    switch_off()
-
-
-@gremlin.command("status")
-def gremlin_status() -> None:
-    """Which fault rules are in force."""
-    from deploy.cli.gremlin import show_rules
-
-    show_rules()
-
-
-@gremlin.command("predict")
-def gremlin_predict(
-    count: Annotated[int, typer.Option(min=1, max=10_000, help="How many orders ahead.")] = 20,
-    customer: Annotated[str, typer.Option(help="Who orders.")] = "alice",
-) -> None:
-    """Which of the coming `valerix order` calls will be hit."""
-    from deploy.cli.gremlin import show_prediction
-
-    show_prediction(count, customer)
-
-
-@app.command()
-def bench(
-    only: Annotated[
-        str | None, typer.Option(help="Some of the sections, with commas; all unless told.")
-    ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="A third of the time, less exact.")
-    ] = False,
-    json: Annotated[Path | None, typer.Option(help="Where to keep it; reports/bench.json.")] = None,
-) -> None:
-    """Measure: one table, and JSON for programs. Exit code 1 if a bar was missed."""
-    from bench.measure import SECTIONS, run
-    from deploy.local.settings import PROJECT
-
-    wanted = {name.strip() for name in only.split(",") if name.strip()} if only else set(SECTIONS)
-    if unknown := wanted - set(SECTIONS):
-        raise typer.BadParameter(
-            f"no such section: {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}"
-        )
-    raise typer.Exit(run(wanted, quick=quick, json=json or PROJECT / "reports" / "bench.json"))
-
-
 @app.command()
 def migrate(
     seed: Annotated[
@@ -175,6 +110,10 @@ def env() -> None:
     from deploy.compose_env import main as write
 
     write()
+
+
+for _commands in entry_points(group="valerix.commands"):  # of packages above this one
+    _commands.load()(app)
 
 
 def main(*command: str) -> None:

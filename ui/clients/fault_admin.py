@@ -1,22 +1,21 @@
-"""Client of the services' fault controls: what can be switched on, what is, what it did.
+"""Client of the fault controls of all services: what can be switched on, what is, what it did.
 
-Only what comes over HTTP is known here. Where fault injection is off the calls answer 404, and
-there is nothing to show.
+Where fault injection is off the calls answer 404, and there is nothing to show.
 """
 
 import json
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from chaos.injection.admin_client import PAGE, FaultAdmin, FiredFault, Hit, Offer, ToldRule
 from ui.clients.http import Http, NoAnswer, Refusal
 from ui.identity import Identity
 
 KEPT_FIRED = 8
-PAGE = 1000
 KEPT_PREDICTIONS = 20_000
-_ADMIN = "/v1/admin/faults"
 # The UI reads rules and evidence as staff: these calls are open to nobody else.
 _READER = Identity("ui", "staff")
 
@@ -26,38 +25,12 @@ class Preset:
     """A rule that can be switched on at `owner` (a service's base URL)."""
 
     owner: str
-    title: str
-    description: str
-    rule: dict[str, Any]
+    offer: Offer
 
     @property
     def name(self) -> str:
         """The rule's name, the same in every service."""
-        return str(self.rule["name"])
-
-
-@dataclass(frozen=True, slots=True)
-class Fired:
-    """A fault that has happened to an order."""
-
-    at: str
-    rule: str
-    fault: str
-    order_id: str
-    operation: str
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A fault that will happen to an order."""
-
-    order_id: str
-    rule: str
-    fault: str
-    operation: str
-    attempt: int
-    delay_s: float
+        return self.offer.rule.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +38,9 @@ class Faults:
     """The fault controls as last seen; `allowed` is False where there are none."""
 
     allowed: bool = False
-    rules: tuple[dict[str, Any], ...] = ()
+    rules: tuple[ToldRule, ...] = ()
     fired: int = 0
-    recent: tuple[Fired, ...] = ()
+    recent: tuple[FiredFault, ...] = ()
 
 
 class FaultApi:
@@ -75,24 +48,23 @@ class FaultApi:
 
     def __init__(self, http: Http, owners: Sequence[str], *, allowed: bool) -> None:
         self._http = http
-        self._owners = tuple(owners)
+        self._readers = {owner: self._admin(owner) for owner in owners}
         self._allowed = allowed
         self._seen = dict.fromkeys(owners, 0)
         self._fired = 0
-        self._recent: deque[Fired] = deque(maxlen=KEPT_FIRED)
-        self._rules: dict[str, tuple[dict[str, Any], ...]] = {}
+        self._recent: deque[FiredFault] = deque(maxlen=KEPT_FIRED)
+        self._rules: dict[str, tuple[ToldRule, ...]] = {}
         self._predicted: dict[str, list[Hit]] = {}
-        self._predicted_for: dict[str, tuple[dict[str, Any], ...]] = {}
+        self._predicted_for: dict[str, tuple[ToldRule, ...]] = {}
 
     async def poll(self) -> Faults:
         """Return rules and evidence; a service that is away keeps what was last known of it."""
         if not self._allowed:
             return Faults()
-        for owner in self._owners:
+        for owner, reader in self._readers.items():
             try:
-                found = await self._json("GET", owner, "")
-                self._rules[owner] = tuple(found["items"])
-                await self._read_log(owner)
+                self._rules[owner] = tuple(await reader.rules())
+                await self._read_log(owner, reader)
             except (NoAnswer, Refusal):
                 continue
         rules = tuple(rule for rules in self._rules.values() for rule in rules)
@@ -101,23 +73,22 @@ class FaultApi:
     async def presets(self) -> list[Preset]:
         """Return what can be switched on."""
         found = []
-        for owner in self._owners:
+        for owner, reader in self._readers.items():
             try:
-                items = (await self._json("GET", owner, "/presets"))["items"]
+                found += [Preset(owner, offer) for offer in await reader.offers()]
             except (NoAnswer, Refusal):
                 continue
-            found += [Preset(owner, i["title"], i["description"], i["rule"]) for i in items]
         return found
 
     async def switch_on(self, who: Identity, preset: Preset, share: float) -> None:
         """Put the preset's rule in force for a share of all orders."""
-        rule = {**preset.rule, "share": share}
-        await self._json("PUT", preset.owner, f"/{preset.name}", who=who, body=rule)
+        rule = preset.offer.rule.model_copy(update={"share": share})
+        await self._admin(preset.owner, who).put(rule)
 
     async def switch_off(self, who: Identity, preset: Preset) -> None:
         """Take it out of force; no harm if it is not."""
         try:
-            await self._json("DELETE", preset.owner, f"/{preset.name}", who=who)
+            await self._admin(preset.owner, who).remove(preset.name)
         except Refusal as refusal:
             if refusal.status != 404:
                 raise
@@ -132,41 +103,33 @@ class FaultApi:
         known = self._predicted
         if unknown := [order_id for order_id in order_ids if order_id not in known]:
             fresh: dict[str, list[Hit]] = {order_id: [] for order_id in unknown}
-            for owner in self._owners:
-                found = await self._json("POST", owner, "/predict", body={"order_ids": unknown})
-                for item in found["items"]:
-                    fresh[item["order_id"]].append(Hit(**item))
+            for reader in self._readers.values():
+                for hit in await reader.predict(unknown):
+                    fresh[hit.order_id].append(hit)
             known.update(fresh)
         return [hit for order_id in order_ids for hit in known[order_id]]
 
     async def kill(self, who: Identity, service_url: str) -> None:
         """End a service's process the hard way."""
-        await self._http.ask("POST", f"{service_url}/v1/admin/crash", who)
+        await self._admin(service_url, who).crash()
 
-    async def _read_log(self, owner: str) -> None:
+    async def _read_log(self, owner: str, reader: FaultAdmin) -> None:
         while True:
-            path = f"/log?after={self._seen[owner]}&limit={PAGE}"
-            items = (await self._json("GET", owner, path))["items"]
+            items = await reader.log(self._seen[owner])
             for item in items:
-                self._seen[owner] = item["id"]
+                self._seen[owner] = item.id
                 self._fired += 1
-                self._recent.append(
-                    Fired(
-                        at=str(item["at"])[11:19],
-                        rule=item["rule"],
-                        fault=item["fault"],
-                        order_id=item["order_id"],
-                        operation=item["operation"],
-                        attempt=item["attempt"],
-                    )
-                )
+                self._recent.append(item)
             if len(items) < PAGE:
                 return
 
+    def _admin(self, service_url: str, who: Identity = _READER) -> FaultAdmin:
+        return FaultAdmin(partial(self._json, service_url, who))
+
     async def _json(
-        self, method: str, owner: str, path: str, *, who: Identity = _READER, body: Any = None
+        self, service_url: str, who: Identity, method: str, path: str, body: Any = None
     ) -> dict[str, Any]:
-        content = await self._http.ask(method, f"{owner}{_ADMIN}{path}", who, body=body)
+        content = await self._http.ask(method, f"{service_url}{path}", who, body=body)
         found = json.loads(content) if content else {}
         if not isinstance(found, dict):
             raise NoAnswer("not an object")

@@ -6,9 +6,10 @@ from typing import Any
 
 from nicegui import ui
 
+from chaos.injection.admin_client import Hit
 from order_api.contracts import order_id_for
 from ui import labels
-from ui.clients.fault_admin import Faults, Hit, Preset
+from ui.clients.fault_admin import Faults, Preset
 from ui.clients.http import NoAnswer, Refusal
 from ui.components.layout import PageContext, block, button, html, text
 from ui.components.operations_view import SERVICE_NAMES
@@ -60,18 +61,19 @@ class FaultPanel:
         self.backend.operations.changed.subscribe(self.show)
 
     def _fault(self, preset: Preset) -> None:
-        self.shares[preset.name] = float(preset.rule["share"])
+        offer = preset.offer
+        self.shares[preset.name] = offer.rule.share
         with block("fault"):
             with block("stack").style("gap: 0"):
-                text(preset.title, "strong")
-                text(preset.description, "p", "small soft")
+                text(offer.title, "strong")
+                text(offer.description, "p", "small soft")
             ui.select(
                 SHARES, value=self.shares[preset.name], on_change=partial(self._share, preset)
-            ).props(f'outlined dense options-dense aria-label="{preset.title}: whom"').mark(
+            ).props(f'outlined dense options-dense aria-label="{offer.title}: whom"').mark(
                 f"share-{preset.name}"
             )
             switch = ui.switch(value=False, on_change=partial(self._switch, preset))
-            switch.props(f'aria-label="{preset.title}" color=negative').mark(f"fault-{preset.name}")
+            switch.props(f'aria-label="{offer.title}" color=negative').mark(f"fault-{preset.name}")
             self.switches[preset.name] = switch
 
     async def _share(self, preset: Preset, event: Any) -> None:
@@ -98,7 +100,7 @@ class FaultPanel:
 
     def _in_force(self, preset: Preset) -> bool:
         rules = self.backend.operations.now.faults.rules
-        return any(rule["name"] == preset.name for rule in rules)
+        return any(rule.name == preset.name for rule in rules)
 
     def _load(self) -> None:
         text("Orders to watch", "h3")
@@ -184,7 +186,7 @@ def fired(faults: Faults) -> str:
     if not faults.recent:
         return "<p class=soft>Nothing yet.</p>"
     rows = "".join(
-        f"<tr><td class=number>{each.at}<td>{escape(each.rule)}"
+        f"<tr><td class=number>{each.at[11:19]}<td>{escape(each.rule)}"
         f'<td><a class=mono href="/orders/{each.order_id}">{labels.short(each.order_id)}</a>'
         f"<td>{escape(each.operation)}, attempt {each.attempt}</tr>"
         for each in faults.recent

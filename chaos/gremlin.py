@@ -1,20 +1,23 @@
-"""Commands `valerix gremlin …`: fault rules on and off through the services' admin calls."""
+"""`valerix gremlin`: switches fault rules of the running stack on and off, and predicts them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import get_args
 
-import httpx
+import aiohttp
 
-from chaos.injection.rules import GREMLIN, FaultRule, predict
+from chaos.injection.admin_client import FAULTS, FaultAdmin, ToldRule, over
+from chaos.injection.rules import GREMLIN, FaultRule, Operation, predict
 from deploy.cli.order import coming_keys
 from deploy.local.errors import StartRefused
 from deploy.local.running_stack import RunningStack, issue_token, require_running_stack
+from deploy.local.services import INVENTORY, ORDER
 from deploy.terminal import out, print_unwrapped
 from order_api.contracts import order_id_for
 
-_OWNERS = ("inventory_api", "order_api")
-_FAULTS = "/v1/admin/faults"
+OWNERS = (INVENTORY, ORDER)
+TIMEOUT_S = 5.0
 
 
 def switch_on(*, seed: int | None, share: float | None, delay_s: float | None) -> None:
@@ -29,44 +32,32 @@ def switch_on(*, seed: int | None, share: float | None, delay_s: float | None) -
             kept="the rules are as they were",
             remedy="see: valerix gremlin on --help",
         ) from error
-    with _admin(require_running_stack(), "inventory_api") as client:
-        _ask(client, "PUT", f"{_FAULTS}/{rule.name}", json=rule.model_dump(mode="json"))
+    asyncio.run(_put(require_running_stack(), rule))
     print_unwrapped(f"On: {_in_words(rule)}.")
     out.print("Which of your next orders that is: valerix gremlin predict", style="dim")
 
 
 def switch_off() -> None:
     """Take the rules away that are in force, in both services."""
-    stack = require_running_stack()
-    gone = 0
-    for owner in _OWNERS:
-        with _admin(stack, owner) as client:
-            for rule in _rules(client):
-                _ask(client, "DELETE", f"{_FAULTS}/{rule.name}")
-                gone += 1
+    gone = asyncio.run(_remove_all(require_running_stack()))
     out.print(f"Off: {gone} rule{'' if gone == 1 else 's'} taken away.")
 
 
 def show_rules() -> None:
     """Print what is in force, and in which service."""
-    stack = require_running_stack()
-    lines = []
-    for owner in _OWNERS:
-        with _admin(stack, owner) as client:
-            lines += [f"{owner}  {rule.name}: {_in_words(rule)}" for rule in _rules(client)]
+    rules = asyncio.run(_rules(require_running_stack()))
+    lines = [f"{owner}  {each.name}: {_told_in_words(each)}" for owner, each in rules]
     for line in lines or ["No fault rule is in force."]:
         print_unwrapped(line)
 
 
 def show_prediction(count: int, customer: str) -> None:
-    """Print which coming orders meet which rule; the same function decides in the services."""
+    """Print which of the coming orders meet which rule, by the function that services decide by."""
     stack = require_running_stack()
-    rules: list[FaultRule] = []
-    for owner in _OWNERS:
-        with _admin(stack, owner) as client:
-            rules += _rules(client)
+    rules = [each.known for _, each in asyncio.run(_rules(stack))]
+    known = [rule for rule in rules if rule is not None]
     keys = {order_id_for(customer, key): key for key in coming_keys(stack.state_dir, count)}
-    hits = predict(rules, keys, ("reserve", "commit", "release", "record", "accept"))
+    hits = predict(known, keys, get_args(Operation))
     if not hits:
         none = "no rule is in force" if not rules else "no rule picks any of them"
         out.print(f"None of the next {count} orders of {customer} will be hit: {none}.")
@@ -76,6 +67,10 @@ def show_prediction(count: int, customer: str) -> None:
         print_unwrapped(f"{keys[order_id]:<8} order-{order_id}  {what}")
     orders = len({order_id for order_id, *_ in hits})
     out.print(f"{orders} of the next {count} orders of {customer} will be hit.", style="bold")
+
+
+def _told_in_words(rule: ToldRule) -> str:
+    return "of another release" if rule.known is None else _in_words(rule.known)
 
 
 def _in_words(rule: FaultRule) -> str:
@@ -89,32 +84,46 @@ def _fault(rule: FaultRule) -> str:
     return f"{what} at {rule.point}"
 
 
-def _rules(client: httpx.Client) -> list[FaultRule]:
-    found: dict[str, Any] = _ask(client, "GET", _FAULTS).json()
-    return [FaultRule.model_validate(rule) for rule in found["items"]]
+async def _put(stack: RunningStack, rule: FaultRule) -> None:
+    async with _admin(stack, INVENTORY) as admin:
+        await admin.put(rule)
 
 
-@contextmanager
-def _admin(stack: RunningStack, owner: str) -> Iterator[httpx.Client]:
+async def _remove_all(stack: RunningStack) -> int:
+    gone = 0
+    for owner in OWNERS:
+        async with _admin(stack, owner) as admin:
+            for rule in await admin.rules():
+                await admin.remove(rule.name)
+                gone += 1
+    return gone
+
+
+async def _rules(stack: RunningStack) -> Sequence[tuple[str, ToldRule]]:
+    found: list[tuple[str, ToldRule]] = []
+    for owner in OWNERS:
+        async with _admin(stack, owner) as admin:
+            found += [(owner, rule) for rule in await admin.rules()]
+    return found
+
+
+@asynccontextmanager
+async def _admin(stack: RunningStack, owner: str) -> AsyncIterator[FaultAdmin]:
+    """Give the fault controls of a service; whatever goes wrong is said in words."""
+    url = stack.url(owner)
     headers = {"Authorization": f"Bearer {issue_token('valerix-cli', 'staff', 300)}"}
-    # trust_env: a proxy of the terminal would be asked for loopback
-    with httpx.Client(
-        base_url=stack.url(owner), headers=headers, timeout=5.0, trust_env=False
-    ) as client:
-        yield client
-
-
-def _ask(client: httpx.Client, method: str, path: str, **content: Any) -> httpx.Response:
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     try:
-        answer = client.request(method, path, **content)
-    except httpx.HTTPError as error:
-        problem = f"{client.base_url} gave no answer: {error}"
-    else:
-        if answer.is_success:
-            return answer
-        problem = f"{client.base_url} answered {answer.status_code}: {answer.text}"
-        if answer.status_code == httpx.codes.NOT_FOUND and path == _FAULTS:
+        async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
+            yield FaultAdmin(over(session, url))
+    except aiohttp.ClientResponseError as error:
+        problem = f"{url} answered {error.status}: {error.message}"
+        if error.status == 404 and error.request_info.url.path == FAULTS:
             problem = "fault injection is off in this stack (FAULT_INJECTION=false)"
+    except (aiohttp.ClientError, TimeoutError) as error:
+        problem = f"{url} gave no answer: {str(error) or type(error).__name__}"
+    else:
+        return
     raise StartRefused(
         problem=problem,
         kept="the rules are as they were",

@@ -1,4 +1,4 @@
-"""Commands `valerix chaos …`: attack the platform and say whether it kept its promises."""
+"""Commands `valerix chaos …` and `valerix gremlin …`."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,6 +8,13 @@ import typer
 app = typer.Typer(
     help="Attack the platform and say whether it kept its promises.", no_args_is_help=True
 )
+gremlin = typer.Typer(help="Make inventory answer late, in a pattern that is known beforehand.")
+
+
+def register(valerix: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    valerix.add_typer(app, name="chaos")
+    valerix.add_typer(gremlin, name="gremlin", no_args_is_help=True)
 
 
 @app.command()
@@ -78,4 +85,43 @@ def list_scenarios() -> None:
     from chaos.scenarios.catalogue import SCENARIOS
 
     for each in SCENARIOS.values():
-        print(f"{each.name:<12} {each.about}")
+        typer.echo(f"{each.name:<12} {each.about}")
+
+
+@gremlin.command("on")
+def gremlin_on(
+    seed: Annotated[int | None, typer.Option(min=0, help="Which orders it picks.")] = None,
+    share: Annotated[float | None, typer.Option(help="Of all orders, 0.2 is a fifth.")] = None,
+    delay: Annotated[float | None, typer.Option(help="Seconds.")] = None,
+) -> None:
+    """Let inventory's first answer to a fifth of all orders come 5 s late."""
+    from chaos.gremlin import switch_on
+
+    switch_on(seed=seed, share=share, delay_s=delay)
+
+
+@gremlin.command("off")
+def gremlin_off() -> None:
+    """Take every fault rule away."""
+    from chaos.gremlin import switch_off
+
+    switch_off()
+
+
+@gremlin.command("status")
+def gremlin_status() -> None:
+    """Which fault rules are in force."""
+    from chaos.gremlin import show_rules
+
+    show_rules()
+
+
+@gremlin.command("predict")
+def gremlin_predict(
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="How many orders ahead.")] = 20,
+    customer: Annotated[str, typer.Option(help="Who orders.")] = "alice",
+) -> None:
+    """Which of the coming `valerix order` calls will be hit."""
+    from chaos.gremlin import show_prediction
+
+    show_prediction(count, customer)
