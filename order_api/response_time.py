@@ -10,7 +10,6 @@ An order that we failed is red, too, however quickly: an average says nothing of
 The window is that of one process; Prometheus adds the replicas up (`order_api/metrics.py`).
 """
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Literal, NamedTuple
 
 from order_api.contracts import Latency, ResponseTime
 from service_kit.observability.health import CheckResult
+from service_kit.observability.percentile import percentile
 
 WINDOW_S = 30.0
 THRESHOLD_S = 1.0
@@ -144,14 +144,13 @@ class ResponseTimes:
         return CheckResult("warn" if output else "pass", output, round(100 * share, 1), "% failed")
 
     def percentiles(self) -> Latency:
-        """Return percentiles (nearest rank) over the same requests as the average."""
+        """Return percentiles over the same requests as the average."""
         self._forget(self._clock())
-        times = sorted(self._times())
-
-        def rank(share: float) -> float | None:
-            return times[max(math.ceil(share * len(times)) - 1, 0)] if times else None
-
-        return Latency(p50_s=rank(0.50), p95_s=rank(0.95), p99_s=rank(0.99))
+        times = self._times()
+        if not times:
+            return Latency(p50_s=None, p95_s=None, p99_s=None)
+        p50, p95, p99 = (percentile(times, share) for share in (0.50, 0.95, 0.99))
+        return Latency(p50_s=p50, p95_s=p95, p99_s=p99)
 
     def _counts(self) -> Counts:
         attempts = len(self._ended) + len(self._under_way)

@@ -10,7 +10,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -61,12 +61,6 @@ class Answers:
         return ", ".join(
             f"{count} x {status or 'no answer'}" for status, count in self.statuses.most_common()
         )
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    """Return the smallest of `values` that at least `share` of them do not exceed."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, -int(-share * len(ordered) // 1) - 1))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,10 @@
 
 import signal
 
-from bench.harness.load import Answers, quantile
+from bench.harness.load import Answers
 from bench.harness.results import Row, at_most
 from bench.harness.stack import CpuUsage, Harness, Plan
+from service_kit.observability.percentile import percentile
 
 RATE = 60.0
 BUDGET_S = 2.0
@@ -22,8 +23,8 @@ async def _offered(harness: Harness, plan: Plan, seconds: float) -> tuple[Answer
 def _rows(
     weather: str, answers: Answers, cpu_usage: CpuUsage, p50_bar: float | None, p99_bar: float
 ) -> list[Row]:
-    p50, p99 = (1000 * quantile(answers.latencies_s, share) for share in (0.5, 0.99))
-    lag = 1000 * quantile(answers.lags_s, 0.99)
+    p50, p99 = (1000 * percentile(answers.latencies_s, share) for share in (0.5, 0.99))
+    lag = 1000 * percentile(answers.lags_s, 0.99)
     note = f"{answers.describe()}; {cpu_usage.foreign:.0%} of the machine used by others"
     bar = at_most(p50_bar, "ms", p50) if p50_bar is not None else {}
     return [

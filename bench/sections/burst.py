@@ -2,9 +2,10 @@
 
 import time
 
-from bench.harness.load import ABOUT_AN_ORDER, quantile
+from bench.harness.load import ABOUT_AN_ORDER
 from bench.harness.results import Row
 from bench.harness.stack import Harness, Plan
+from service_kit.observability.percentile import percentile
 
 RATE = 1000.0
 DRAIN_S = 600.0
@@ -40,10 +41,10 @@ async def burst(harness: Harness, plan: Plan) -> list[Row]:
                 f"all {sent}",
                 durable == sent == stored,
                 f"{answers.describe()}; {answers.retries} retries; "
-                f"generator's p99 lag {1000 * quantile(answers.lags_s, 0.99):.0f} ms",
+                f"generator's p99 lag {1000 * percentile(answers.lags_s, 0.99):.0f} ms",
             ),
             Row("burst", "last answer after", answered_s, "s"),
-            Row("burst", "p99 of the answers", quantile(answers.latencies_s, 0.99), "s"),
+            Row("burst", "p99 of the answers", percentile(answers.latencies_s, 0.99), "s"),
             Row(
                 "burst",
                 "still open after the drain",

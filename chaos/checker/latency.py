@@ -7,6 +7,7 @@ from uuid import UUID
 from chaos.checker.check_result import Check, check
 from chaos.checker.observations import Observations
 from chaos.scenarios.records import Disturbance
+from service_kit.observability.percentile import percentile
 
 ALLOWED = 1.2
 WARM_UP = 20  # orders at the start of the run that meet cold caches and first connections
@@ -108,9 +109,5 @@ def _disturbed(begin: float, end: float, disturbances: Sequence[Disturbance]) ->
 def _latencies(seconds: Sequence[float]) -> Latencies | None:
     if len(seconds) < ENOUGH:
         return None
-    ordered = sorted(seconds)
-
-    def at(share: float) -> float:
-        return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
-
-    return Latencies(len(ordered), at(0.5), at(0.95), at(0.99), ordered[-1])
+    p50, p95, p99 = (percentile(seconds, share) for share in (0.5, 0.95, 0.99))
+    return Latencies(len(seconds), p50, p95, p99, max(seconds))

@@ -1,21 +1,22 @@
-"""The benchmark's own sums: a wrong quantile would make every verdict worthless."""
+"""The benchmark's own sums: a wrong percentile would make every verdict worthless."""
 
-from bench.harness.load import CLIENT_TIMEOUT_S, Answers, quantile
+from bench.harness.load import CLIENT_TIMEOUT_S, Answers
 from bench.harness.results import at_least, at_most, shown
 from bench.harness.stack import CpuUsage
+from service_kit.observability.percentile import percentile
 
 
-def test_a_quantile_is_a_value_that_was_measured_and_not_one_in_between() -> None:
+def test_a_percentile_is_a_value_that_was_measured_and_not_one_in_between() -> None:
     values = [float(n) for n in range(1, 101)]
-    assert quantile(values, 0.5) == 50.0
-    assert quantile(values, 0.99) == 99.0
-    assert quantile(values, 1.0) == 100.0
-    assert quantile([3.0, 1.0, 2.0], 0.5) == 2.0
-    assert quantile([7.0], 0.99) == 7.0
+    assert percentile(values, 0.5) == 50.0
+    assert percentile(values, 0.99) == 99.0
+    assert percentile(values, 1.0) == 100.0
+    assert percentile([3.0, 1.0, 2.0], 0.5) == 2.0
+    assert percentile([7.0], 0.99) == 7.0
 
 
 def test_one_slow_answer_in_fifty_shows_in_the_99th_percentile() -> None:
-    assert quantile([0.01] * 49 + [2.0], 0.99) == 2.0
+    assert percentile([0.01] * 49 + [2.0], 0.99) == 2.0
 
 
 def test_the_rate_counts_what_was_answered_in_time_and_not_what_was_sent() -> None:
