@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from chaos.console import RunConsole, print_result
+from chaos.console import RunConsole, print_result, show_json
 from chaos.report import write
 from chaos.run import Run
 from chaos.run_config import RunConfig
@@ -16,11 +16,14 @@ from deploy.terminal import print_refusal
 from service_kit.http.server import event_loop
 
 
-def attack(config: RunConfig) -> int:
-    """Carry out a run; return 0 only if every promise was kept, 2 if it could not begin."""
+def attack(config: RunConfig, *, json_lines: bool = False) -> int:
+    """Carry out a run; return 0 only if every promise was kept, 2 if it could not begin.
+
+    With `json_lines` its progress is printed for programs, and nothing else.
+    """
     with asyncio.Runner(loop_factory=event_loop()) as runner:
         try:
-            result = runner.run(_attack(config))
+            result = runner.run(_attack(config, json_lines=json_lines))
         except StartRefused as refusal:
             print_refusal(refusal)
             return 2
@@ -38,8 +41,7 @@ def verification(seed: int | None, out: Path) -> RunConfig:
     return RunConfig(VERIFY.scenario, seed, VERIFY.orders, VERIFY.rate, out)
 
 
-async def _attack(config: RunConfig) -> RunResult:
-    """Carry out a run with progress on the terminal."""
+async def _attack(config: RunConfig, *, json_lines: bool) -> RunResult:
     task = asyncio.current_task()
     assert task is not None
     loop = asyncio.get_running_loop()
@@ -52,7 +54,11 @@ async def _attack(config: RunConfig) -> RunResult:
 
     for number in stopping:
         loop.add_signal_handler(number, stop)
-    with RunConsole() as screen:
-        result = await Run(config, screen.show).go()
+    if json_lines:
+        result = await Run(config, show_json).go()
+        write(result)
+        return result
+    with RunConsole() as console:
+        result = await Run(config, console.show).go()
     print_result(result, write(result))
     return result

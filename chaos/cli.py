@@ -38,6 +38,9 @@ def run(
         str | None,
         typer.Option(help="Sets the orders apart from others there; the time unless told."),
     ] = None,
+    json_lines: Annotated[
+        bool, typer.Option("--json-lines", help="Print the progress for programs.")
+    ] = False,
 ) -> None:
     """Attack with a scenario. Exit code 0 only if every promise was kept."""
     import time
@@ -61,7 +64,7 @@ def run(
         against=against,
         tag=(tag or f"run-{int(time.time())}") if against else "",
     )
-    raise typer.Exit(attack(config))
+    raise typer.Exit(attack(config, json_lines=json_lines))
 
 
 @app.command()

@@ -1,5 +1,7 @@
-"""The run on the terminal: one line that lives while it goes on, and the verdict at the end."""
+"""The run on the terminal: a line of progress while it goes on, and the result at the end."""
 
+import json
+import sys
 import time
 from pathlib import Path
 
@@ -43,13 +45,17 @@ class RunConsole:
             out.print(line, soft_wrap=True)
 
 
+def show_json(progress: RunProgress) -> None:
+    """Say how far the run is, for programs: one JSON object a line."""
+    sys.stdout.write(json.dumps(progress.as_values()) + "\n")
+    sys.stdout.flush()
+
+
 def _line(progress: RunProgress) -> str:
-    counts = progress.counts
     return (
-        f"{time.monotonic() - progress.began:6.1f} s  {progress.stage:<28} sent {counts.sent:>5}  "
-        f"settled {counts.settled:>5}  slow {counts.slow:>4}  unknown {counts.unknown:>3}  "
-        f"faults {progress.faults_fired:>4}  violations {progress.violations}"
-    )
+        "{seconds:6.1f} s  {stage:<28} sent {sent:>5}  settled {settled:>5}  slow {slow:>4}  "
+        "unknown {unknown:>3}  faults {faults:>4}  violations {violations}"
+    ).format_map(progress.as_values())
 
 
 def print_result(result: RunResult, page: Path) -> None:

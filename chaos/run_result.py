@@ -1,4 +1,4 @@
-"""What can be watched while a run goes on, and all that is known of it at the end."""
+"""Progress of a run while it goes on, and its result: all that is known at the end."""
 
 import time
 from dataclasses import dataclass, field
@@ -24,6 +24,19 @@ class RunProgress:
     faults_fired: int = 0
     violations: int = 0
     began: float = field(default_factory=time.monotonic)
+
+    def as_values(self) -> dict[str, str | int | float]:
+        """Return it as plain values."""
+        return {
+            "seconds": round(time.monotonic() - self.began, 1),
+            "stage": self.stage,
+            "sent": self.counts.sent,
+            "settled": self.counts.settled,
+            "slow": self.counts.slow,
+            "unknown": self.counts.unknown,
+            "faults": self.faults_fired,
+            "violations": self.violations,
+        }
 
 
 @dataclass

@@ -18,8 +18,8 @@ from typing import Any
 SHOWN_REPORTS = 12
 # When we are stopped ourselves: less than our own supervisor gives us.
 SHUTDOWN_GRACE_S = 8.0
-# A line of progress: how long the run has taken, what it does, and its counts.
-_PROGRESS = re.compile(r"\s*[0-9.]+ s  (\S.*)")
+# Of a line of progress, what is shown besides the stage.
+_COUNTS = ("sent", "settled", "slow", "unknown", "faults", "violations")
 _VERDICTS = {0: "passed", 1: "did not pass", 130: "was stopped"}
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,80}")
 FILES = frozenset({"report.html", "report.json", "junit.xml"})
@@ -72,13 +72,13 @@ class Verification:
         self.running, self.began, self.progress = scenario, time.time(), "starting"
         seed = int(self.began) % 100_000
         name = f"{scenario}-{seed}"
-        options = ["--seed", str(seed), "--out", str(self.folder / name)]
+        options = ["--seed", str(seed), "--out", str(self.folder / name), "--json-lines"]
         try:
             self._process = await self._chaos("run", scenario, *options)
             assert self._process.stdout is not None
             async for line in self._process.stdout:
-                if said := _PROGRESS.match(line.decode(errors="replace")):
-                    self.progress = " ".join(said.group(1).split())
+                with contextlib.suppress(ValueError):  # somebody else has printed something
+                    self.progress = _in_words(json.loads(line))
             code = await self._process.wait()
             self.last = f"{scenario} {_VERDICTS.get(code, f'ended with exit code {code}')}"
         finally:
@@ -126,6 +126,10 @@ class Verification:
             stderr=asyncio.subprocess.DEVNULL,
             env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
         )
+
+
+def _in_words(progress: dict[str, Any]) -> str:
+    return " ".join([progress["stage"], *(f"{name} {progress[name]}" for name in _COUNTS)])
 
 
 def _read(file: Path) -> Report:
