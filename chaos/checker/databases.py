@@ -48,6 +48,10 @@ SELECT s.sku, s.on_hand, s.reserved,
        AS ledger_reserved
 FROM stock s LEFT JOIN movements m USING (sku) GROUP BY s.sku
 """
+NOT_CONSERVED = f"""
+SELECT * FROM ({CONSERVATION}) level
+WHERE (on_hand, reserved) IS DISTINCT FROM (ledger_on_hand, ledger_reserved)
+"""  # noqa: S608  a constant in a constant
 
 
 async def read_warehouse(

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from chaos.checker.check_result import Check, check
-from chaos.checker.observations import Movement, Observations
+from chaos.checker.observations import Movement, Observations, Snapshot
 
 _ADDS = ("initial", "restock")
 _OF_ORDERS = ("reserve", "commit", "release")
@@ -12,39 +12,35 @@ _OF_ORDERS = ("reserve", "commit", "release")
 
 def conservation(observations: Observations) -> Check:
     """I1: per SKU, at every snapshot, level = what came in − what left; held = reserved."""
-    added: Counter[str] = Counter()
-    held: Counter[str] = Counter()
-    for movement in observations.movements:
-        if movement.operation in _ADDS:
-            added[movement.sku] += movement.quantity
-        elif movement.operation == "reserve":
-            held[movement.sku] += movement.quantity
-        elif movement.operation == "release":
-            held[movement.sku] -= movement.quantity
-        elif movement.operation == "commit":
-            held[movement.sku] -= movement.quantity
-            added[movement.sku] -= movement.quantity
-
-    def wrong() -> Iterator[str]:
-        for shelf in observations.shelves:
-            if (shelf.on_hand, shelf.reserved) != (added[shelf.sku], held[shelf.sku]):
-                yield (
-                    f"{shelf.sku}: {shelf.on_hand} on hand and {shelf.reserved} reserved, but the "
-                    f"ledger says {added[shelf.sku]} and {held[shelf.sku]}"
-                )
-        for shot in observations.snapshots:
-            if not shot.conserves:
-                yield (
-                    f"{shot.sku} during the run: {shot.on_hand} on hand and {shot.reserved} "
-                    f"reserved, ledger {shot.ledger_on_hand} and {shot.ledger_reserved}"
-                )
-
+    levels = [*observations.snapshots, *_at_rest(observations)]
     return check(
         "I1",
         "Stock is conserved: what came in, minus what left, is on the shelf",
-        len(observations.shelves) + len(observations.snapshots),
-        wrong(),
+        len(levels),
+        (
+            f"{level.sku}: {level.on_hand} on hand and {level.reserved} reserved, but the ledger "
+            f"says {level.ledger_on_hand} and {level.ledger_reserved} (at {level.at:.0f})"
+            for level in levels
+            if not level.conserves
+        ),
     )
+
+
+def _at_rest(observations: Observations) -> Iterator[Snapshot]:
+    """Yield each shelf at the end of the run, and what all movements together say of it."""
+    added: Counter[str] = Counter()
+    held: Counter[str] = Counter()
+    for movement in observations.movements:
+        if movement.operation in (*_ADDS, "commit"):
+            leaves = movement.operation == "commit"
+            added[movement.sku] += -movement.quantity if leaves else movement.quantity
+        if movement.operation in _OF_ORDERS:
+            taken = movement.operation == "reserve"
+            held[movement.sku] += movement.quantity if taken else -movement.quantity
+    end = max((shot.at for shot in observations.snapshots), default=0.0)
+    for shelf in observations.shelves:
+        ledger = added[shelf.sku], held[shelf.sku]
+        yield Snapshot(end, shelf.sku, shelf.on_hand, shelf.reserved, *ledger)
 
 
 def one_effect(observations: Observations) -> Check:

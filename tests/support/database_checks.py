@@ -15,6 +15,7 @@ import asyncpg
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
+from chaos.checker.databases import NOT_CONSERVED
 from deploy.local.stack import Stack
 from tests.support.load import Lines
 from workflows.contracts import OrderOutcome
@@ -116,21 +117,7 @@ class DatabaseChecks:
 
     async def assert_stock_balances(self) -> None:
         """Every shelf equals its ledger, in one snapshot: the equations of the contract."""
-        wrong = await self.sql(
-            "inventory",
-            """SELECT sku, on_hand, reserved, ledger.*
-               FROM stock JOIN (
-                   SELECT sku,
-                          coalesce(sum(quantity) FILTER (WHERE operation = 'initial'), 0)
-                          + coalesce(sum(quantity) FILTER (WHERE operation = 'restock'), 0)
-                          - coalesce(sum(quantity) FILTER (WHERE operation = 'commit'), 0) AS left_,
-                          coalesce(sum(quantity) FILTER (WHERE operation = 'reserve'), 0)
-                          - coalesce(sum(quantity) FILTER (WHERE operation = 'release'), 0)
-                          - coalesce(sum(quantity) FILTER (WHERE operation = 'commit'), 0) AS held
-                   FROM movements GROUP BY sku
-               ) ledger USING (sku)
-               WHERE on_hand <> left_ OR reserved <> held""",
-        )
+        wrong = await self.sql("inventory", NOT_CONSERVED)
         assert not wrong, wrong
 
     async def stock(self, sku: str) -> tuple[int, int]:
