@@ -1,114 +1,42 @@
-"""The wire between two HTTP processes: a proxy that balances, and that spoils chosen requests.
+"""An HTTP proxy that balances, and whose heirs may interfere with single requests.
 
-It stands between worker and inventory (and takes the replicas in turn) and between the shoppers
-and order_api. Each request gets a connection of its own to the server, so a replica that dies
-takes only its own requests with it.
+Each request gets a connection of its own to the server, so a replica that dies takes only its own
+requests with it.
 """
 
 import asyncio
 import itertools
-import json
 import re
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Self, TextIO
-from uuid import UUID
+from typing import Self
 
-from chaos.injection.rules import decide
-from chaos.scenarios.network_faults import Link, NetworkFault
-from chaos.scenarios.records import Fired
 from deploy.local.ports import LOOPBACK
-from service_kit.fault_points import Call
 
 MAX_HEAD = 64 * 1024
 CONNECT_S = 1.0
-_RESERVATION = re.compile(rb"^(?:PUT|POST) /v1/reservations/([0-9a-f-]{36})(?:/(\w+))? ")
-_ATTEMPT = re.compile(rb"\r\nx-attempt: *(\d+)", re.IGNORECASE)
-_PLACING = re.compile(rb"^POST /v1/orders ")
-_REQUEST_ID = re.compile(rb"\r\nx-request-id: *([0-9a-f-]{36})\.place\.(\d+)", re.IGNORECASE)
-_BUSY = b"HTTP/1.1 503 "
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-
-CallOf = Callable[[bytes], Call | None]
-
-
-def call_at_inventory(head: bytes) -> Call | None:
-    """Return which attempt at which step a request to inventory is."""
-    found = _RESERVATION.match(head)
-    if found is None:
-        return None
-    attempt = _ATTEMPT.search(head)
-    operation = (found.group(2) or b"reserve").decode()
-    return Call(UUID(found.group(1).decode()), operation, int(attempt.group(1)) if attempt else 1)
-
-
-def call_at_orders(head: bytes) -> Call | None:
-    """Return which sending of which order a request to order_api is."""
-    found = _REQUEST_ID.search(head) if _PLACING.match(head) else None
-    return Call(UUID(found.group(1).decode()), "accept", int(found.group(2))) if found else None
-
-
-class Evidence:
-    """The wire's own fault log: flushed before a toxic takes effect, each at most once."""
-
-    def __init__(self, file: TextIO | None = None) -> None:
-        self._file = file
-        self._known: set[tuple[str, UUID, str, int]] = set()
-        self.fired: list[Fired] = []
-        # Attempts (order, operation, attempt) that a server was too busy for.
-        self.turned_away: set[tuple[UUID, str, int]] = set()
-
-    def note(self, network_fault: NetworkFault, call: Call) -> bool:
-        """Write it down; False if this has been done before."""
-        fired = Fired(
-            network_fault.name,
-            call.order_id,
-            call.operation,
-            call.attempt,
-            network_fault.point,
-            network_fault.fault,
-            time.time(),
-        )
-        if fired.identity in self._known:
-            return False
-        self._known.add(fired.identity)
-        self.fired.append(fired)
-        if self._file is not None:
-            line = {
-                "rule": fired.rule,
-                "order": str(fired.order_id),
-                "operation": fired.operation,
-                "attempt": fired.attempt,
-                "fault": fired.fault,
-                "at": fired.at,
-            }
-            self._file.write(json.dumps(line) + "\n")
-            self._file.flush()
-        return True
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class _Message:
-    """A request or an answer, whole."""
+class Message:
+    """A request or an answer, whole; of one that is passed on in pieces, the head."""
 
     head: bytes
-    body: bytes
+    body: bytes = b""
 
     @property
     def raw(self) -> bytes:
+        """All its bytes."""
         return self.head + self.body
 
 
 class HttpProxy:
-    """One link. `toxics` may be changed while it runs; `upstreams` are ports on loopback."""
+    """Passes requests to its `upstreams` (ports on loopback) in turn."""
 
-    def __init__(self, link: Link, call_of: CallOf, evidence: Evidence) -> None:
+    def __init__(self) -> None:
         self.upstreams: Sequence[int] = ()
-        self.network_faults: Sequence[NetworkFault] = ()
-        self._link = link
-        self._call_of = call_of
-        self._evidence = evidence
         self._turn = itertools.count()
         self._open = asyncio.Event()
         self._open.set()
@@ -116,7 +44,7 @@ class HttpProxy:
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._server: asyncio.Server | None = None
-        self._loose: set[asyncio.Task[_Message | None]] = set()
+        self._loose: set[asyncio.Task[Message | None]] = set()
         self._connections: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -135,10 +63,16 @@ class HttpProxy:
         await asyncio.sleep(0)  # transports close themselves in the loop's next turn
 
     @property
+    def port(self) -> int:
+        """The port that clients connect to."""
+        assert self._server is not None
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    @property
     def url(self) -> str:
         """Where clients connect to."""
-        assert self._server is not None
-        return f"http://{LOOPBACK}:{self._server.sockets[0].getsockname()[1]}"
+        return f"http://{LOOPBACK}:{self.port}"
 
     async def cut(self, seconds: float) -> None:
         """Let nothing through for a while, in either direction."""
@@ -154,99 +88,48 @@ class HttpProxy:
             await asyncio.gather(*self._loose, return_exceptions=True)
             await self._quiet.wait()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
-        try:
-            while (request := await _read(reader)) is not None:
-                if not await self._serve(request, reader, writer):
-                    break
-        except (OSError, ValueError, RuntimeError, asyncio.IncompleteReadError):
-            pass  # one side has gone away: so does the other
-        except asyncio.CancelledError:
-            pass  # the run is over
-        finally:
-            self._connections.discard(task)
-            writer.close()
+    async def serve(self, request: Message, client: "Client") -> bool:
+        """Do with a request what is to be done; return whether the connection is still good.
 
-    async def _serve(
-        self, request: _Message, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> bool:
-        """Pass one request on, spoiled or not; return whether the connection is still good."""
-        call = self._call_of(request.head) if self.network_faults else None
-        network_fault = decide(self.network_faults, self._link, call) if call is not None else None
-        if network_fault is None or call is None or not self._evidence.note(network_fault, call):
-            answer = await self._deliver(request)
-            if answer is None:
-                writer.transport.abort()
-                return False
-            writer.write(answer.raw)
-            await writer.drain()
-            return True
-        return await self._spoil(network_fault, call, request, reader, writer)
-
-    async def _spoil(
-        self,
-        network_fault: NetworkFault,
-        call: Call,
-        request: _Message,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> bool:
-        if network_fault.fault == "black_hole":
-            await reader.read()  # until the client has had enough
+        An heir that does not interfere with the request passes it on by this.
+        """
+        answer = await self.deliver(request, client)
+        if answer is None:
+            client.abort()
             return False
-        if network_fault.fault == "hold":
-            self._later(request, network_fault.seconds)
-            await reader.read()
-            return False
-        if network_fault.fault == "duplicate":
-            for _ in range(network_fault.copies(call) - 1):
-                self._later(request, 0.0)
-        answer = await self._deliver(request)
-        if answer is None or network_fault.fault == "reset":
-            writer.transport.abort()
-            return False
-        if network_fault.fault == "cut":
-            writer.write(answer.raw[: len(answer.head) + len(answer.body) // 2])
-            await writer.drain()
-            return False
-        if network_fault.fault == "trickle":
-            for byte in answer.raw:
-                writer.write(bytes((byte,)))
-                await writer.drain()
-                await asyncio.sleep(network_fault.seconds)
-            return True
-        if network_fault.fault == "latency":
-            await asyncio.sleep(network_fault.seconds)
-        writer.write(answer.raw)
-        await writer.drain()
+        await client.send(answer.body if client.has_begun else answer.raw)
         return True
 
-    def _later(self, request: _Message, seconds: float) -> None:
+    def heed(self, request: Message, answer: Message | None) -> None:
+        """Take notice of an answer; None if there was none."""
+
+    def deliver_later(self, request: Message, seconds: float) -> asyncio.Task[Message | None]:
         """Deliver the request in a while, whoever still waits for its answer."""
 
-        async def deliver() -> _Message | None:
+        async def deliver() -> Message | None:
             await asyncio.sleep(seconds)
-            return await self._deliver(request)
+            return await self.deliver(request)
 
         task = asyncio.create_task(deliver())
         self._loose.add(task)
         task.add_done_callback(self._loose.discard)
+        return task
 
-    async def _deliver(self, request: _Message) -> _Message | None:
-        """Hand the request to the next server in turn that takes connections."""
+    async def deliver(self, request: Message, client: "Client | None" = None) -> Message | None:
+        """Hand the request to the next server in turn that takes connections.
+
+        An answer that comes in pieces goes to the `client` as it comes, if there is one.
+        """
         self._under_way += 1
         self._quiet.clear()
         try:
-            return await self._try_each(request)
+            return await self._try_each(request, client)
         finally:
             self._under_way -= 1
             if not self._under_way:
                 self._quiet.set()
 
-    async def _try_each(self, request: _Message) -> _Message | None:
+    async def _try_each(self, request: Message, client: "Client | None") -> Message | None:
         await self._open.wait()
         for _ in range(len(self.upstreams)):
             port = self.upstreams[next(self._turn) % len(self.upstreams)]
@@ -257,8 +140,11 @@ class HttpProxy:
                 continue
             try:
                 writer.write(request.raw)
-                answer = await _read(reader)
-                self._heed(request, answer)
+                head = await _head(reader)
+                if head is not None and client is not None and _CHUNKED.search(head):
+                    return await self._stream(head, reader, client)
+                answer = None if head is None else Message(head, await _body(head, reader))
+                self.heed(request, answer)
                 await self._open.wait()
                 return answer
             except (OSError, ValueError, asyncio.IncompleteReadError):
@@ -267,21 +153,75 @@ class HttpProxy:
                 writer.close()
         return None
 
-    def _heed(self, request: _Message, answer: _Message | None) -> None:
-        """Remember whom a server has turned away, if it was somebody to be hit by faults."""
-        busy = answer is not None and answer.head.startswith(_BUSY)
-        if busy and (call := self._call_of(request.head)):
-            self._evidence.turned_away.add((call.order_id, call.operation, call.attempt))
+    async def _stream(self, head: bytes, reader: asyncio.StreamReader, client: "Client") -> Message:
+        client.has_begun = True
+        await client.send(head)
+        async for chunk in _chunks(reader):
+            await self._open.wait()
+            await client.send(chunk)
+        return Message(head)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            while (head := await _head(reader)) is not None:
+                request = Message(head, await _body(head, reader))
+                if not await self.serve(request, Client(reader, writer)):
+                    break
+        except (OSError, ValueError, RuntimeError, asyncio.IncompleteReadError):
+            pass  # one side has gone away: so does the other
+        except asyncio.CancelledError:
+            pass  # the run is over
+        finally:
+            self._connections.discard(task)
+            writer.close()
 
 
-async def _read(reader: asyncio.StreamReader) -> _Message | None:
-    """Return the next message, None at the end of the connection."""
+class Client:
+    """The connection that a request came on; `has_begun` tells that an answer is on its way."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.has_begun = False
+        self._reader = reader
+        self._writer = writer
+
+    async def send(self, data: bytes) -> None:
+        """Send a part of an answer."""
+        self._writer.write(data)
+        await self._writer.drain()
+
+    def abort(self) -> None:
+        """Reset the connection."""
+        self._writer.transport.abort()
+
+    async def has_left(self) -> None:
+        """Return once the client has had enough."""
+        await self._reader.read()
+
+
+async def _head(reader: asyncio.StreamReader) -> bytes | None:
+    """Return the head of the next message, None at the end of the connection."""
     try:
-        head = await reader.readuntil(b"\r\n\r\n")
+        return await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError as end:
         if end.partial:
             raise
         return None
+
+
+async def _body(head: bytes, reader: asyncio.StreamReader) -> bytes:
+    if _CHUNKED.search(head):
+        return b"".join([chunk async for chunk in _chunks(reader)])
     length = _LENGTH.search(head)
-    body = await reader.readexactly(int(length.group(1))) if length else b""
-    return _Message(head, body)
+    return await reader.readexactly(int(length.group(1))) if length else b""
+
+
+async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Yield the chunks of a body as they are on the wire, up to its end."""
+    last = False
+    while not last:
+        size = await reader.readuntil(b"\r\n")
+        last = int(size.partition(b";")[0], 16) == 0
+        yield size + await reader.readexactly(int(size.partition(b";")[0], 16) + 2)

@@ -85,8 +85,8 @@ class NetworkNamespace(Environment):
         landing = await asyncio.to_thread(_listen_in, self._name, self._there)
         await self._exits.enter_async_context(TcpProxy(port, landing=landing))
         far = landing.getsockname()[1]
-        line = await self._exits.enter_async_context(TcpProxy(far, host=self._there))
-        return line.listens_on
+        proxy = await self._exits.enter_async_context(TcpProxy(far, host=self._there))
+        return proxy.port
 
     async def partition(self, direction: Direction, seconds: float) -> None:
         """Lose all packets that go to the namespace, come from it, or both, for a while."""

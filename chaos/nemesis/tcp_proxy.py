@@ -1,7 +1,7 @@
-"""Lines that carry any protocol (Postgres, Temporal) and can be cut: nothing passes, nobody knows.
+"""A TCP proxy for any protocol (Postgres, Temporal) that can be shut: nothing passes, nobody knows.
 
-A cut line is a partition as TCP sees it: connections stay open, bytes wait. New ones are accepted
-and get no answer. Healing lets everything through that still has both its ends.
+Shut, it is a partition as TCP sees it: connections stay open, bytes wait. New ones are accepted and
+get no answer. Opened again, it lets everything through, also what senders have given up on.
 """
 
 import asyncio
@@ -15,19 +15,19 @@ CHUNK = 64 * 1024
 
 
 class TcpProxy:
-    """Forwards connections to `port` at `host` while it is not cut.
+    """Forwards connections to the port `upstream` at `host` while it is open.
 
     It listens on loopback, or at `landing`, a socket that somebody has made elsewhere.
     """
 
     def __init__(
-        self, port: int, *, host: str = LOOPBACK, landing: socket.socket | None = None
+        self, upstream: int, *, host: str = LOOPBACK, landing: socket.socket | None = None
     ) -> None:
-        self.port = port
+        self.upstream = upstream
         self._host = host
         self._landing = landing
-        self._open = asyncio.Event()
-        self._open.set()
+        self._is_open = asyncio.Event()
+        self._is_open.set()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -48,42 +48,54 @@ class TcpProxy:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
-    def listens_on(self) -> int:
+    def port(self) -> int:
         """The port that clients connect to."""
         assert self._server is not None
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
+    async def shut(self) -> None:
+        """Let nothing through from now on."""
+        self._is_open.clear()
+
+    async def open(self) -> None:
+        """Let everything through again."""
+        self._is_open.set()
+
     async def cut(self, seconds: float) -> None:
         """Let nothing through for a while."""
-        self._open.clear()
+        await self.shut()
         try:
             await asyncio.sleep(seconds)
         finally:
-            self._open.set()
+            await self.open()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
         try:
-            await self._open.wait()
-            there_reader, there_writer = await asyncio.open_connection(self._host, self.port)
-            try:
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._pump(reader, there_writer))
-                    group.create_task(self._pump(there_reader, writer))
-            finally:
-                there_writer.close()
+            await self._forward(reader, writer)
         except* (OSError, asyncio.CancelledError):
             pass  # one end has gone away: so does the other
         finally:
             self._tasks.discard(task)
             writer.close()
 
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry one connection to its end."""
+        await self._is_open.wait()
+        there_reader, there_writer = await asyncio.open_connection(self._host, self.upstream)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pump(reader, there_writer))
+                group.create_task(self._pump(there_reader, writer))
+        finally:
+            there_writer.close()
+
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         while chunk := await source.read(CHUNK):
-            await self._open.wait()
+            await self._is_open.wait()
             sink.write(chunk)
             await sink.drain()
         with contextlib.suppress(OSError, RuntimeError):

@@ -71,7 +71,7 @@ class OwnTarget(ProxiedSystem):
             links[TEMPORAL] = temporal = await enter(TcpProxy(ports.temporal))
             links[POSTGRES] = postgres = await enter(TcpProxy(ports.postgres))
             for name in (WORKER, ORDER):
-                address = f"{LOOPBACK}:{temporal.listens_on}"
+                address = f"{LOOPBACK}:{temporal.port}"
                 settings = settings.with_env(name, TEMPORAL_ADDRESS=address)
         self._stack = await enter(Stack(settings, self._progress))
         self.system = system_of(self._stack)
@@ -93,8 +93,8 @@ class OwnTarget(ProxiedSystem):
 
     async def _reach_postgres_through(self, proxy: TcpProxy) -> None:
         def through(database: str) -> str:
-            direct = f"{LOOPBACK}:{proxy.port}"
-            return self.system.dsn(database).replace(direct, f"{LOOPBACK}:{proxy.listens_on}")
+            direct = f"{LOOPBACK}:{proxy.upstream}"
+            return self.system.dsn(database).replace(direct, f"{LOOPBACK}:{proxy.port}")
 
         orders = {"ORDERS_DATABASE_URL": through("orders")}
         inventory = {"INVENTORY_DATABASE_URL": through("inventory")}

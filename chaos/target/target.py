@@ -6,7 +6,7 @@ from typing import ClassVar, Protocol
 
 from chaos.injection.rules import FaultRule
 from chaos.nemesis.environment import Environment
-from chaos.nemesis.http_proxy import Evidence, HttpProxy, call_at_inventory, call_at_orders
+from chaos.nemesis.fault_proxy import Evidence, FaultProxy, call_at_inventory, call_at_orders
 from chaos.nemesis.network import Network
 from chaos.nemesis.system import System
 from chaos.nemesis.temporal_faults import TemporalFaults
@@ -37,8 +37,8 @@ class Target(Attackable, Protocol):
     proxied: ClassVar[frozenset[Link]]
     shared: ClassVar[bool]
     system: System
-    to_orders: HttpProxy
-    to_inventory: HttpProxy
+    to_orders: FaultProxy
+    to_inventory: FaultProxy
     evidence: Evidence
     network: Network | None
     temporal_faults: TemporalFaults
@@ -57,8 +57,8 @@ class ProxiedSystem(Environment):
 
     rule_owners: ClassVar[tuple[str, ...]] = OWNERS
     system: System
-    to_orders: HttpProxy
-    to_inventory: HttpProxy
+    to_orders: FaultProxy
+    to_inventory: FaultProxy
     evidence: Evidence
 
     async def _start_proxies(self, out: Path | None = None) -> None:
@@ -68,8 +68,8 @@ class ProxiedSystem(Environment):
         if out is not None:
             file = self._exits.enter_context((out / "faults-on-the-wire.jsonl").open("w"))
         self.evidence = evidence = Evidence(file)
-        self.to_inventory = await enter(HttpProxy("wire.inventory", call_at_inventory, evidence))
-        self.to_orders = await enter(HttpProxy("wire.order", call_at_orders, evidence))
+        self.to_inventory = await enter(FaultProxy("wire.inventory", call_at_inventory, evidence))
+        self.to_orders = await enter(FaultProxy("wire.order", call_at_orders, evidence))
 
     def token(self, subject: str, role: str = "shopper") -> str:
         """Return a token that the system accepts."""

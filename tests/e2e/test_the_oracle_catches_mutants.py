@@ -22,7 +22,7 @@ from chaos.checker.orders import ends_as_promised
 from chaos.client.history import Entry
 from chaos.injection.injector import PUT_RULE
 from chaos.injection.rules import FaultRule
-from chaos.nemesis.http_proxy import Evidence, HttpProxy, call_at_inventory
+from chaos.nemesis.fault_proxy import Evidence, FaultProxy, call_at_inventory
 from chaos.scenarios.catalogue import EFFECTS
 from chaos.scenarios.network_faults import NetworkFault
 from chaos.scenarios.workload import Crowd, PlannedOrder, plan
@@ -145,7 +145,7 @@ async def trial(
     await inventory_api.seed.seed(dsn)
     async with (
         warehouse(dsn, mutation, logs) as ports,
-        HttpProxy("wire.inventory", call_at_inventory, Evidence()) as wire,
+        FaultProxy("wire.inventory", call_at_inventory, Evidence()) as wire,
         aiohttp.ClientSession() as session,
     ):
         wire.upstreams, wire.network_faults = ports, TOXICS

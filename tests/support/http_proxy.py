@@ -1,24 +1,22 @@
-"""A proxy in front of a service that has its own ideas about some of the orders."""
+"""An HTTP proxy in front of a service that has its own ideas about some of the orders."""
 
 import asyncio
 import json
+import re
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-import aiohttp
-from aiohttp import web
 from yarl import URL
+
+from chaos.nemesis.http_proxy import Client, HttpProxy, Message
 
 LOSE = "lose the answer"
 HOLD = "hold the request back"
-_HOP_BY_HOP = {"connection", "content-length", "host", "transfer-encoding", "content-encoding"}
+_KEY = re.compile(rb"\r\nidempotency-key: *([^\r]+)", re.IGNORECASE)
 
 
-@dataclass
-class HttpProxy:
+class ScriptedProxy(HttpProxy):
     """`script` says what happens to the next orders sent; after it, all pass.
 
     LOSE passes the order on and cuts the connection; HOLD cuts it, and passes the order on only
@@ -26,28 +24,54 @@ class HttpProxy:
     `asked` has the address of every request.
     """
 
-    port: int = 0
-    script: deque[Any] = field(default_factory=deque)
-    keys: list[str] = field(default_factory=list)
-    asked: list[URL] = field(default_factory=list)
-    held: deque[Callable[[], Awaitable[int]]] = field(default_factory=deque)
-    _sent: asyncio.Condition = field(default_factory=asyncio.Condition)
-
-    async def note(self, key: str) -> Any:
-        """Count an order; return what is to happen to it."""
-        async with self._sent:
-            self.keys.append(key)
-            self._sent.notify_all()
-        return self.script.popleft() if self.script else None
+    def __init__(self, upstream: int) -> None:
+        super().__init__()
+        self.upstreams = [upstream]
+        self.script: deque[Any] = deque()
+        self.keys: list[str] = []
+        self.asked: list[URL] = []
+        self.held: deque[Callable[[], Awaitable[int]]] = deque()
+        self._sent = asyncio.Condition()
 
     async def has_seen(self, orders: int) -> None:
         """Return when so many have been sent."""
         async with asyncio.timeout(60), self._sent:
             await self._sent.wait_for(lambda: len(self.keys) >= orders)
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+    async def serve(self, request: Message, client: Client) -> bool:
+        method, path, _ = request.head.split(b" ", 2)
+        self.asked.append(URL(f"{self.url}{path.decode()}", encoded=True))
+        happens = None
+        if (method, path) == (b"POST", b"/v1/orders"):
+            happens = await self._note(request)
+        if happens is None:
+            return await super().serve(request, client)
+        if happens == HOLD:
+            self.held.append(lambda: self._status(request))
+            client.abort()
+            return False
+        if happens == LOSE:
+            await self.deliver(request)
+            client.abort()
+            return False
+        if happens.get("passed_on"):
+            await self.deliver(request)
+        await client.send(_written(happens))
+        return True
+
+    async def _note(self, request: Message) -> Any:
+        """Count an order; return what is to happen to it."""
+        found = _KEY.search(request.head)
+        assert found is not None, "an order without a key"
+        async with self._sent:
+            self.keys.append(found.group(1).decode())
+            self._sent.notify_all()
+        return self.script.popleft() if self.script else None
+
+    async def _status(self, request: Message) -> int:
+        answer = await self.deliver(request)
+        assert answer is not None
+        return int(answer.head.split(b" ", 2)[1])
 
 
 def problem(status: int, slug: str, **members: Any) -> dict[str, Any]:
@@ -64,69 +88,11 @@ def page(status: int) -> dict[str, Any]:
     return {"status": status, "content_type": "text/html", "members": None}
 
 
-def _given(response: dict[str, Any]) -> web.Response:
+def _written(response: dict[str, Any]) -> bytes:
     members = response["members"]
-    return web.Response(
-        status=response["status"],
-        text="<html>" if members is None else json.dumps(members),
-        content_type=response["content_type"],
+    body = ("<html>" if members is None else json.dumps(members)).encode()
+    head = (
+        f"HTTP/1.1 {response['status']} {response['status']}\r\n"
+        f"Content-Type: {response['content_type']}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-
-
-@asynccontextmanager
-async def http_proxy(url: str) -> AsyncIterator[HttpProxy]:
-    """Stand between everybody and the service at `url`."""
-    proxy = HttpProxy()
-
-    async def handle(request: web.Request) -> web.StreamResponse:
-        body = await request.read()
-        happens = None
-        proxy.asked.append(request.url)
-        if request.method == "POST" and request.path == "/v1/orders":
-            happens = await proxy.note(request.headers["Idempotency-Key"])
-        if isinstance(happens, dict) and not happens.get("passed_on"):
-            return _given(happens)
-        headers = {k: v for k, v in request.headers.items() if k.lower() not in _HOP_BY_HOP}
-
-        async def late() -> int:
-            async with session.request(
-                request.method, f"{url}{request.path_qs}", data=body, headers=headers
-            ) as answer:
-                return answer.status
-
-        if happens == HOLD:
-            proxy.held.append(late)
-            assert request.transport is not None
-            request.transport.abort()
-            return web.Response()
-        async with session.request(
-            request.method, f"{url}{request.path_qs}", data=body, headers=headers
-        ) as answer:
-            if happens == LOSE:
-                await answer.read()
-                assert request.transport is not None
-                request.transport.abort()
-                return web.Response()
-            if isinstance(happens, dict):
-                return _given(happens)
-            kept = {k: v for k, v in answer.headers.items() if k.lower() not in _HOP_BY_HOP}
-            if "event-stream" not in answer.headers.get("Content-Type", ""):
-                return web.Response(body=await answer.read(), status=answer.status, headers=kept)
-            response = web.StreamResponse(status=answer.status, headers=kept)
-            await response.prepare(request)
-            async for chunk in answer.content.iter_any():
-                await response.write(chunk)
-            await response.write_eof()
-            return response
-
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    async with aiohttp.ClientSession() as session:
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        proxy.port = runner.addresses[0][1]
-        try:
-            yield proxy
-        finally:
-            await asyncio.shield(runner.cleanup())
+    return head.encode() + body

@@ -16,6 +16,7 @@ import httpx
 import inventory_api.seed
 from activities.contracts import TERMINAL
 from chaos.client.scheduling_stalls import Stalls, stalled_s
+from chaos.nemesis.tcp_proxy import TcpProxy
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.ledger import broken_promises
@@ -26,7 +27,6 @@ from tests.support.serving import (
     serve_orders,
     serve_worker,
 )
-from tests.support.tcp_proxy import TcpProxy
 
 Found = TypeVar("Found")
 _numbers = itertools.count(1)

@@ -13,6 +13,7 @@ import pytest
 from chaos.nemesis import full_disk
 from chaos.nemesis.nemesis import Nemesis
 from chaos.nemesis.system import system_of
+from chaos.nemesis.tcp_proxy import TcpProxy
 from chaos.scenarios.scenario import Event
 from chaos.scenarios.schedule import ScheduledEvent
 from deploy.local.postgres.server import EmbeddedPostgres
@@ -21,7 +22,6 @@ from deploy.local.process.supervisor import SupervisedProcess
 from deploy.local.services import ORDER
 from deploy.local.settings import Ports, StackSettings
 from deploy.local.stack import POSTGRES, Stack
-from tests.support.tcp_proxy import TcpProxy
 
 FULL_DATABASE = Event("database-full", "disk-full", "fill", POSTGRES)
 FULL_LOGS = Event("logs-full", "disk-full", "fill", ORDER)

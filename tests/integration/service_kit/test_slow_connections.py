@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from chaos.nemesis.tcp_proxy import TcpProxy
 from service_kit.postgres import pool
-from tests.support.tcp_proxy import TcpProxy
 
 
 async def test_a_connection_too_late_for_one_request_is_there_for_the_next(

@@ -22,7 +22,7 @@ from order_api.answers import is_definite
 from order_api.contracts import order_id_for
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
-from tests.support.http_proxy import HOLD, LOSE, HttpProxy, http_proxy, page, problem
+from tests.support.http_proxy import HOLD, LOSE, ScriptedProxy, page, problem
 from tests.support.serving import (
     TOKEN_KEY,
     Served,
@@ -80,14 +80,14 @@ def desk(orders_dsn: str, shelves: Served, temporal: EmbeddedTemporal) -> Iterat
 
 
 @pytest.fixture
-async def proxy(desk: Served) -> AsyncIterator[HttpProxy]:
-    async with http_proxy(desk.url) as found:
+async def proxy(desk: Served) -> AsyncIterator[ScriptedProxy]:
+    async with ScriptedProxy(desk.port) as found:
         yield found
 
 
 @pytest.fixture
 async def alice(
-    desk: Served, shelves: Served, proxy: HttpProxy, tmp_path: Path
+    desk: Served, shelves: Served, proxy: ScriptedProxy, tmp_path: Path
 ) -> AsyncIterator[UiClient]:
     async with ui_client(ui_settings(Served(desk.app, proxy.port), shelves, tmp_path)) as visitor:
         yield visitor
@@ -114,7 +114,7 @@ def customer_of_the_page() -> str:
 @pytest.mark.parametrize("strange", STRANGE.values(), ids=STRANGE)
 async def test_the_shop_asks_again_until_an_answer_is_about_the_order(
     alice: UiClient,
-    proxy: HttpProxy,
+    proxy: ScriptedProxy,
     orders_dsn: str,
     strange: Any,
     monkeypatch: pytest.MonkeyPatch,
@@ -136,7 +136,7 @@ async def test_the_shop_asks_again_until_an_answer_is_about_the_order(
 
 @pytest.mark.parametrize("premature", PREMATURE.values(), ids=PREMATURE)
 async def test_the_shop_does_not_deny_an_order_whose_first_try_is_on_its_way(
-    alice: UiClient, proxy: HttpProxy, orders_dsn: str, premature: Any
+    alice: UiClient, proxy: ScriptedProxy, orders_dsn: str, premature: Any
 ) -> None:
     await alice.open("/")
     alice.presses("Add Blue mug to the cart")
@@ -157,7 +157,7 @@ async def test_the_shop_does_not_deny_an_order_whose_first_try_is_on_its_way(
 
 
 async def test_the_shop_goes_on_by_itself_after_a_strange_answer(
-    alice: UiClient, proxy: HttpProxy, orders_dsn: str
+    alice: UiClient, proxy: ScriptedProxy, orders_dsn: str
 ) -> None:
     await alice.open("/")
     alice.presses("Add Blue mug to the cart")
@@ -168,7 +168,7 @@ async def test_the_shop_goes_on_by_itself_after_a_strange_answer(
 
 
 async def test_a_cart_of_which_nothing_is_stored_can_be_changed_and_bought(
-    alice: UiClient, proxy: HttpProxy, orders_dsn: str
+    alice: UiClient, proxy: ScriptedProxy, orders_dsn: str
 ) -> None:
     await alice.open("/")
     alice.presses("Add Blue mug to the cart")
@@ -182,7 +182,7 @@ async def test_a_cart_of_which_nothing_is_stored_can_be_changed_and_bought(
 
 
 async def test_after_an_earlier_cart_went_through_the_next_one_has_a_new_key(
-    alice: UiClient, proxy: HttpProxy, orders_dsn: str
+    alice: UiClient, proxy: ScriptedProxy, orders_dsn: str
 ) -> None:
     await alice.open("/")
     alice.presses("Add Blue mug to the cart")
@@ -198,7 +198,9 @@ async def test_after_an_earlier_cart_went_through_the_next_one_has_a_new_key(
 
 
 @pytest.fixture
-def home(proxy: HttpProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StateDir]:
+def home(
+    proxy: ScriptedProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[StateDir]:
     """The home of a stack whose order service is behind the proxy, as the command line sees it."""
     monkeypatch.setenv("VALERIX_HOME", str(tmp_path / "home"))
     found = StateDir(tmp_path / "home").create()
@@ -216,7 +218,11 @@ async def order(*items: str, customer: str) -> int:
 
 @pytest.mark.parametrize("strange", STRANGE.values(), ids=STRANGE)
 async def test_the_command_line_asks_again_for_an_order_whose_outcome_is_unknown(
-    home: StateDir, proxy: HttpProxy, orders_dsn: str, strange: Any, request: pytest.FixtureRequest
+    home: StateDir,
+    proxy: ScriptedProxy,
+    orders_dsn: str,
+    strange: Any,
+    request: pytest.FixtureRequest,
 ) -> None:
     customer = f"cli {request.node.callspec.id}"
     proxy.script.extend([LOSE, strange])
@@ -234,7 +240,7 @@ async def test_the_command_line_asks_again_for_an_order_whose_outcome_is_unknown
 @pytest.mark.parametrize("premature", PREMATURE.values(), ids=PREMATURE)
 async def test_the_command_line_keeps_the_key_while_an_earlier_try_is_on_its_way(
     home: StateDir,
-    proxy: HttpProxy,
+    proxy: ScriptedProxy,
     orders_dsn: str,
     premature: Any,
     named: bool,
@@ -254,7 +260,7 @@ async def test_the_command_line_keeps_the_key_while_an_earlier_try_is_on_its_way
 
 
 async def test_the_command_line_does_not_dwell_on_what_was_never_stored(
-    home: StateDir, proxy: HttpProxy, orders_dsn: str
+    home: StateDir, proxy: ScriptedProxy, orders_dsn: str
 ) -> None:
     assert await order("NO-SUCH-THING", customer="carol") == 1
     proxy.script.append(problem(401, "unauthorized"))
@@ -264,7 +270,7 @@ async def test_the_command_line_does_not_dwell_on_what_was_never_stored(
 
 
 async def test_shoppers_of_a_fault_run_ask_again_until_an_answer_is_about_the_order(
-    proxy: HttpProxy, orders_dsn: str, tmp_path: Path
+    proxy: ScriptedProxy, orders_dsn: str, tmp_path: Path
 ) -> None:
     [planned] = plan(1, 1, 100.0, Crowd(), tag="kept")
     proxy.script.extend([LOSE, page(404), problem(401, "unauthorized")])
@@ -278,7 +284,7 @@ async def test_shoppers_of_a_fault_run_ask_again_until_an_answer_is_about_the_or
 
 
 async def test_shoppers_of_a_benchmark_ask_again_until_an_answer_is_about_the_order(
-    proxy: HttpProxy, orders_dsn: str
+    proxy: ScriptedProxy, orders_dsn: str
 ) -> None:
     shoppers = BenchShoppers("127.0.0.1", proxy.port, lambda customer: token(subject=customer))
     proxy.script.extend([LOSE, page(404), problem(401, "unauthorized")])

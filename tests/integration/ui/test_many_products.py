@@ -11,7 +11,7 @@ from nicegui import core
 import inventory_api.seed
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
-from tests.support.http_proxy import HttpProxy, http_proxy
+from tests.support.http_proxy import ScriptedProxy
 from tests.support.serving import Served, bearer, serve_inventory, serve_orders
 from tests.support.ui_client import PATIENCE, UiClient, ui_client, ui_settings
 
@@ -64,14 +64,14 @@ def desk(orders_dsn: str, shelves: Served) -> Iterator[Served]:
 
 
 @pytest.fixture
-async def warehouse(shelves: Served) -> AsyncIterator[HttpProxy]:
-    async with http_proxy(shelves.url) as found:
+async def warehouse(shelves: Served) -> AsyncIterator[ScriptedProxy]:
+    async with ScriptedProxy(shelves.port) as found:
         yield found
 
 
 @pytest.fixture
 async def alice(
-    desk: Served, shelves: Served, warehouse: HttpProxy, tmp_path: Path
+    desk: Served, shelves: Served, warehouse: ScriptedProxy, tmp_path: Path
 ) -> AsyncIterator[UiClient]:
     settings = ui_settings(desk, Served(shelves.app, warehouse.port), tmp_path)
     async with ui_client(settings) as visitor:
@@ -124,7 +124,7 @@ async def test_lists_are_searched_and_asked_by_sku(
 
 
 async def test_the_shop_shows_a_page_of_them_and_asks_for_no_more(
-    alice: UiClient, warehouse: HttpProxy
+    alice: UiClient, warehouse: ScriptedProxy
 ) -> None:
     await alice.open("/")
     await alice.sees("Thing 1", "¥1,490", "Page 1")
@@ -178,7 +178,9 @@ async def test_a_full_cart_says_why_nothing_is_added(
     assert browser["cart"]["lines"] == lines
 
 
-async def test_the_warehouse_shows_a_page_of_them(alice: UiClient, warehouse: HttpProxy) -> None:
+async def test_the_warehouse_shows_a_page_of_them(
+    alice: UiClient, warehouse: ScriptedProxy
+) -> None:
     await alice.open("/ops")
     alice.presses("You are a shopper. Act as staff, on this local stack")
     await alice.sees("Average response time")
