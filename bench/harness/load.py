@@ -10,11 +10,12 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from bench.harness.http_client import KeepAliveClient, Reply
+from chaos.client.pacing import arrivals
 from order_api.answers import is_definite
 from order_api.contracts import order_id_for
 
@@ -111,18 +112,18 @@ class Shoppers:
 
         Whoever is told 202 asks again under the same key until the order has ended.
         """
-        began = time.perf_counter()
+        began = time.monotonic()
         end = began + seconds
 
         async def one_shopper() -> None:
-            while (sent := time.perf_counter()) < end:
+            while (sent := time.monotonic()) < end:
                 answers.sent += 1
                 order = self._next_order()
                 while not (reply := await self._place(order)).ended:
                     answers.retries += 1
-                    if time.perf_counter() > end:
+                    if time.monotonic() > end:
                         break
-                if (now := time.perf_counter()) <= end:
+                if (now := time.monotonic()) <= end:
                     answers.add(now - sent, reply.status, 0.0)
 
         await asyncio.gather(*(one_shopper() for _ in range(concurrency)))
@@ -136,28 +137,30 @@ class Shoppers:
         The first `warm_up_s` are sent and not counted. With `retry`, an order is sent again under
         the same key until an answer is definite; the latency then includes the waits.
         """
-        answers = Answers()
-        began = time.perf_counter()
-        due = began
+        answers, warming_up = Answers(), Answers()
+        moments = self._moments(per_second, warm_up_s + seconds)
+        planned = ((at_s, answers if at_s >= warm_up_s else warming_up) for at_s in moments)
         async with asyncio.TaskGroup() as tasks:
-            while (due := due + self._random.expovariate(per_second)) < began + warm_up_s + seconds:
-                if (ahead := due - time.perf_counter()) > 0:
-                    await asyncio.sleep(ahead)
+            async for counted, due in arrivals(planned):
                 answers.sent += 1
-                counted = answers if due >= began + warm_up_s else Answers()
                 tasks.create_task(self._send(due, counted, retry=retry))
         answers.lasted_s = seconds
         return answers
 
+    def _moments(self, per_second: float, seconds: float) -> Iterator[float]:
+        at_s = 0.0
+        while (at_s := at_s + self._random.expovariate(per_second)) < seconds:
+            yield at_s
+
     async def _send(self, due: float, answers: Answers, *, retry: bool) -> None:
-        lag = time.perf_counter() - due
+        lag = time.monotonic() - due
         order = self._next_order()
         reply = await self._place(order)
         while retry and not reply.definite:
             answers.retries += 1
             await asyncio.sleep(_RETRY_DELAY_S * self._random.uniform(0.8, 1.2))
             reply = await self._place(order)
-        answers.add(time.perf_counter() - due, reply.status, lag)
+        answers.add(time.monotonic() - due, reply.status, lag)
 
     def _next_order(self) -> _Order:
         number = next(self._number)

@@ -17,6 +17,7 @@ import aiohttp
 from activities.contracts import TERMINAL
 from chaos.client.answers import Answer, problem_of, read
 from chaos.client.history import Entry, History, Kind, Operation, kind_of
+from chaos.client.pacing import arrivals, no_delay
 from chaos.scenarios.workload import PlannedOrder
 from order_api.answers import is_definite
 
@@ -27,7 +28,6 @@ LONGEST_PAUSE_S = 4.0
 LOOK_FIRST_S = 0.5
 LOOK_LONGEST_S = 5.0
 VAIN_LOOKS = 60
-SHORTEST_WAIT_S = 0.002
 # The number of a sending long after an order's end: beyond any retry of the run.
 RESEND_TRY = 1_000
 
@@ -45,11 +45,6 @@ class LoadCounts:
     given_up: int = 0
     worst_lag_s: float = 0.0
     states: dict[str, int] = field(default_factory=dict)
-
-
-def no_delay() -> float:
-    """Return by how much shoppers come late who do not come late."""
-    return 0.0
 
 
 class Shoppers:
@@ -106,11 +101,10 @@ class Shoppers:
         """
         self.counts.planned += len(orders)
         self._leave.clear()
-        start = time.monotonic()
         shopping = self._shopping
         shopping.clear()
-        for order in orders:
-            intended = await wait_until_due(start + order.at_s, late_s)
+        coming = ((order.at_s, order) for order in orders)
+        async for order, intended in arrivals(coming, late_s):
             self.counts.worst_lag_s = max(self.counts.worst_lag_s, time.monotonic() - intended)
             self.last_sent_at = time.monotonic()
             shopping.add(asyncio.create_task(self._shop(order, intended)))
@@ -272,15 +266,6 @@ class Shoppers:
         if customer not in self._tokens:
             self._tokens[customer] = self._token_of(customer)
         return self._tokens[customer]
-
-
-async def wait_until_due(planned_at: float, late_s: Callable[[], float]) -> float:
-    """Return, when it has come, the moment at which somebody is to be there (monotonic clock)."""
-    intended = planned_at + late_s()
-    while (left_s := intended - time.monotonic()) > 0:
-        await asyncio.sleep(max(left_s, SHORTEST_WAIT_S))
-        intended = planned_at + late_s()
-    return intended
 
 
 def _request(order: PlannedOrder) -> tuple[dict[str, str], bytes]:

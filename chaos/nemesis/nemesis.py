@@ -12,7 +12,7 @@ from typing import Protocol, TextIO
 
 import asyncpg
 
-from chaos.client.load import no_delay, wait_until_due
+from chaos.client.pacing import no_delay, wait_until_due
 from chaos.client.scheduling_stalls import Stall
 from chaos.nemesis.full_disk import fill
 from chaos.nemesis.patched_process import turned

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -19,6 +19,7 @@ from chaos.nemesis.system import System
 from deploy.local.services import INVENTORY, ORDER, WORKER
 from service_kit.postgres.pool import POSTGRES_ERRORS
 
+ANSWERED_WITHIN_S = 5.0
 PATIENCE_S = 30.0
 OWNERS = (INVENTORY, ORDER)
 HAS_READ = """
@@ -39,16 +40,23 @@ class FaultRules:
         """Put rules in force in every process that they are for."""
         async with self._session() as session:
             for rule in rules:
+                await _patiently(partial(self._admin(session, owner_of(rule)).put, rule))
+        await self._have_read({owner_of(rule) for rule in rules})
+
+    async def remove(self, rules: Sequence[FaultRule]) -> None:
+        """Take rules out of force; no harm if they are not."""
+        async with self._session() as session:
+            for rule in rules:
                 admin = self._admin(session, owner_of(rule))
-                await _patiently(partial(admin.put, rule))
-        await self._everyone_has_read()
+                await _patiently(partial(_remove, admin, rule.name))
+        await self._have_read({owner_of(rule) for rule in rules})
 
     async def remove_all(self) -> None:
         """Take all rules away."""
         async with self._session() as session:
             admins = [self._admin(session, owner) for owner in self._owners]
             await asyncio.gather(*(_patiently(partial(_remove_all, each)) for each in admins))
-        await self._everyone_has_read()
+        await self._have_read(self._owners)
 
     async def in_force(self) -> list[str]:
         """Return the names of all rules."""
@@ -56,13 +64,14 @@ class FaultRules:
             found = [await self._admin(session, owner).rules() for owner in self._owners]
         return [rule.name for rules in found for rule in rules]
 
-    async def _everyone_has_read(self) -> None:
+    async def _have_read(self, owners: Collection[str]) -> None:
         # A look at a replica's rules makes it read them. The worker has no such call; it reads them
         # once a second, or whenever the machine lets it: the database knows when it did.
-        async with self._session() as session:
-            for name in self._system.inventories:
-                await _patiently(self._admin(session, name).rules)
-        if WORKER in self._system.processes:
+        if INVENTORY in owners:
+            async with self._session() as session:
+                for name in self._system.inventories:
+                    await _patiently(self._admin(session, name).rules)
+        if ORDER in owners and WORKER in self._system.processes:
             await _worker_has_read(self._system.dsn("orders"))
 
     def _admin(self, session: aiohttp.ClientSession, name: str) -> FaultAdmin:
@@ -72,7 +81,8 @@ class FaultRules:
     async def _session(self) -> AsyncIterator[aiohttp.ClientSession]:
         token = self._system.token("chaos", "staff")
         headers = {"Authorization": f"Bearer {token}"}
-        async with aiohttp.ClientSession(headers=headers) as session:
+        timeout = aiohttp.ClientTimeout(total=ANSWERED_WITHIN_S)
+        async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
             yield session
 
 
@@ -83,11 +93,15 @@ def owner_of(rule: FaultRule) -> str:
 
 async def _remove_all(admin: FaultAdmin) -> None:
     for rule in await admin.rules():
-        try:
-            await admin.remove(rule.name)
-        except aiohttp.ClientResponseError as refusal:
-            if refusal.status != 404:  # gone is gone
-                raise
+        await _remove(admin, rule.name)
+
+
+async def _remove(admin: FaultAdmin, name: str) -> None:
+    try:
+        await admin.remove(name)
+    except aiohttp.ClientResponseError as refusal:
+        if refusal.status != 404:  # gone is gone
+            raise
 
 
 async def _patiently(call: Callable[[], Awaitable[Found]]) -> Found:

@@ -1,13 +1,11 @@
-"""Shoppers who come when they come: an open-model stream of orders, tiny.
+"""One order over HTTP, and what its shopper saw.
 
-A slow answer does not hold back the next shopper, and each wait is counted from the moment the
-shopper meant to order.
+Each wait is counted from the moment at which the shopper meant to order.
 """
 
-import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,16 +39,6 @@ class Answer:
         return str(self.body["order_id"])
 
 
-async def paced(per_second: float, count: int) -> AsyncIterator[tuple[int, float]]:
-    """Each shopper's number, from 1, and intended moment (loop time), when it has come."""
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    for number in range(count):
-        intended = began + number / per_second
-        await asyncio.sleep(max(0.0, intended - loop.time()))
-        yield number + 1, intended
-
-
 async def post_order(
     session: aiohttp.ClientSession,
     url: str,
@@ -60,8 +48,7 @@ async def post_order(
     intended: float | None = None,
 ) -> Answer:
     """Send one order for `who` (customer, key) once; a broken connection is an answer, too."""
-    loop = asyncio.get_running_loop()
-    began = loop.time() if intended is None else intended
+    began = time.monotonic() if intended is None else intended
     headers: Mapping[str, str] = {}
     status, text = 0, ""
     try:
@@ -80,7 +67,7 @@ async def post_order(
         key=who[1],
         status=status,
         at=time.time(),
-        took_s=loop.time() - began,
+        took_s=time.monotonic() - began,
         body=json.loads(text) if status else {},
         text=text,
         headers=headers,

@@ -12,15 +12,17 @@ import aiohttp
 import asyncpg
 import psutil
 
+from chaos.client.pacing import arrivals
 from chaos.client.scheduling_stalls import Stalls, stalled_s
-from chaos.injection.injector import RULES
 from chaos.injection.rules import FaultRule
+from chaos.nemesis.system import system_of
+from chaos.target.fault_rules import FaultRules
 from deploy.local.services import ORDER
 from deploy.local.stack import Stack
 from inventory_api.seed import seed
 from service_kit.observability.percentile import percentile
 from tests.support.database_checks import DatabaseChecks, until
-from tests.support.load import Answer, Lines, paced, post_order
+from tests.support.load import Answer, Lines, post_order
 
 BUDGET_S = 2.0
 LATEST_S = BUDGET_S + 0.2
@@ -125,7 +127,9 @@ class SystemUnderTest(DatabaseChecks):
         async with asyncio.TaskGroup() as group:
             placed = [
                 group.create_task(self.place(lines, customer, key.format(number), intended))
-                async for number, intended in paced(per_second, count)
+                async for number, intended in arrivals(
+                    ((number - 1) / per_second, number) for number in range(1, count + 1)
+                )
             ]
         return [task.result() for task in placed]
 
@@ -135,52 +139,17 @@ class SystemUnderTest(DatabaseChecks):
     async def rule(self, name: str, point: str, fault: str, **more: Any) -> AsyncIterator[str]:
         """A fault rule that is in force in every process inside the block; gives its name."""
         rule = FaultRule.model_validate({"name": name, "point": point, "fault": fault, **more})
-        service = "inventory_api" if point.startswith("inventory.") else "order_api"
-        await self._admin(service, "PUT", rule.name, rule.model_dump(mode="json"))
+        rules = FaultRules(system_of(self.stack))
+        await rules.put([rule])
         try:
             yield name
         finally:
-            await self._admin(service, "DELETE", name, None)
+            await rules.remove([rule])
 
     async def fired(self, rule: str) -> list[asyncpg.Record]:
         """The evidence of a rule: every time it fired, in whichever process."""
         query = "SELECT * FROM fault_log WHERE rule = $1 ORDER BY id"
         return await self.sql("inventory", query, rule) + await self.sql("orders", query, rule)
-
-    async def _admin(self, service: str, method: str, name: str, body: Any) -> None:
-        url = f"{self.stack.url(service)}/v1/admin/faults/{name}"
-        headers = {"Authorization": f"Bearer {self.token('e2e', 'staff')}"}
-
-        async def done() -> bool:
-            try:
-                async with self.session.request(
-                    method, url, json=body, headers=headers, timeout=aiohttp.ClientTimeout(2)
-                ) as answer:
-                    # a copy of a delete that had been cut off finds nothing
-                    return answer.ok or (method, answer.status) == ("DELETE", 404)
-            except (aiohttp.ClientError, TimeoutError):
-                return False
-
-        await until(done, 30, f"{method} rule {name}")
-        if service == "order_api":
-            await self._worker_has_read_rules()
-
-    async def _worker_has_read_rules(self) -> None:
-        """The worker has no admin call: see in the database that it has looked since now."""
-        [row] = await self.sql("orders", "SELECT clock_timestamp() AS now")
-
-        async def looked() -> bool:
-            return bool(
-                await self.sql(
-                    "orders",
-                    """SELECT 1 FROM pg_stat_activity WHERE application_name = 'worker'
-                       AND query = $1 AND query_start > $2 AND state = 'idle'""",
-                    RULES,
-                    row["now"],
-                )
-            )
-
-        await until(looked, 20, "the worker reads the fault rules")
 
 
 def latencies(answers: Collection[Answer]) -> str:

@@ -10,7 +10,7 @@ import pytest
 from chaos.checker.agreement import compare
 from chaos.checker.attempts import Attempt
 from chaos.checker.disturbances import absences, disturbances_of, stood_still
-from chaos.client.load import no_delay, wait_until_due
+from chaos.client.pacing import no_delay, wait_until_due
 from chaos.client.scheduling_stalls import Stalls
 from chaos.nemesis.nemesis import Nemesis
 from chaos.nemesis.system import system_of
