@@ -18,8 +18,8 @@ from pydantic_settings import BaseSettings
 import inventory_api
 import order_api
 from inventory_api import seed as inventory_seed
-from order_api import seed as order_seed
-from order_api.restored import adopt_restored_events
+from order_api.db import seed as order_seed
+from order_api.db.restored import adopt_restored_events
 from service_kit.postgres.migration_files import MigrationError
 from service_kit.postgres.migrations import migrate
 from service_kit.process.settings import load

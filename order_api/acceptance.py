@@ -15,10 +15,10 @@ import asyncpg
 from inventory_api.contracts import digest
 from order_api.catalogue import Catalogue
 from order_api.contracts import OrderLine, PlaceOrder, order_id_for
+from order_api.db.store import Store
+from order_api.db.stored_order import Accepted, NewOrder
 from order_api.rate_limit import RateLimit, Slot
 from order_api.settings import OrderSettings
-from order_api.store import Store
-from order_api.stored_order import Accepted, NewOrder
 from service_kit.http.problems import Problem, conflict, unavailable
 from service_kit.postgres.pool import POSTGRES_ERRORS, Unreachable
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from inventory_api.contracts import Line
 from order_api.contracts import MAX_TOTAL_MINOR, OrderLine
-from order_api.store import Store
+from order_api.db.store import Store
 from service_kit.http.problems import unprocessable
 
 MAX_AGE_S = 5.0

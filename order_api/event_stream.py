@@ -9,8 +9,8 @@ from uuid import UUID
 
 from activities.contracts import TERMINAL
 from order_api.contracts import TimelineEvent
-from order_api.notifier import CHANNEL
-from order_api.store import Store
+from order_api.db.notifier import CHANNEL
+from order_api.db.store import Store
 from service_kit.observability import logs
 from service_kit.postgres.connection import listen
 from service_kit.postgres.pool import POSTGRES_ERRORS

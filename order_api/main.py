@@ -9,10 +9,12 @@ from fastapi import FastAPI
 
 from order_api.acceptance import Acceptance
 from order_api.catalogue import Catalogue
+from order_api.db.notifier import Notifier
+from order_api.db.schema import MIGRATIONS, TABLES
+from order_api.db.store import Store
 from order_api.event_stream import OrderEventStream
 from order_api.metrics import show_window
 from order_api.missing_workflows import MissingWorkflows
-from order_api.notifier import Notifier
 from order_api.open_streams import OpenStreams
 from order_api.operations import Operations
 from order_api.order_requests import OrderRequests
@@ -21,10 +23,8 @@ from order_api.rate_limit import RateLimit
 from order_api.relay import Relay
 from order_api.response_time import ResponseTimes
 from order_api.routes import router
-from order_api.schema import MIGRATIONS, TABLES
 from order_api.settings import OrderSettings
 from order_api.state import OrderApiState
-from order_api.store import Store
 from order_api.workflow_client import OrderWorkflows
 from service_kit.fault_points import Injector, no_injector
 from service_kit.http import application

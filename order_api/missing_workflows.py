@@ -10,8 +10,8 @@ import time
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
+from order_api.db.store import Store
 from order_api.relay import Relay
-from order_api.store import Store
 from order_api.workflow_client import TEMPORAL_ERRORS, OrderWorkflows
 from service_kit.observability import logs
 from service_kit.postgres.pool import POSTGRES_ERRORS

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from order_api.contracts import OperationsSummary
+from order_api.db.order_lists import EACH_STATUS
+from order_api.db.store import MAX_RELAY_DELAY_S
 from order_api.metrics import show_summary
-from order_api.order_lists import EACH_STATUS
 from order_api.response_time import ResponseTimes
-from order_api.store import MAX_RELAY_DELAY_S
 from service_kit.postgres.pool import POSTGRES_ERRORS, Pool, within
 
 SINCE_S = 300.0

@@ -11,11 +11,11 @@ import time
 from activities.contracts import OPEN
 from order_api.acceptance import ANSWER_MARGIN_S, Acceptance
 from order_api.contracts import PlaceOrder
+from order_api.db.store import Store
+from order_api.db.stored_order import Placed, StoredOrder
 from order_api.metrics import ACCEPTED
 from order_api.relay import Relay
 from order_api.settings import OrderSettings
-from order_api.store import Store
-from order_api.stored_order import Placed, StoredOrder
 from order_api.workflow_client import TEMPORAL_ERRORS, OrderWorkflows
 from service_kit.fault_points import Call, FaultPoints
 from service_kit.postgres.pool import POSTGRES_ERRORS

@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 
 from activities.contracts import StatusUpdate, TimelineEntry
 from order_api.database_clock import DatabaseClock
+from order_api.db.store import Store
+from order_api.db.stored_order import DueOrder
 from order_api.set_aside import SetAside
-from order_api.store import Store
-from order_api.stored_order import DueOrder
 from order_api.workflow_client import TEMPORAL_ERRORS, Incompatible, OrderWorkflows
 from service_kit.observability import logs
 from service_kit.postgres.pool import POSTGRES_ERRORS, is_outage

@@ -18,11 +18,11 @@ from order_api.contracts import (
     ResponseTime,
     Timeline,
 )
+from order_api.db.stored_order import StoredOrder
 from order_api.open_streams import EventStreamResponse
 from order_api.order_requests import tried, worked_on
 from order_api.search import search_for
 from order_api.state import OrderApiState, state_of
-from order_api.stored_order import StoredOrder
 from service_kit.http.idempotency_key import read as read_idempotency_key
 from service_kit.http.idempotency_key import read_quoted as read_quoted_key
 from service_kit.http.openapi import body_of, problems

@@ -6,12 +6,12 @@ from typing import cast
 from starlette.requests import Request
 
 from order_api.catalogue import Catalogue
+from order_api.db.store import Store
 from order_api.event_stream import OrderEventStream
 from order_api.open_streams import OpenStreams
 from order_api.operations import Operations
 from order_api.placement import OrderPlacement
 from order_api.response_time import ResponseTimes
-from order_api.store import Store
 from service_kit.fault_points import FaultPoints
 from service_kit.http.tokens import TokenVerifier
 from service_kit.observability.health import Health

@@ -9,8 +9,8 @@ from importlib.metadata import entry_points
 
 from fastapi import FastAPI
 
-from order_api.notifier import CHANNEL
-from order_api.schema import MIGRATIONS
+from order_api.db.notifier import CHANNEL
+from order_api.db.schema import MIGRATIONS
 from service_kit.http import application
 from service_kit.observability import logs
 from service_kit.observability.health import Health

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 from prometheus_client import Counter
 
-from order_api.restored import ADOPT, say_adopted
+from order_api.db.restored import ADOPT, say_adopted
 from service_kit.observability import logs
 from service_kit.postgres.pool import POSTGRES_ERRORS, Connection, Pool
 from subscribers.contracts import OrderEvent, Subscriber

@@ -8,9 +8,9 @@ from fastapi import FastAPI
 
 from activities.inventory import HttpTimeouts, InventoryActivities
 from activities.orders import OrderActivities
-from order_api.notifier import Notifier
-from order_api.schema import MIGRATIONS, TABLES
-from order_api.store import Store
+from order_api.db.notifier import Notifier
+from order_api.db.schema import MIGRATIONS, TABLES
+from order_api.db.store import Store
 from service_kit.fault_points import Injector, no_injector
 from service_kit.http import application
 from service_kit.http.client_session import open_session

@@ -31,7 +31,7 @@ async def _one(dsn: str, owner: str) -> None:
             remedy="start the program that the message names, or another VALERIX_HOME",
         ) from error
     if owner == "order_api":
-        from order_api.restored import adopt_restored_events
+        from order_api.db.restored import adopt_restored_events
 
         await adopt_restored_events(dsn)
     await importlib.import_module(f"{owner}.seed").seed(dsn)

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import asyncpg
 
 import inventory_api.main
-import order_api.schema
-import order_api.seed
+import order_api.db.schema
+import order_api.db.seed
 from deploy.local.postgres.server import EmbeddedPostgres
 from service_kit.postgres.migrations import migrate
 from tests.support.event_loop_thread import EventLoopThread
@@ -18,7 +18,7 @@ from tests.support.event_loop_thread import EventLoopThread
 Owner = Literal["inventory", "orders"]
 _MIGRATIONS = {
     "inventory": inventory_api.main.MIGRATIONS,
-    "orders": order_api.schema.MIGRATIONS,
+    "orders": order_api.db.schema.MIGRATIONS,
 }
 
 
@@ -60,7 +60,7 @@ class Databases:
     async def _prepare(self) -> None:
         for owner, folder in _MIGRATIONS.items():
             await migrate(self._postgres.dsn(owner), folder)
-        await order_api.seed.seed(self._postgres.dsn("orders"))
+        await order_api.db.seed.seed(self._postgres.dsn("orders"))
 
     async def _sql(self, statement: str) -> None:
         connection = await asyncpg.connect(self._postgres.admin_dsn())

@@ -11,8 +11,8 @@ import asyncpg
 
 import inventory_api.main
 import inventory_api.seed
-import order_api.schema
-import order_api.seed
+import order_api.db.schema
+import order_api.db.seed
 from deploy.local.ports import LOOPBACK
 from deploy.local.postgres.server import EmbeddedPostgres
 from deploy.local.process.supervisor import SupervisedProcess
@@ -50,9 +50,9 @@ async def replicated(folder: Path) -> AsyncIterator[Replicas]:
     async with AsyncExitStack() as stack:
         first = EmbeddedPostgres(folder / "first", fsync=False)
         async with first:
-            await migrate(first.dsn("orders"), order_api.schema.MIGRATIONS)
+            await migrate(first.dsn("orders"), order_api.db.schema.MIGRATIONS)
             await migrate(first.dsn("inventory"), inventory_api.main.MIGRATIONS)
-            await order_api.seed.seed(first.dsn("orders"))
+            await order_api.db.seed.seed(first.dsn("orders"))
             await inventory_api.seed.seed(first.dsn("inventory"))
         second = EmbeddedPostgres(
             folder / "second", fsync=False, passwords=folder / "first" / "passwords"

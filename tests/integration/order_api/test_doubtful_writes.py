@@ -16,8 +16,8 @@ import pytest
 from deploy.local.ports import free_port
 from deploy.local.postgres.server import EmbeddedPostgres
 from order_api.contracts import order_id_for
-from order_api.schema import MIGRATIONS
-from order_api.seed import seed
+from order_api.db.schema import MIGRATIONS
+from order_api.db.seed import seed
 from service_kit.postgres.migrations import migrate
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread

@@ -12,8 +12,9 @@ import asyncpg
 import pytest
 
 from inventory_api import movement_lists
-from order_api import operations, order_lists, statements
-from order_api.order_lists import ListQuery, Page
+from order_api import operations
+from order_api.db import order_lists, statements
+from order_api.db.order_lists import ListQuery, Page
 from order_api.search import search_for
 from tests.support import million_rows
 from tests.support.databases import Databases

@@ -13,10 +13,10 @@ import pytest
 from deploy.local.ports import free_port
 from order_api import event_stream
 from order_api.contracts import TimelineEvent
+from order_api.db.notifier import Notifier
+from order_api.db.store import Store
 from order_api.event_stream import OrderEventStream
 from order_api.main import create_app
-from order_api.notifier import Notifier
-from order_api.store import Store
 from service_kit.fault_points import NoFaults
 from service_kit.postgres import pool
 from service_kit.postgres.pool import Pool

@@ -11,9 +11,9 @@ import pytest
 
 from activities.contracts import EventType, OrderStatus, StatusUpdate, StoredStatus, TimelineEntry
 from order_api.contracts import OrderLine, order_id_for
-from order_api.notifier import Notifier
-from order_api.store import Store
-from order_api.stored_order import Accepted, NewOrder
+from order_api.db.notifier import Notifier
+from order_api.db.store import Store
+from order_api.db.stored_order import Accepted, NewOrder
 from service_kit.fault_points import NoFaults
 from service_kit.postgres import pool
 

@@ -12,9 +12,9 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 
 from deploy.local.temporal.server import EmbeddedTemporal
 from order_api.contracts import OrderLine, order_id_for
-from order_api.notifier import Notifier
-from order_api.store import Store
-from order_api.stored_order import NewOrder
+from order_api.db.notifier import Notifier
+from order_api.db.store import Store
+from order_api.db.stored_order import NewOrder
 from service_kit.fault_points import NoFaults
 from service_kit.postgres import pool
 from service_kit.temporal import connect

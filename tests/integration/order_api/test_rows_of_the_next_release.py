@@ -11,9 +11,9 @@ import pytest
 
 from activities.contracts import StatusUpdate, StoredStatus, TimelineEntry
 from deploy.local.temporal.server import EmbeddedTemporal
-from order_api import order_lists
-from order_api.notifier import Notifier
-from order_api.store import Store
+from order_api.db import order_lists
+from order_api.db.notifier import Notifier
+from order_api.db.store import Store
 from service_kit.fault_points import NoFaults
 from service_kit.postgres import pool
 from tests.support import next_release

@@ -12,14 +12,14 @@ import asyncpg
 import pytest
 
 import inventory_api.main
-import order_api.schema
+import order_api.db.schema
 from service_kit.postgres.migrations import migrate
 from tests.support.databases import Databases, Owner
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 MIGRATIONS = {
     "inventory": inventory_api.main.MIGRATIONS,
-    "orders": order_api.schema.MIGRATIONS,
+    "orders": order_api.db.schema.MIGRATIONS,
 }
 
 # From the catalogue and not by pg_dump, whose words change from one major version to the next.

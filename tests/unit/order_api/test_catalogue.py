@@ -8,7 +8,7 @@ import pytest
 
 from inventory_api.contracts import Line
 from order_api.catalogue import Catalogue
-from order_api.store import Store
+from order_api.db.store import Store
 from service_kit.http.problems import Problem
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 import inventory_api.main
-import order_api.schema
+import order_api.db.schema
 from service_kit.postgres.migration_files import MigrationError, read
 from service_kit.postgres.migrations import latest
 
 
-@pytest.mark.parametrize("folder", [inventory_api.main.MIGRATIONS, order_api.schema.MIGRATIONS])
+@pytest.mark.parametrize("folder", [inventory_api.main.MIGRATIONS, order_api.db.schema.MIGRATIONS])
 def test_our_own_folders_can_be_read(folder: Path) -> None:
     assert latest(folder) == len(list(folder.glob("*.sql"))) > 0
 

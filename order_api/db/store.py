@@ -8,12 +8,11 @@ from uuid import UUID
 import asyncpg
 
 from activities.contracts import StatusUpdate, StoredStatus
-from order_api import order_lists, statements
 from order_api.contracts import Product, TimelineEvent
-from order_api.notifier import Notifier
-from order_api.order_lists import ListQuery, Page
-from order_api.search import Search
-from order_api.stored_order import (
+from order_api.db import order_lists, statements
+from order_api.db.notifier import Notifier
+from order_api.db.order_lists import ListQuery, Page
+from order_api.db.stored_order import (
     Accepted,
     DueOrder,
     NewOrder,
@@ -21,6 +20,7 @@ from order_api.stored_order import (
     from_new,
     from_row,
 )
+from order_api.search import Search
 from service_kit.fault_points import Call, FaultPoints
 from service_kit.postgres.group_commit import GroupCommit
 from service_kit.postgres.pool import Connection, Pool, leaves_doubt, within

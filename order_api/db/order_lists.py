@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from order_api.db.statements import ORDER_COLUMNS
+from order_api.db.stored_order import StoredOrder, from_row
 from order_api.search import Search
-from order_api.statements import ORDER_COLUMNS
-from order_api.stored_order import StoredOrder, from_row
 from service_kit.postgres.pool import Connection
 
 Position = tuple[datetime, UUID]

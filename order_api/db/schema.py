@@ -2,5 +2,5 @@
 
 from pathlib import Path
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATIONS = Path(__file__).parents[1] / "migrations"
 TABLES = ("products", "orders", "order_lines", "order_events")
