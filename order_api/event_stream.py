@@ -11,19 +11,15 @@ from activities.contracts import TERMINAL
 from order_api.contracts import TimelineEvent
 from order_api.db.notifier import CHANNEL
 from order_api.db.store import Store
-from service_kit.observability import logs
-from service_kit.postgres.connection import listen
+from service_kit.postgres.listener import keep_listening
 from service_kit.postgres.pool import POSTGRES_ERRORS
 
 # A wake-up can be lost: this often somebody looks for all streams together, and each says that it
 # is alive.
 POLL_INTERVAL_S = 1.0
 HEARTBEAT_S = 10.0
-RECONNECT_S = 0.5
 # Connections of the pool that streams may use at a time. Orders are made durable on the others.
 MAX_READERS = 3
-
-_log = logs.get(__name__)
 
 
 @dataclass(eq=False, slots=True)
@@ -45,12 +41,7 @@ class OrderEventStream:
 
     async def run(self) -> None:
         """Listen until cancelled, connecting again whenever the connection is lost."""
-        while True:
-            try:
-                await listen(self._dsn, CHANNEL, self._on_notify)
-            except POSTGRES_ERRORS as error:
-                _log.warning("cannot listen for order events", reason=type(error).__name__)
-                await asyncio.sleep(RECONNECT_S)
+        await keep_listening(self._dsn, CHANNEL, self._on_notify)
 
     def _on_notify(self, _: object, __: int, ___: str, payload: object) -> None:
         if not self._followers:  # nobody watches, as most of the time

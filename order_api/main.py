@@ -82,7 +82,7 @@ async def _start(
     missing = MissingWorkflows(store, workflows, relay)
     catalogue = Catalogue(store)
     show_window(response_times)
-    operations = Operations(connections, response_times)
+    operations = Operations(store, response_times)
     long_transactions = LongTransactions(connections)
     tasks = (
         Supervised("relay", relay.run),

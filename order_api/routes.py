@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
-from activities.contracts import OrderStatus
+from activities.contracts import TERMINAL, OrderStatus
 from order_api import cursors
 from order_api.contracts import (
     OperationsSummary,
@@ -249,7 +249,7 @@ def _not_found() -> Problem:
 
 def _placed(order: StoredOrder) -> Response:
     location = {"Location": f"/v1/orders/{order.order_id}"}
-    if order.status in ("rejected", "cancelled", "failed"):
+    if order.status in TERMINAL and order.status != "shipped":
         raise Problem(
             409,
             order.reason if order.reason == OUT_OF_STOCK else order.status,

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from uuid import UUID
 
+from workflows.contracts import WORKFLOW_ID_PREFIX
+
 _NUMBER = re.compile(r"[0-9a-f]{4,32}")
 _SKU = re.compile(r"[A-Z0-9]([A-Z0-9-]{0,62}[A-Z0-9])?")
 
@@ -29,7 +31,7 @@ def search_for(text: str) -> Search:
     orders there are.
     """
     text = text.strip().replace("\x00", "\ufffd")  # Postgres has no text with NUL in it
-    digits = text.lower().removeprefix("order-").replace("-", "")
+    digits = text.lower().removeprefix(WORKFLOW_ID_PREFIX).replace("-", "")
     is_number = bool(_NUMBER.fullmatch(digits))
     return Search(
         text=text,

@@ -15,9 +15,8 @@ from service_kit.http import application
 from service_kit.observability import logs
 from service_kit.observability.health import Health
 from service_kit.postgres import database_health, pool
-from service_kit.postgres.connection import listen
+from service_kit.postgres.listener import keep_listening
 from service_kit.postgres.migrations import latest
-from service_kit.postgres.pool import POSTGRES_ERRORS
 from service_kit.process import supervised
 from service_kit.process.background import Background
 from service_kit.process.supervised import Supervised
@@ -28,7 +27,6 @@ from subscribers.subscriber_thread import SubscriberThread
 
 TABLES = ("order_events", "subscriber_cursors")
 STATEMENT_TIMEOUT_S = 1.0
-RECONNECT_S = 0.5
 # Whoever blocks that long will not return; a new start costs the other subscribers a second.
 STUCK_S = 60.0
 
@@ -99,11 +97,7 @@ async def _listen(dsn: str, threads: Sequence[SubscriberThread]) -> None:
         for thread in threads:
             thread.wake()
 
-    while True:
-        try:
-            await listen(dsn, CHANNEL, wake_all)
-        except POSTGRES_ERRORS:
-            await asyncio.sleep(RECONNECT_S)
+    await keep_listening(dsn, CHANNEL, wake_all)
 
 
 def _health(

@@ -10,6 +10,7 @@ TASK_QUEUE = "orders"
 WORKFLOW = "OrderWorkflow"
 FIRST_ANSWER = "settled"
 CANCEL = "cancel"
+WORKFLOW_ID_PREFIX = "order-"
 
 
 class OrderInput(Message):
@@ -31,13 +32,14 @@ class OrderOutcome(Message):
 
 def workflow_id(order_id: UUID) -> str:
     """Return the one workflow id that an order can have."""
-    return f"order-{order_id}"
+    return f"{WORKFLOW_ID_PREFIX}{order_id}"
 
 
 def order_of(workflow: str) -> UUID | None:
     """Return the order that a workflow id belongs to, None if it is nobody's."""
-    prefix, _, order_id = workflow.partition("-")
+    if not workflow.startswith(WORKFLOW_ID_PREFIX):
+        return None
     try:
-        return UUID(order_id) if prefix == "order" else None
+        return UUID(workflow.removeprefix(WORKFLOW_ID_PREFIX))
     except ValueError:
         return None

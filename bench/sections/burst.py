@@ -2,6 +2,7 @@
 
 import time
 
+from activities.contracts import OPEN
 from bench.harness.load import ABOUT_AN_ORDER
 from bench.harness.results import Row
 from bench.harness.stack import Harness, Plan
@@ -9,7 +10,6 @@ from service_kit.observability.percentile import percentile
 
 RATE = 1000.0
 DRAIN_S = 600.0
-_OPEN = {"received", "reserved"}
 
 
 async def burst(harness: Harness, plan: Plan) -> list[Row]:
@@ -29,7 +29,7 @@ async def burst(harness: Harness, plan: Plan) -> list[Row]:
     sent = len(answers.latencies_s)
     stored = sum(after.values()) - before
     durable = sum(answers.statuses[status] for status in ABOUT_AN_ORDER)
-    still_open = sum(count for status, count in after.items() if status in _OPEN)
+    still_open = sum(count for status, count in after.items() if status in OPEN)
     right = await harness.stock_is_right()
     return plan.report(
         [

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from activities.contracts import TERMINAL
 from deploy.cli.unanswered_orders import UnansweredOrder
 from deploy.cli.up import workflow_page
 from deploy.local.errors import StartRefused
@@ -19,8 +20,8 @@ from deploy.local.state_dir import StateDir
 from deploy.terminal import coloured, err, out, print_unwrapped
 from order_api.answers import is_definite, stored_nothing
 from order_api.contracts import order_id_for
+from workflows.contracts import workflow_id
 
-_TERMINAL = {"shipped", "rejected", "cancelled", "failed"}
 # Longer than an order may take to settle after the last fault has healed.
 _FOLLOW_TIMEOUT_S = 120.0
 _POLL_INTERVAL_S = 1.0
@@ -147,9 +148,9 @@ def _report(
     if order_id is None or answer.status_code in (422, 429):  # there is no such order
         return 1
     web_ui = f"http://{LOOPBACK}:{stack.state['temporal_ui_port']}"
-    print_unwrapped(workflow_page(web_ui, f"order-{order_id}"))
+    print_unwrapped(workflow_page(web_ui, workflow_id(order_id)))
     status = follow(client, order_id)
-    known = status in _TERMINAL
+    known = status in TERMINAL
     out.print(f"order {order_id} is ", coloured(status) if known else status, sep="")
     return 0 if status == "shipped" else 1
 
@@ -180,7 +181,7 @@ def follow(client: httpx.Client, order_id: str) -> str:
             # The stream is only a view: the order goes on without us, so look again.
             err.print(f"  (the live view was cut: {error})", style="dim", markup=False)
         status = str(client.get(path).raise_for_status().json()["status"])
-        if over or status in _TERMINAL:
+        if over or status in TERMINAL:
             return status
 
 

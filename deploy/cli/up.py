@@ -25,6 +25,7 @@ from deploy.local.settings import StackSettings
 from deploy.local.stack import POSTGRES, TEMPORAL, Stack
 from deploy.local.temporal.database_file import DamagedTemporalFile
 from deploy.terminal import coloured, err, out, print_refusal, print_unwrapped
+from workflows.contracts import workflow_id
 
 _SHOPPER = "alice"
 _PURPOSES = {
@@ -189,7 +190,7 @@ async def _show_first_order(stack: Stack) -> None:
         f" -H 'Content-Type: application/json' -d '{body}'"
     )
     out.print("\nIts story, once it is placed:", style="bold")
-    print_unwrapped(workflow_page(stack.url(TEMPORAL), f"order-{order_id_for(_SHOPPER, key)}"))
+    print_unwrapped(workflow_page(stack.url(TEMPORAL), workflow_id(order_id_for(_SHOPPER, key))))
 
 
 def workflow_page(web_ui: str, workflow_id: str) -> str:

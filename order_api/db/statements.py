@@ -24,7 +24,7 @@ WITH accepted AS (
     JOIN accepted USING (order_id)
 ), inserted_events AS (
     INSERT INTO order_events (order_id, key, type, at, detail)
-    SELECT order_id, 'received', 'received', created_at, '{"message": "We have your order."}'
+    SELECT order_id, 'received', 'received', created_at, jsonb_build_object('message', $13::text)
     FROM accepted
 )
 SELECT order_id, created_at FROM accepted

@@ -9,7 +9,8 @@ import asyncpg
 
 from activities.contracts import StatusUpdate, StoredStatus
 from order_api.contracts import Product, TimelineEvent
-from order_api.db import order_lists, statements
+from order_api.db import figures, order_lists, statements
+from order_api.db.figures import Figures
 from order_api.db.notifier import Notifier
 from order_api.db.order_lists import ListQuery, Page
 from order_api.db.stored_order import (
@@ -24,8 +25,10 @@ from order_api.search import Search
 from service_kit.fault_points import Call, FaultPoints
 from service_kit.postgres.group_commit import GroupCommit
 from service_kit.postgres.pool import Connection, Pool, leaves_doubt, within
+from workflows import messages
 
 STORE_DEADLINE_S = 1.0
+FIGURES_DEADLINE_S = 0.8
 # No due time is set further ahead than this: one that lies there is of a clock since put back.
 MAX_RELAY_DELAY_S = 180.0
 
@@ -89,6 +92,7 @@ class Store:
             [line.sku for _, _, line in lines],
             [line.quantity for _, _, line in lines],
             [line.unit_price_minor for _, _, line in lines],
+            messages.RECEIVED,
         )
         created_at = {row["order_id"]: row["created_at"] for row in rows}
         known = [new.order_id for new in batch if new.order_id not in created_at]
@@ -163,6 +167,20 @@ class Store:
                 statements.ORDERS_WITH_NEW_EVENTS, [*seen], [*seen.values()]
             )
         return [row["order_id"] for row in rows]
+
+    async def figures(self, since_s: float, rate_s: float, watched_event: int) -> Figures:
+        """Return the figures of all orders, those of the last `since_s` seconds by status.
+
+        `watched_event` is the number of an event: is an order up to it open?
+        """
+        async with within(self._pool, FIGURES_DEADLINE_S) as connection:
+            return await figures.read(
+                connection,
+                since_s=since_s,
+                rate_s=rate_s,
+                max_relay_delay_s=MAX_RELAY_DELAY_S,
+                watched_event=watched_event,
+            )
 
     # --- what the saga and the shopper change --------------------------------------------
 

@@ -10,9 +10,12 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 from starlette.responses import Response
+
+from service_kit.single_flight import SingleFlight
 
 Status = Literal["pass", "warn", "fail"]
 _RANK: dict[Status, int] = {"pass": 0, "warn": 1, "fail": 2}
@@ -55,17 +58,9 @@ class Health:
         self._probes = dict(probes)
         self._needed = needed
         self._optional = optional
-        self._running: dict[str, asyncio.Task[dict[str, Any]]] = {}
-        self._started: dict[str, float] = {}
-
-    async def _check(self, name: str) -> dict[str, Any]:
-        task = self._running.get(name)
-        fresh = time.monotonic() - self._started.get(name, -SHARED_FOR_S) < SHARED_FOR_S
-        if task is None or (task.done() and not fresh) or task.cancelled():
-            self._started[name] = time.monotonic()
-            task = self._running[name] = asyncio.create_task(self._run(name))
-        # one caller that goes away must not cancel the probe for the others
-        return await asyncio.shield(task)
+        self._checks = {
+            name: SingleFlight(partial(self._run, name), SHARED_FOR_S) for name in self._probes
+        }
 
     async def _run(self, name: str) -> dict[str, Any]:
         began = time.perf_counter()
@@ -92,7 +87,7 @@ class Health:
         return check
 
     async def _answer(self, names: list[str]) -> Response:
-        results = await asyncio.gather(*(self._check(name) for name in names))
+        results = await asyncio.gather(*(self._checks[name].get() for name in names))
         overall: Status = max(
             (result["status"] for result in results), key=_RANK.__getitem__, default="pass"
         )

@@ -4,7 +4,6 @@ After a failover the old primary may live on as a standby: it answers, and refus
 session is ever opened on such a server, so that a pool that connects anew finds the primary.
 """
 
-import asyncio
 import contextlib
 import socket
 from typing import TYPE_CHECKING, Any
@@ -67,18 +66,6 @@ class Primary:
 async def connect(dsn: str, within_s: float, **options: Any) -> RawConnection:
     """Return one connection of its own that can write; see `Primary`."""
     return await Primary(dsn).connect(timeout=within_s, **options)
-
-
-async def listen(dsn: str, channel: str, callback: Any) -> None:
-    """Call `callback` with every message on `channel`; return when the connection is lost."""
-    connection = await connect(dsn, 2.0)
-    lost = asyncio.Event()
-    connection.add_termination_listener(lambda _: lost.set())
-    try:
-        await connection.add_listener(channel, callback)
-        await lost.wait()
-    finally:
-        connection.terminate()
 
 
 def servers_in(dsn: str) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import aiohttp
 from nicegui import Event, ui
 
+from activities.contracts import OPEN
 from inventory_api.contracts import StockLevel
 from order_api.contracts import OperationsSummary, Order, ResponseTime
 from ui.clients.fault_admin import FaultApi, Faults
@@ -120,7 +121,7 @@ class StockPoller:
             with contextlib.suppress(NoAnswer, Refusal):
                 pages = [
                     await self._orders.orders(UI, status=status, limit=20, everyone=True)
-                    for status in ("received", "reserved")
+                    for status in sorted(OPEN)
                 ]
                 waiting = [order for page in pages for order in page.items]
         self.snapshot = StockSnapshot(levels, waiting, time.time())

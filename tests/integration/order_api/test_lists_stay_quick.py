@@ -12,8 +12,7 @@ import asyncpg
 import pytest
 
 from inventory_api import movement_lists
-from order_api import operations
-from order_api.db import order_lists, statements
+from order_api.db import figures, order_lists, statements
 from order_api.db.order_lists import ListQuery, Page
 from order_api.search import search_for
 from tests.support import million_rows
@@ -138,8 +137,8 @@ async def test_a_search_walks_to_the_end_of_its_list(orders_dsn: str) -> None:
 @pytest.mark.parametrize(
     ("query", "arguments"),
     [
-        (operations.RECENT, [300.0, 10.0]),
-        (operations.UNSETTLED, [120.0]),
+        (figures.RECENT, [300.0, 10.0]),
+        (figures.UNSETTLED, [120.0]),
         (statements.BACKLOG, [120.0]),
         (statements.CLAIM_DUE, [48, 15.0]),
         (statements.BY_IDS, [[UUID(int=1)]]),
