@@ -1,4 +1,4 @@
-"""An attack from start to end: a run with its progress on the terminal, and its exit code."""
+"""Attack from start to end: a run with its progress on the terminal, and its exit code."""
 
 import asyncio
 import signal

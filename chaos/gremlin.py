@@ -1,4 +1,4 @@
-"""`valerix gremlin`: switches fault rules of the running stack on and off, and predicts them."""
+"""Commands `valerix gremlin …`: fault rules of the running stack on and off, and predicted."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

@@ -1,4 +1,4 @@
-"""Writes down a run: report.html for people, report.json and junit.xml for machines."""
+"""Reports of a run: report.html for people, report.json and junit.xml for machines."""
 
 import json
 from collections import Counter, defaultdict

@@ -1,4 +1,4 @@
-"""One run from start to result: start the system, attack it under load, heal, drain, judge."""
+"""One run from start to result: start the system, attack it under load, drain, judge."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What a run is asked to do: which scenario, how much of it, and what it attacks."""
+"""Configuration of a run: which scenario, how much of it, and what it attacks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -161,7 +161,7 @@ def _excuse_accept(
         sent = [entry for entry in answers if entry.try_ == number]
         if not sent:
             return "the attempt was not needed"
-        # A client that found no room to connect in has never been on the wire.
+        # A client that found no room to connect in has never reached the proxy.
         return "the request was never sent" if sent[0].status is None else None
     if order_id not in observations.by_id:
         return "the order was never accepted"

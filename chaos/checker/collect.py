@@ -1,4 +1,4 @@
-"""Collects what the checks need, once all is at rest: both databases, Temporal, the API."""
+"""Collector of all that the checks need, once all is at rest: databases, Temporal, the API."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""Reads both databases by SQL: never through the code that is on trial, nor by its counters."""
+"""Readers of both databases: by SQL, never through the code that is on trial."""
 
 import time
 from collections.abc import Collection

@@ -133,7 +133,7 @@ class Observations:
     settled_within_s: float | None = None
     budget_s: float = 2.0
     stalls: list[Stall] = field(default_factory=list)
-    # Attempts (order, operation, attempt) that the warehouse was too busy for, seen on the wire.
+    # Attempts (order, operation, attempt) that the warehouse was too busy for, seen by the proxy.
     turned_away: frozenset[tuple[UUID, str, int]] = frozenset()
     # Orders of people who have nothing to do with the run.
     others: frozenset[UUID] = frozenset()
@@ -178,7 +178,7 @@ class Observations:
 
 
 def without_others(observations: Observations) -> Observations:
-    """Return the facts of the run's own customers, out of a stack that others use as well.
+    """Return what concerns the run's own customers, out of a stack that others use as well.
 
     Shelves, snapshots and movements stay whole: stock is conserved for everybody or for nobody.
     """

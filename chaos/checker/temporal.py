@@ -1,4 +1,4 @@
-"""Reads Temporal: its list of executions, their results, and their histories against the code."""
+"""Reader of Temporal: executions, their results, their histories against the code."""
 
 import asyncio
 from collections.abc import Iterable, Sequence

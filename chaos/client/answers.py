@@ -1,4 +1,4 @@
-"""What an answer of the order service tells a shopper."""
+"""Answers of the order service: what each tells a shopper."""
 
 import json
 import time

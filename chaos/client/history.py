@@ -1,4 +1,4 @@
-"""What the clients saw, written down outside of the system while it happens.
+"""History of the clients: what they saw, written outside of the system while it happens.
 
 Jepsen's words: `invoke` before a request leaves, then `ok` (2xx), `fail` (a definite no, 4xx) or
 `info` (nobody knows: no answer, a cut connection, 5xx). One JSON object a line.
@@ -47,7 +47,7 @@ def kind_of(status: int | None) -> Kind:
 
 
 class History:
-    """Appends entries to a file, line by line, and keeps them for the oracle."""
+    """Appends entries to a file, line by line, and keeps them for the checker."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

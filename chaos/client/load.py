@@ -1,4 +1,4 @@
-"""The shoppers: an open stream of orders from outside, each seen through to its end.
+"""Load: an open stream of shoppers from outside, each seen through to the end of the order.
 
 Orders are sent when the plan says, however the system feels (open model), and latencies count
 from that moment, so a slow system cannot hide its slowness by being sent less. Only what the
@@ -220,7 +220,7 @@ class Shoppers:
                 data=body,
                 headers={
                     "Authorization": f"Bearer {self._token(order.customer)}",
-                    # Names the request on the wire, for whoever stands between.
+                    # Names the request for whoever stands between.
                     "X-Request-Id": f"{order.order_id}.{operation}.{try_}",
                     **(headers or {}),
                 },

@@ -1,4 +1,4 @@
-"""Moments at which the machine had no time for us, so that it is not blamed on the system.
+"""Scheduling stalls: moments at which the machine had no time for client or server.
 
 A task that asks to be woken every 20 ms notes how late it was: while the client's process does
 not run, no answer can be read. For the process that answers, Linux itself counts how long it was

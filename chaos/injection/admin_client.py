@@ -1,4 +1,4 @@
-"""A typed client of the fault calls that a service has for staff, over whatever can ask it."""
+"""Client of the fault calls that a service has for staff, over whatever can ask it."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol

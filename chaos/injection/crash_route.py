@@ -1,4 +1,4 @@
-"""Let a process be killed over HTTP: SIGKILL, as the kernel's out-of-memory killer would."""
+"""Route that kills its process: SIGKILL, as the kernel's out-of-memory killer would."""
 
 import asyncio
 import os

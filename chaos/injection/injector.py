@@ -1,4 +1,4 @@
-"""Makes the decided faults happen, and writes each one down before it does.
+"""Injector: makes the decided faults happen, and writes each one down before it does.
 
 Rules and evidence live in the database of the process that is attacked. The evidence row is
 committed first, and its key (rule, order, operation, attempt) is unique: a fault fires once even

@@ -1,4 +1,4 @@
-"""The faults that can be switched on by hand, with words that say what each one does."""
+"""Presets: fault rules to be put in force by hand, with words that say what each does."""
 
 from collections.abc import Sequence
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Switch fault rules on and off over HTTP; present only in processes with fault injection on."""
+"""Routes that change fault rules; only in processes with fault injection on."""
 
 from typing import Annotated, Any, get_args
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Which orders meet which fault: a pure function of rules, order, point and attempt.
+"""Fault rules: which orders meet which fault, a pure function of rules, order and attempt.
 
 Nothing here has state or does I/O. Every replica therefore decides alike, a restart changes
 nothing, and the orders that will be hit can be named before the first one is sent.

@@ -42,7 +42,7 @@ def call_at_orders(head: bytes) -> Call | None:
 
 
 class Evidence:
-    """The wire's own fault log: flushed before a toxic takes effect, each at most once."""
+    """The fault log of the proxies: flushed before a fault takes effect, each at most once."""
 
     def __init__(self, file: TextIO | None = None) -> None:
         self._file = file

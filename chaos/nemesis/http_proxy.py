@@ -1,4 +1,4 @@
-"""An HTTP proxy that balances, and whose heirs may interfere with single requests.
+"""An HTTP proxy that balances, and whose subclasses may interfere with single requests.
 
 Each request gets a connection of its own to the server, so a replica that dies takes only its own
 requests with it.
@@ -91,7 +91,7 @@ class HttpProxy:
     async def serve(self, request: Message, client: "Client") -> bool:
         """Do with a request what is to be done; return whether the connection is still good.
 
-        An heir that does not interfere with the request passes it on by this.
+        A subclass that does not interfere with a request passes it on by this.
         """
         answer = await self.deliver(request, client)
         if answer is None:

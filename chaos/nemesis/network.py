@@ -1,4 +1,4 @@
-"""The links between the parts of a system: cut by a proxy, or partitioned by the kernel."""
+"""Network of a system: links that are cut by a proxy, or partitioned by the kernel."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What a fault takes hold of: the processes of a system by name, its databases, its logs."""
+"""System: what faults take hold of, its processes by name, its databases and its logs."""
 
 import contextlib
 import signal

@@ -1,4 +1,4 @@
-"""Later releases of the workflow code, to be rolled out while orders are under way.
+"""Workflow releases: later versions of the code, rolled out while orders are under way.
 
 Each does what the ones before it did, and one thing more: the order's memo names the release that
 packed it. As every change of the saga has to be, that is behind `workflow.patched`: an order that

@@ -1,4 +1,4 @@
-"""The scenarios by name, and the one that `make verify` runs."""
+"""Catalogue of the scenarios by name, with the one that `make verify` runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -106,7 +106,7 @@ _STORES_KILLED = (
 _FREEZES = (
     Event("worker-frozen", "worker-frozen", "freeze", "worker", 3.0),
     Event("inventory-frozen", "black-hole", "freeze", "inventory_api", 1.5),
-    # To the others a frozen server is one behind a cut line: connections stay, bytes wait.
+    # To the others a frozen server is one behind a proxy that is cut: connections stay, bytes wait.
     Event("temporal-frozen", "partition", "freeze", "temporal", 1.5),
     Event("postgres-frozen", "partition", "freeze", "postgres", 1.5),
 )

@@ -1,4 +1,4 @@
-"""The fault matrix: every way in which the platform promises to survive, under a short name."""
+"""Fault matrix: every way in which the platform promises to survive, by a short name."""
 
 from collections.abc import Mapping
 

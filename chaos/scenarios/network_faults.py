@@ -1,4 +1,4 @@
-"""Faults of the network, in Toxiproxy's words, decided like every other: by seed and order."""
+"""Network faults: what happens to a request on its way, decided by seed and order."""
 
 from typing import Annotated, Literal, Self
 
@@ -41,7 +41,7 @@ class NetworkFault(BaseModel):
         return self
 
     def hits(self, point: str, call: Call) -> bool:
-        """Tell whether this toxic is for `call` on the link `point`."""
+        """Tell whether this fault is for `call` on the link `point`."""
         return (
             point == self.point
             and call.attempt in self.attempts

@@ -98,7 +98,7 @@ class Scenario:
 
     @property
     def needs_tcp_proxies(self) -> bool:
-        """Whether Temporal or Postgres has to be reached over a line that can be cut."""
+        """Whether Temporal or Postgres has to be reached through a proxy that can be cut."""
         return any(e.kind == "cut" and e.target in ("temporal", "postgres") for e in self.events)
 
     def rules(self, seed: int) -> tuple[FaultRule, ...]:
@@ -110,7 +110,7 @@ class Scenario:
         )
 
     def network_faults(self, seed: int) -> tuple[NetworkFault, ...]:
-        """Return the toxics of a run with this seed."""
+        """Return the network faults of a run with this seed."""
         return tuple(
             a.rule.model_copy(update={"seed": seed})
             for a in self.attacks

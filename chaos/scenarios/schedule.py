@@ -1,4 +1,4 @@
-"""When each process-level fault happens: a pure function of the scenario, the seed and the load."""
+"""Schedule: when each event happens, a pure function of scenario, seed and load."""
 
 import json
 import random

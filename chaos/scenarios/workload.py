@@ -1,4 +1,4 @@
-"""The orders a run will send: a pure function of seed, number and rate, known before the start."""
+"""Workload: the orders that a run will send, a pure function of seed, number and rate."""
 
 import random
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Puts fault rules in force in every process of a system, and takes them out of force again."""
+"""Fault rules of a whole system: put in force in every process, and taken out again."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""A system of our own as the target: the whole stack in a throw-away folder, on free ports."""
+"""Target of our own: the whole stack in a throw-away folder, on free ports."""
 
 import asyncio
 import shutil

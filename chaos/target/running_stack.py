@@ -1,4 +1,4 @@
-"""A stack that somebody else has started as the target: attacked, and left as it was found."""
+"""Target that somebody else has started: attacked, and left as it was found."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What of a scenario cannot be done to a target, and why: reported as skipped."""
+"""Skipped faults: what of a scenario cannot be done to a target, and why."""
 
 from collections.abc import Collection, Mapping
 

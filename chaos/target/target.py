@@ -1,4 +1,4 @@
-"""The system under test, as a run sees it: where it is asked, and what can be done to it."""
+"""Target: the system under attack, where it is asked, and what can be done to it."""
 
 from collections.abc import Sequence
 from pathlib import Path

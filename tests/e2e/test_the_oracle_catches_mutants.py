@@ -1,4 +1,4 @@
-"""The oracle on trial: eight ways to build the warehouse wrong, each of which it has to notice."""
+"""The checker on trial: eight ways to build the warehouse wrong, each of which it has to notice."""
 
 import asyncio
 import os
@@ -62,7 +62,7 @@ KEPT_BACK = NetworkFault(
     name="kept-back", point="wire.inventory", fault="black_hole", share=0.2,
     operations=("reserve",), seed=SEED,
 )  # fmt: skip
-TOXICS = (
+NETWORK_FAULTS = (
     KEPT_BACK,
     NetworkFault(
         name="wire-duplicate", point="wire.inventory", fault="duplicate", share=0.2, seed=SEED
@@ -140,17 +140,17 @@ def _replica(
 async def trial(
     dsn: str, logs: Path, mutation: str, **caller: bool
 ) -> tuple[set[str], dict[str, str]]:
-    """Return the invariants that the oracle finds broken, and the first violation of each."""
+    """Return the invariants that the checker finds broken, and the first violation of each."""
     planned = orders()
     await inventory_api.seed.seed(dsn)
     async with (
         warehouse(dsn, mutation, logs) as ports,
-        FaultProxy("wire.inventory", call_at_inventory, Evidence()) as wire,
+        FaultProxy("wire.inventory", call_at_inventory, Evidence()) as proxy,
         aiohttp.ClientSession() as session,
     ):
-        wire.upstreams, wire.network_faults = ports, TOXICS
+        proxy.upstreams, proxy.network_faults = ports, NETWORK_FAULTS
         activities = InventoryActivities(
-            session, wire.url, issue(KEY, "worker", "service"), HttpTimeouts(0.6, 5.0), NoFaults()
+            session, proxy.url, issue(KEY, "worker", "service"), HttpTimeouts(0.6, 5.0), NoFaults()
         )
         settler = Settler(activities, **caller)
         gate = asyncio.Semaphore(12)
@@ -160,7 +160,7 @@ async def trial(
                 return await settler.settle(order)
 
         statuses = await asyncio.gather(*(settle(order) for order in planned))
-        await wire.quiet()
+        await proxy.quiet()
     movements, reservations, shelves, fired = await read_warehouse(dsn)
     assert {each.rule for each in fired} == {rule.name for rule in RULES}
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""A system at rest after orders that all shipped: what every oracle test starts from."""
+"""A system at rest after orders that all shipped: what every test of a check starts from."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def fired_as(identity: Identity) -> Fired:
 
 
 def settled_facts(orders: Sequence[PlannedOrder]) -> Observations:
-    """Return facts in which every order was placed once and has shipped, and nothing is wrong."""
+    """Return observations of orders that were placed once and have shipped: nothing is wrong."""
     delivered = dict.fromkeys(FIRST_DELIVERY, 1000000)
     movements = [
         Movement(n, None, sku, "initial", pieces)

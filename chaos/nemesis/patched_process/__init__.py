@@ -1,4 +1,4 @@
-"""Python processes that are not what they were: another clock, newer workflow code.
+"""Patched processes: Python with another clock, or with newer workflow code.
 
 This folder is put on their path, and its sitecustomize runs before their own first line.
 """

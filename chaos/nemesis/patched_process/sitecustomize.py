@@ -1,4 +1,4 @@
-"""Alters the Python process that finds this on its path, before its first own line.
+"""Patches the Python process that finds this on its path, before its first own line.
 
 Everything that asks for the time of day is told another one; what measures spans (the monotonic
 clock) goes on as before, as it does when an administrator turns a machine's clock.

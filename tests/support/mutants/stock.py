@@ -1,7 +1,7 @@
 """A warehouse written another way, right unless a mutation is asked for.
 
 It keeps one key per order and operation in a table of its own and does everything in one plain
-transaction. Without a mutation it passes the oracle, so what the oracle finds is the mutation.
+transaction. Without a mutation it passes the checks, so what they find is the mutation.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

@@ -99,8 +99,8 @@ async def test_a_busy_warehouse_explains_what_comes_after_its_database(
     assert (not found.unexplained) == explained
 
 
-class SlowLine:
-    """A line that stays cut until it is let go, whatever the plan says."""
+class SlowProxy:
+    """A proxy that stays cut until it is let go, whatever the plan says."""
 
     def __init__(self) -> None:
         self.let_go = asyncio.Event()
@@ -118,9 +118,9 @@ async def test_shoppers_come_later_while_an_event_takes_longer_than_planned(
     tmp_path: Path,
 ) -> None:
     """Otherwise the last events of a slow machine would meet no order, and prove nothing."""
-    line, cut = SlowLine(), Event("line-cut", "row", "cut", "temporal")
+    proxy, cut = SlowProxy(), Event("proxy-cut", "row", "cut", "temporal")
     stack = Stack(StackSettings(home=tmp_path / "home", ports=Ports.free()))
-    events = Nemesis([system_of(stack)], tmp_path / "events.jsonl", network=line)
+    events = Nemesis([system_of(stack)], tmp_path / "events.jsonl", network=proxy)
     run = asyncio.create_task(
         events.run([ScheduledEvent(0.0, cut, 0), ScheduledEvent(0.05, cut, 1)])
     )
@@ -130,9 +130,9 @@ async def test_shoppers_come_later_while_an_event_takes_longer_than_planned(
     coming = asyncio.create_task(wait_until_due(start, events.behind_s))
     await wait_until_due(start + 0.2, no_delay)
     assert not coming.done()
-    line.let_go.set()
+    proxy.let_go.set()
     await run
-    assert line.cuts == 2
+    assert proxy.cuts == 2
     late_s = events.behind_s()
     assert late_s == events.behind_s()
     assert await coming == pytest.approx(start + late_s)
@@ -142,10 +142,10 @@ async def test_everybody_comes_later_while_the_machine_keeps_the_run_from_going_
     tmp_path: Path,
 ) -> None:
     """Otherwise shoppers of a starved run meet nothing but each other's retries."""
-    line, cut = SlowLine(), Event("line-cut", "row", "cut", "temporal")
-    line.let_go.set()
+    proxy, cut = SlowProxy(), Event("proxy-cut", "row", "cut", "temporal")
+    proxy.let_go.set()
     stack = Stack(StackSettings(home=tmp_path / "home", ports=Ports.free()))
-    events = Nemesis([system_of(stack)], tmp_path / "events.jsonl", network=line)
+    events = Nemesis([system_of(stack)], tmp_path / "events.jsonl", network=proxy)
     async with Stalls(lambda: None) as stalls:
         lost_s = stalls.lost_from_now()
         run = asyncio.create_task(events.run([ScheduledEvent(0.2, cut, 0)], lost_s))
@@ -156,7 +156,7 @@ async def test_everybody_comes_later_while_the_machine_keeps_the_run_from_going_
         await stalls.caught_up()
         assert lost_s() >= 0.2
         assert not coming.done()
-        assert not line.cuts
+        assert not proxy.cuts
         await run
         assert await coming >= start + 0.4
         assert stalls.lost_from_now()() < 0.2

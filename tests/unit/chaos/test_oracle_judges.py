@@ -1,4 +1,4 @@
-"""The oracle on made-up truths: it is content with a good one and names what is wrong in a bad."""
+"""The checker on made-up truths: it is content with a good one and names what is wrong in a bad."""
 
 from collections.abc import Callable
 from dataclasses import replace
