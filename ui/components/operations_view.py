@@ -15,7 +15,7 @@ SERVICE_NAMES = {
     "order_api": "Orders",
     "inventory_api": "Warehouse",
     "worker": "Worker",
-    "subscribers": "Add-ons",
+    "subscribers": "Subscribers",
     "ui": "This UI",
 }
 _MEANING = {

@@ -12,6 +12,7 @@ from ui import labels
 from ui.clients.http import NoAnswer, Refusal
 from ui.clients.inventory_api import InventoryApi
 from ui.components.layout import block, button, empty, html, text
+from ui.components.pager import Pager
 from ui.live.pollers import StockPoller, StockWatch
 
 LOW = 60
@@ -34,8 +35,7 @@ class StockTable:
         self._watch = watch
         self._restock = restock
         self._search = ""
-        self._cursors: list[str | None] = [None]  # one for each page up to this one
-        self._following: str | None = None
+        self._pager = Pager(self._reload)
         self._skus: list[str] | None = None
         self._cells: dict[str, ui.html] = {}
 
@@ -49,34 +49,24 @@ class StockTable:
         self.table()
 
     async def _load(self) -> None:
-        asked = (self._search, self._cursors[-1])
+        asked = (self._search, self._pager.cursor)
         page: StockLevels | None = None
         with contextlib.suppress(NoAnswer, Refusal):
             page = await self._inventory.stock(
-                search=self._search or None, cursor=self._cursors[-1], limit=PER_PAGE
+                search=self._search or None, cursor=self._pager.cursor, limit=PER_PAGE
             )
-        if asked != (self._search, self._cursors[-1]):
+        if asked != (self._search, self._pager.cursor):
             return  # overtaken
         if page is None:
-            self._skus, self._following = None, None
+            self._skus, self._pager.following = None, None
         else:
-            self._skus, self._following = [level.sku for level in page.items], page.next_cursor
+            self._skus = [level.sku for level in page.items]
+            self._pager.following = page.next_cursor
             await self._poller.show(self._watch, self._skus)
 
     async def _look_for(self, event: Any) -> None:
         self._search = (event.value or "").replace("\x00", "").strip()[:64]
-        self._cursors = [None]
-        await self._reload()
-
-    async def _more(self) -> None:
-        if self._following is not None:
-            self._cursors.append(self._following)
-            await self._reload()
-
-    async def _back(self) -> None:
-        if len(self._cursors) > 1:
-            self._cursors.pop()
-            await self._reload()
+        await self._pager.restart()
 
     async def _reload(self) -> None:
         await self._load()
@@ -95,13 +85,8 @@ class StockTable:
             empty("search_off", "Nothing found", "The warehouse keeps nothing of that code.")
         else:
             self._rows(self._skus)
-        if self._following is not None or len(self._cursors) > 1:
-            with block("line spread"):
-                back = button("Back", self._back, icon="chevron_left")
-                back.set_enabled(len(self._cursors) > 1)
-                text(f"Page {len(self._cursors)}", "span", "soft")
-                more = button("More", self._more, icon="chevron_right")
-                more.set_enabled(self._following is not None)
+        if self._pager.is_needed:
+            self._pager.buttons()
         self.show()
 
     def _rows(self, skus: list[str]) -> None:

@@ -11,6 +11,7 @@ from ui import labels
 from ui.backend import Backend
 from ui.clients.http import NoAnswer, Refusal
 from ui.components.layout import PageContext, block, button, empty, html, page_layout, text
+from ui.components.pager import Pager
 
 PER_PAGE = 15
 _STATUSES = {"": "All orders", **{key: label.words for key, label in labels.ORDER_STATUS.items()}}
@@ -32,8 +33,7 @@ class OrderList:
         self.context = context
         self.status = status
         self.search = search
-        self.cursors: list[str | None] = [None]  # one for each page up to this one
-        self.following: str | None = None
+        self.pager = Pager(self._reload, "Newer", "Older")
         self.orders: list[Order] | None = []
 
     async def build(self) -> None:
@@ -53,53 +53,42 @@ class OrderList:
 
     async def _filter(self, event: Any) -> None:
         self.status = event.value or ""
-        await self._from_the_first_page()
+        await self.pager.restart()
 
     async def _look_for(self, event: Any) -> None:
         self.search = (event.value or "").strip()[:64]
-        await self._from_the_first_page()
+        await self.pager.restart()
 
-    async def _from_the_first_page(self) -> None:
-        self.cursors = [None]
-        await self._load()
-        self.table.refresh()
-
-    async def _older(self) -> None:
-        self.cursors.append(self.following)
-        await self._load()
-        self.table.refresh()
-
-    async def _newer(self) -> None:
-        self.cursors.pop()
+    async def _reload(self) -> None:
         await self._load()
         self.table.refresh()
 
     async def _load(self) -> None:
-        asked = (self.status, self.search, self.cursors[-1])
+        asked = (self.status, self.search, self.pager.cursor)
         page: OrderPage | None = None
         with contextlib.suppress(NoAnswer, Refusal):
             page = await self.context.backend.orders.orders(
                 self.context.shopper,
                 status=self.status or None,
                 search=self.search or None,
-                cursor=self.cursors[-1],
+                cursor=self.pager.cursor,
                 limit=PER_PAGE,
             )
-        if asked != (self.status, self.search, self.cursors[-1]):
+        if asked != (self.status, self.search, self.pager.cursor):
             return  # overtaken: the shopper wants to see something else by now
         if page is None:
-            self.orders, self.following = None, None
+            self.orders, self.pager.following = None, None
         else:
-            self.orders, self.following = page.items, page.next_cursor
+            self.orders, self.pager.following = page.items, page.next_cursor
 
     @ui.refreshable_method
     def table(self) -> None:
         """Show the page of orders."""
         if self.orders is None:
             with empty("cloud_off", "We cannot look them up right now", "Your orders are safe."):
-                button("Look again", self._from_the_first_page, icon="refresh", primary=True)
+                button("Look again", self.pager.restart, icon="refresh", primary=True)
             return
-        if not self.orders and len(self.cursors) == 1:
+        if not self.orders and self.pager.on_first:
             if self.status or self.search:
                 empty("search_off", "Nothing found", "No order of yours fits. Try another filter.")
             else:
@@ -115,12 +104,7 @@ class OrderList:
                 "table",
                 "list cards",
             ).props('aria-label="My orders"')
-        with block("line spread"):
-            newer = button("Newer", self._newer, icon="chevron_left")
-            newer.set_enabled(len(self.cursors) > 1)
-            text(f"Page {len(self.cursors)}", "span", "soft")
-            older = button("Older", self._older, icon="chevron_right")
-            older.set_enabled(self.following is not None)
+        self.pager.buttons()
 
 
 def _row(order: Order) -> str:

@@ -12,6 +12,7 @@ from ui.backend import Backend
 from ui.clients.http import NoAnswer, Refusal
 from ui.components.cart_panel import CartPanel
 from ui.components.layout import PageContext, block, button, empty, html, page_layout, text
+from ui.components.pager import Pager
 
 FEW = 60
 PER_PAGE = 24
@@ -38,8 +39,7 @@ class Shop:
         self.stock = context.backend.stock
         self.watch = self.stock.watch()
         self.search = search
-        self.cursors: list[str | None] = [None]  # one for each page up to this one
-        self.following: str | None = None
+        self.pager = Pager(self.reload)
         self.page: list[Product] = []
         self.products: dict[str, Product] = {}  # also those in the cart
         self.levels: dict[str, ui.html] = {}
@@ -49,18 +49,18 @@ class Shop:
     async def load(self) -> bool:
         """Read the page of products and what is in the cart; False if the catalogue is away."""
         orders = self.context.backend.orders
-        asked = (self.search, self.cursors[-1])
+        asked = (self.search, self.pager.cursor)
         try:
             found = await orders.products(
-                search=self.search or None, cursor=self.cursors[-1], limit=PER_PAGE
+                search=self.search or None, cursor=self.pager.cursor, limit=PER_PAGE
             )
             page = {product.sku: product for product in found.items}
             in_cart = await orders.products_of(self.panel.lines.keys() - page.keys())
         except (NoAnswer, Refusal):
             return False
-        if asked != (self.search, self.cursors[-1]):
+        if asked != (self.search, self.pager.cursor):
             return True  # overtaken: the shopper wants to see something else by now
-        self.page, self.following = found.items, found.next_cursor
+        self.page, self.pager.following = found.items, found.next_cursor
         self.products.clear()
         self.products.update(in_cart | page)
         await self.stock.show(self.watch, page)
@@ -112,13 +112,8 @@ class Shop:
             with block("grid", "ul").props('aria-label="Products"'):
                 for product in self.page:
                     self._product(product)
-        if self.following is not None or len(self.cursors) > 1:
-            with block("line spread"):
-                back = button("Back", self._back, icon="chevron_left")
-                back.set_enabled(len(self.cursors) > 1)
-                text(f"Page {len(self.cursors)}", "span", "soft")
-                more = button("More", self._more, icon="chevron_right")
-                more.set_enabled(self.following is not None)
+        if self.pager.is_needed:
+            self.pager.buttons()
         self.show_levels()
 
     def _product(self, product: Product) -> None:
@@ -149,18 +144,7 @@ class Shop:
 
     async def _look_for(self, event: Any) -> None:
         self.search = (event.value or "").replace("\x00", "")[:64].strip()
-        self.cursors = [None]
-        await self.reload()
-
-    async def _more(self) -> None:
-        if self.following is not None:
-            self.cursors.append(self.following)
-            await self.reload()
-
-    async def _back(self) -> None:
-        if len(self.cursors) > 1:
-            self.cursors.pop()
-            await self.reload()
+        await self.pager.restart()
 
     def show_levels(self) -> None:
         """Show what is on the shelf now."""

@@ -23,6 +23,7 @@ from ui.components.layout import (
     require_staff,
     text,
 )
+from ui.components.pager import Pager
 from ui.components.stock_table import StockTable
 
 _OPERATIONS = {
@@ -57,8 +58,7 @@ class WarehousePage:
         self.shelves = StockTable(self.inventory, self.poller, self.watch, self._ask_how_many)
         self.operation = ""
         self.sku = ""
-        self.cursors: list[str | None] = [None]
-        self.following: str | None = None
+        self.pager = Pager(self._reload, more="Older")
         self.movements: list[LedgerEntry] | None = []
         self.restock_key = ""
 
@@ -129,7 +129,7 @@ class WarehousePage:
         self.waiting.content = waiting(shelf.waiting)
 
     async def _load(self) -> None:
-        asked = (self.sku, self.operation, self.cursors[-1])
+        asked = (self.sku, self.operation, self.pager.cursor)
         page: Ledger | None = None
         unfinished = False
         try:
@@ -137,17 +137,17 @@ class WarehousePage:
                 self.staff,
                 operation=self.operation or None,
                 sku=self.sku.upper() or None,
-                cursor=self.cursors[-1],
+                cursor=self.pager.cursor,
             )
         except (NoAnswer, Refusal) as trouble:
             # half of a product code is none yet
             unfinished = isinstance(trouble, Refusal) and trouble.status == 422
-        if asked != (self.sku, self.operation, self.cursors[-1]):
+        if asked != (self.sku, self.operation, self.pager.cursor):
             return  # overtaken
         if page is None:
-            self.movements, self.following = [] if unfinished else None, None
+            self.movements, self.pager.following = [] if unfinished else None, None
         else:
-            self.movements, self.following = page.items, page.next_cursor
+            self.movements, self.pager.following = page.items, page.next_cursor
 
     async def _reload(self) -> None:
         await self._load()
@@ -155,16 +155,7 @@ class WarehousePage:
 
     async def _pick(self, what: str, event: Any) -> None:
         setattr(self, what, (event.value or "").strip()[:64])
-        self.cursors = [None]
-        await self._reload()
-
-    async def _older(self) -> None:
-        self.cursors.append(self.following)
-        await self._reload()
-
-    async def _newest(self) -> None:
-        self.cursors = [None]
-        await self._reload()
+        await self.pager.restart()
 
     def _ledger(self) -> None:
         with block("card", "section").props('aria-label="Movements"'):
@@ -189,11 +180,7 @@ class WarehousePage:
             empty("search_off", "No movements", "Nothing of this kind has moved.")
         else:
             html(movements(self.movements), "div", "tablebox")
-        with block("line spread"):
-            button("Newest", self._newest, icon="refresh")
-            text(f"Page {len(self.cursors)}", "span", "soft")
-            older = button("Older", self._older, icon="chevron_right")
-            older.set_enabled(self.following is not None)
+        self.pager.buttons(newest="Newest")
 
 
 def waiting(orders: list[Order]) -> str:
