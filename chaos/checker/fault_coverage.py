@@ -1,7 +1,7 @@
 """Fault coverage (I17): how often each planned fault fired, against how often it had to."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -61,72 +61,80 @@ def count_faults(
     """Return one line for each fault that the scenario plans; `skipped` says why not, by name."""
     fired = Counter(each.rule for each in observations.fired)
     planned = Counter(identity[0] for identity in promised)
+    contested = _contested(scenario, observations, promised)
+    turns = Counter(scheduled.event.name for scheduled in schedule)
+    floors = scenario.floors
+    return [
+        *(
+            FaultCount(
+                name=(name := attack.rule.name),
+                row=attack.row,
+                level="process" if attack.kills else "request",
+                planned=planned[name],
+                fired=fired[name],
+                floor=floors.process if attack.kills else floors.request,
+                what=attack.in_words,
+                skipped=skipped.get(name, ""),
+                contested=contested[name],
+            )
+            for attack in scenario.attacks
+        ),
+        *(
+            FaultCount(
+                name=event.name,
+                row=event.row,
+                level="process",
+                planned=turns[event.name],
+                fired=events[event.name],
+                floor=floors.process,
+                what=event.in_words,
+                skipped=skipped.get(event.name, ""),
+            )
+            for event in scenario.events
+        ),
+        *_by_shoppers(scenario, observations, history),
+    ]
+
+
+def _contested(
+    scenario: Scenario, observations: Observations, promised: Sequence[Identity]
+) -> Counter[str]:
     on_attempt = Counter(identity[1:] for identity in promised)
     given_up = {order.order_id for order in observations.planned if order.cancels}
-    contested = Counter(
+    return Counter(
         identity[0]
         for identity in promised
         if on_attempt[identity[1:]] > 1
         or (identity[1] in given_up and identity[0] != scenario.cancels_hit_by)
     )
-    turns = Counter(scheduled.event.name for scheduled in schedule)
-    floors = scenario.floors
-    found = []
-    for attack in scenario.attacks:
-        rule = attack.rule
-        found.append(
-            FaultCount(
-                name=rule.name,
-                row=attack.row,
-                level="process" if attack.kills else "request",
-                planned=planned[rule.name],
-                fired=fired[rule.name],
-                floor=floors.process if attack.kills else floors.request,
-                what=attack.in_words,
-                skipped=skipped.get(rule.name, ""),
-                contested=contested[rule.name],
-            )
-        )
-    found += [
-        FaultCount(
-            name=event.name,
-            row=event.row,
-            level="process",
-            planned=turns[event.name],
-            fired=events[event.name],
-            floor=floors.process,
-            what=event.in_words,
-            skipped=skipped.get(event.name, ""),
-        )
-        for event in scenario.events
-    ]
+
+
+def _by_shoppers(
+    scenario: Scenario, observations: Observations, history: Iterable[Entry]
+) -> Iterator[FaultCount]:
+    """Yield the faults that are made by sending orders again."""
     if scenario.crowd.double_clicks:
         again = {e.order_id for e in history if e.operation == "place" and e.try_ == 2}
-        clicks = [o for o in observations.planned if o.clicks > 1]
-        found.append(
-            FaultCount(
-                name="double-click",
-                row="same-key",
-                level="request",
-                planned=len(clicks),
-                fired=sum(str(order.order_id) in again for order in clicks),
-                floor=floors.request,
-                what="the shopper sends the order twice at the same moment",
-            )
+        clicks = [order for order in observations.planned if order.clicks > 1]
+        yield FaultCount(
+            name="double-click",
+            row="same-key",
+            level="request",
+            planned=len(clicks),
+            fired=sum(str(order.order_id) in again for order in clicks),
+            floor=scenario.floors.request,
+            what="the shopper sends the order twice at the same moment",
         )
     if scenario.forgets:
-        found.append(
-            FaultCount(
-                name="history-gone",
-                row="retention",
-                level="process",
-                planned=scenario.forgets,
-                fired=len(observations.forgotten),
-                floor=min(floors.process, scenario.forgets),
-                what="Temporal's memory of an order is deleted, and its key sent again",
-            )
+        yield FaultCount(
+            name="history-gone",
+            row="retention",
+            level="process",
+            planned=scenario.forgets,
+            fired=len(observations.forgotten),
+            floor=min(scenario.floors.process, scenario.forgets),
+            what="Temporal's memory of an order is deleted, and its key sent again",
         )
-    return found
 
 
 def planned_faults_fired(faults: Sequence[FaultCount], observations: Observations) -> Check:

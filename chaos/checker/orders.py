@@ -28,12 +28,7 @@ def settled_once(observations: Observations) -> Check:
             before = observations.rest_before.get(row.order_id, row.status)
             if before in TERMINAL and before != row.status:
                 yield f"order {row.order_id} was {before} and became {row.status}"
-        for flow in observations.workflows:
-            if flow.workflow_id in observations.parked:
-                if flow.state != "RUNNING" or not observations.parked[flow.workflow_id]:
-                    yield f"{flow.workflow_id} should wait and say why, but is {flow.state}"
-            elif flow.state != "COMPLETED":
-                yield f"{flow.workflow_id} is {flow.state}"
+        yield from _workflows_that_did_not_end(observations)
         if observations.settled_within_s is None or observations.settled_within_s > SETTLE_WITHIN_S:
             yield f"not all orders had ended {SETTLE_WITHIN_S:.0f} s after the heal"
 
@@ -43,6 +38,15 @@ def settled_once(observations: Observations) -> Check:
         len(observations.orders) + len(observations.workflows),
         wrong(),
     )
+
+
+def _workflows_that_did_not_end(observations: Observations) -> Iterator[str]:
+    for flow in observations.workflows:
+        if flow.workflow_id in observations.parked:
+            if flow.state != "RUNNING" or not observations.parked[flow.workflow_id]:
+                yield f"{flow.workflow_id} should wait and say why, but is {flow.state}"
+        elif flow.state != "COMPLETED":
+            yield f"{flow.workflow_id} is {flow.state}"
 
 
 def ends_as_promised(observations: Observations) -> Check:
@@ -77,7 +81,6 @@ def ends_as_promised(observations: Observations) -> Check:
 
 def one_key_one_order(observations: Observations) -> Check:
     """I5: one key of a customer is one order is one workflow."""
-    executions = Counter(flow.workflow_id for flow in observations.workflows)
     keys = Counter((row.customer, row.key) for row in observations.orders)
 
     def wrong() -> Iterator[str]:
@@ -89,16 +92,7 @@ def one_key_one_order(observations: Observations) -> Check:
         for (customer, key), times in keys.items():
             if times > 1:
                 yield f"{customer} has {times} orders under the key {key}"
-        for name, times in executions.items():
-            if times > 1:
-                yield f"{name} was executed {times} times"
-        for row in observations.orders:
-            known = executions[workflow_id(row.order_id)]
-            if row.order_id in observations.forgotten:
-                if known:
-                    yield f"order {row.order_id} had ended long ago, and was started again"
-            elif not known:
-                yield f"order {row.order_id} has no workflow"
+        yield from _wrong_executions(observations)
 
     return check(
         "I5",
@@ -106,3 +100,17 @@ def one_key_one_order(observations: Observations) -> Check:
         len(observations.orders) + len(observations.workflows),
         wrong(),
     )
+
+
+def _wrong_executions(observations: Observations) -> Iterator[str]:
+    executions = Counter(flow.workflow_id for flow in observations.workflows)
+    for name, times in executions.items():
+        if times > 1:
+            yield f"{name} was executed {times} times"
+    for row in observations.orders:
+        known = executions[workflow_id(row.order_id)]
+        if row.order_id in observations.forgotten:
+            if known:
+                yield f"order {row.order_id} had ended long ago, and was started again"
+        elif not known:
+            yield f"order {row.order_id} has no workflow"

@@ -128,39 +128,25 @@ class Nemesis:
             return False
         if first:
             self._write(scheduled, "fires")
-        had_effect = True
         if event.kind in ("kill", "freeze", "fill"):
             # Who is not there cannot be hit: it may have died of another fault just now.
             await all_ready_again(system, names)
-        match event.kind:
-            case "kill":
-                await asyncio.gather(*(kill(system, name) for name in names))
-            case "freeze":
-                await freeze(system, names, event.seconds)
-            case "outage":
-                await stop_for(system, names, event.seconds)
-            case "roll" | "turn":
-                turns = CLOCK_TURNS[scheduled.nth % len(CLOCK_TURNS)]
-                clock = turned(turns) if event.kind == "turn" else {}
-                for name in names:
-                    await restart(system, name, **clock)
-            case "lock":
-                await _lock(system, event)
-            case "fill":
-                had_effect = await fill(system, names, event.seconds)
-            case "cut" | "partition":
-                await self._disconnect(event)
-            case "poison" | "release":
-                had_effect = await self._attack_orders(scheduled, system)
+        if event.kind in ("cut", "partition"):
+            had_effect = await self._disconnect(event)
+        elif event.kind in ("poison", "release"):
+            had_effect = await self._attack_orders(scheduled, system)
+        else:
+            had_effect = await _hit(system, names, scheduled)
         await all_ready_again(system, names)
         return had_effect
 
-    async def _disconnect(self, event: Event) -> None:
+    async def _disconnect(self, event: Event) -> bool:
         assert self._network is not None, "the links of this system are not ours"
         if event.kind == "cut":
             await self._network.cut(event.target, event.seconds)
         else:
             await self._network.partition(event.target, event.seconds)
+        return True
 
     async def _attack_orders(self, scheduled: ScheduledEvent, system: System) -> bool:
         assert self._orders is not None, "this system has no orders in Temporal"
@@ -188,6 +174,28 @@ def _victims(system: System, event: Event, nth: int) -> list[str]:
     if event.target == INVENTORY and event.kind in ("kill", "freeze", "turn") and names:
         return [names[nth % len(names)]]
     return names
+
+
+async def _hit(system: System, names: Sequence[str], scheduled: ScheduledEvent) -> bool:
+    """Do to these processes what is planned; return whether it had its effect."""
+    event = scheduled.event
+    match event.kind:
+        case "kill":
+            await asyncio.gather(*(kill(system, name) for name in names))
+        case "freeze":
+            await freeze(system, names, event.seconds)
+        case "outage":
+            await stop_for(system, names, event.seconds)
+        case "roll" | "turn":
+            turns = CLOCK_TURNS[scheduled.nth % len(CLOCK_TURNS)]
+            clock = turned(turns) if event.kind == "turn" else {}
+            for name in names:
+                await restart(system, name, **clock)
+        case "lock":
+            await _lock(system, event)
+        case "fill":
+            return await fill(system, names, event.seconds)
+    return True
 
 
 async def _lock(system: System, event: Event) -> None:
