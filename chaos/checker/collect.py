@@ -52,7 +52,7 @@ async def collect(
     asked = _sample(ids, found, RESULTS_ASKED)
     found.results = await temporal.results(asked)
     found.api_statuses = await api_statuses(
-        target.to_orders.url, target.token("oracle", "staff"), asked
+        target.to_orders.url, target.token("checker", "staff"), asked
     )
     found.releases = faults.releases
     if found.releases:

@@ -39,7 +39,7 @@ def test_what_the_page_names_is_there() -> None:
 
 
 def test_the_mutants_on_the_page_are_those_that_are_tried() -> None:
-    tried = (PROJECT / "tests" / "e2e" / "test_the_oracle_catches_mutants.py").read_text()
+    tried = (PROJECT / "tests" / "e2e" / "test_the_checker_catches_mutants.py").read_text()
     for row in re.findall(r"^\| (I\w+) \|.*mutants? (`.*)\|$", PAGE, re.MULTILINE):
         for mutant in re.findall(r"`([^`]+)`", row[1]):
             assert f'("{mutant}", "{row[0]}")' in tried

@@ -190,7 +190,7 @@ async def trial(
     return set(found), found
 
 
-async def test_the_oracle_is_content_with_a_warehouse_that_is_right(
+async def test_the_checker_is_content_with_a_warehouse_that_is_right(
     databases: Databases, tmp_path: Path
 ) -> None:
     with databases.fresh("inventory") as dsn:
