@@ -238,15 +238,15 @@ async def restock(
         quoted = read_quoted_key(request)
         if quoted is not None and await stock.knows_restock(quoted):  # by the first release
             key = quoted
-        outcome, level = await stock.restock(sku, key, body.quantity)
-    if outcome == "unknown":
+        restocked = await stock.restock(sku, key, body.quantity)
+    if restocked.level is None:
         raise refusals.no_such_sku()
-    if outcome == "other quantity":
+    if restocked.conflict:
         raise unprocessable("This Idempotency-Key was used for another SKU or quantity.")
-    if outcome == "restocked":
+    if restocked.replayed:
         response.headers["Idempotent-Replayed"] = "true"
-    EFFECTS.labels("restock", str(outcome == "restocked").lower()).inc()
-    return level
+    EFFECTS.labels("restock", str(restocked.replayed).lower()).inc()
+    return restocked.level
 
 
 @router.get("/movements", response_model=Ledger, responses=problems(401, 403, 422, 503))

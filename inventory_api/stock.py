@@ -31,12 +31,27 @@ class Verdict:
     """What became of a call.
 
     `state` is the order's state after it (None: never heard of it); `replayed` says that an
-    earlier call had already decided; `shortages` says why a reserve was refused.
+    earlier call had already decided, `conflict` that it was about other lines; `shortages` says
+    why a reserve was refused.
     """
 
     state: str | None
     replayed: bool
     shortages: tuple[Shortage, ...] = ()
+    conflict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Restocked:
+    """What became of a restock.
+
+    `level` is the one after it, of a copy the one after the first time, None for an unknown SKU;
+    `conflict` says that the key was used for another SKU or quantity.
+    """
+
+    level: StockLevel | None
+    replayed: bool
+    conflict: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,26 +96,26 @@ class Stock:
         """Hold all `lines` for the order or none; OtherLines if it already asked for others."""
         request = _Reserve(call.order_id, lines)
         if self._faults.planned(BEFORE_COMMIT, call):
-            verdict = await self._alone(call, RESERVE, _reserve_arguments([request]))
-            answer = _reserve_verdict(verdict)
+            row = await self._alone(call, RESERVE, _reserve_arguments([request]))
+            verdict = _reserve_verdict(row)
         else:
-            answer = await self._reserve.submit(request)
-        if answer.state == "other lines":
+            verdict = await self._reserve.submit(request)
+        if verdict.conflict:
             raise OtherLines
-        return answer
+        return verdict
 
     async def commit(self, call: Call) -> Verdict:
         """Take a held order's pieces off the shelf. Only a held order changes."""
         if self._faults.planned(BEFORE_COMMIT, call):
             row = await self._alone(call, COMMIT_OR_RELEASE, ([call.order_id], "committed"))
-            return _commit_or_release_verdict(row, "committed")
+            return Verdict(row["state"], row["replayed"])
         return await self._commit.submit(call.order_id)
 
     async def release(self, call: Call) -> Verdict:
         """Give a held order's pieces back, or leave a tombstone that a late reserve will find."""
         if self._faults.planned(BEFORE_COMMIT, call):
             row = await self._alone(call, COMMIT_OR_RELEASE, ([call.order_id], "released"))
-            return _commit_or_release_verdict(row, "released")
+            return Verdict(row["state"], row["replayed"])
         return await self._release.submit(call.order_id)
 
     async def _reserve_batch(self, requests: Sequence[_Reserve]) -> list[Verdict | Exception]:
@@ -129,7 +144,7 @@ class Stock:
     ) -> list[Verdict | Exception]:
         async def write(connection: Connection, some: Sequence[UUID]) -> list[Verdict]:
             rows = await connection.fetch(COMMIT_OR_RELEASE, list(some), target)
-            return [_commit_or_release_verdict(row, target) for row in rows]
+            return [Verdict(row["state"], row["replayed"]) for row in rows]
 
         async def behind_locks(connection: Connection) -> list[asyncpg.Record]:
             return await connection.fetch(HOLDS_BEHIND_LOCKS, list(orders))
@@ -163,16 +178,13 @@ class Stock:
             await self._faults.reach(BEFORE_COMMIT, call)
             return row
 
-    async def restock(self, sku: str, key: str, quantity: int) -> tuple[str, StockLevel]:
-        """Add `quantity` pieces once per `key`.
-
-        Returns what happened ('now restocked', 'restocked', 'other quantity', 'unknown') and the
-        level after it; of a copy, the level after the first one.
-        """
+    async def restock(self, sku: str, key: str, quantity: int) -> Restocked:
+        """Add `quantity` pieces once per `key`."""
         async with within(self._pool, self._deadline_s) as connection:
             row = await connection.fetchrow(RESTOCK, sku, key, quantity)
         assert row is not None  # the function always answers with one row
-        return row["outcome"], _level(sku, row["on_hand"], row["reserved"])
+        level = _level(sku, row["on_hand"], row["reserved"]) if row["known"] else None
+        return Restocked(level, row["replayed"], row["conflict"])
 
     async def knows_restock(self, key: str) -> bool:
         """Tell whether pieces were added under this key."""
@@ -226,9 +238,11 @@ class Stock:
 
 BEFORE_COMMIT = "inventory.before_commit"
 
-# See migrations/0002_verdicts.sql for what these three functions do and why they are functions.
-RESERVE = "SELECT outcome, shortage FROM reserve_many($1, $2, $3, $4, $5) ORDER BY place"
-COMMIT_OR_RELEASE = "SELECT outcome FROM settle_many($1, $2) ORDER BY place"
+# See migrations/0006_typed_verdicts.sql for what these functions do: one round trip for a batch.
+RESERVE = """
+SELECT state, replayed, conflict, shortages FROM reserve_orders($1, $2, $3, $4, $5) ORDER BY place
+"""
+COMMIT_OR_RELEASE = "SELECT state, replayed FROM commit_or_release($1, $2) ORDER BY place"
 # Which of them want a shelf that somebody is sitting on at this moment.
 RESERVES_BEHIND_LOCKS = """
 WITH wanted AS (
@@ -251,7 +265,7 @@ WITH wanted AS (
 SELECT DISTINCT order_id FROM wanted WHERE sku NOT IN (SELECT sku FROM free)
 """
 KNOWS_RESTOCK = "SELECT 1 FROM movements WHERE restock_key = $1 LIMIT 1"
-RESTOCK = "SELECT outcome, on_hand, reserved FROM restock($1, $2, $3)"
+RESTOCK = "SELECT known, replayed, conflict, on_hand, reserved FROM restock_once($1, $2, $3)"
 LEVELS = """
 SELECT sku, on_hand, reserved FROM stock
 WHERE ($1::text IS NULL OR sku > $1) AND ($2::text[] IS NULL OR sku = ANY ($2))
@@ -286,16 +300,9 @@ def _itself(order_id: UUID) -> UUID:
 
 
 def _reserve_verdict(row: asyncpg.Record) -> Verdict:
-    outcome: str = row["outcome"]
-    found = json.loads(row["shortage"]) if row["shortage"] else ()
+    found = json.loads(row["shortages"]) if row["shortages"] else ()
     shortages = tuple(Shortage.model_validate(item) for item in found)
-    return Verdict(outcome.removeprefix("now "), not outcome.startswith("now "), shortages)
-
-
-def _commit_or_release_verdict(row: asyncpg.Record, target: str) -> Verdict:
-    before: str | None = row["outcome"]
-    changed = before == "held" or (before is None and target == "released")
-    return Verdict(target if changed else before, not changed)
+    return Verdict(row["state"], row["replayed"], shortages, conflict=row["conflict"])
 
 
 def _level(sku: str, on_hand: int, reserved: int) -> StockLevel:

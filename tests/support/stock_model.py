@@ -100,10 +100,10 @@ class Model:
         if asked.key not in self.restocks:
             shelf[0] += asked.quantity
             self.restocks[asked.key] = (asked.sku, asked.quantity, tuple(shelf))
-            return ("now restocked", *shelf)
+            return (False, False, *shelf)
         sku, quantity, level = self.restocks[asked.key]
         same = (sku, quantity) == (asked.sku, asked.quantity)
-        return ("restocked" if same else "other quantity", *level)
+        return (True, not same, *level)
 
 
 def one_after_the_other(

@@ -81,8 +81,10 @@ async def ask(stock: Stock, operation: Operation) -> Outcome:
         case Settle(order_id, _):
             verdict = await stock.release(call(order_id, "release"))
         case Restock(sku, key, quantity):
-            outcome, level = await stock.restock(sku, key, quantity)
-            return (outcome, level.on_hand, level.reserved)
+            restocked = await stock.restock(sku, key, quantity)
+            assert restocked.level is not None
+            level = restocked.level
+            return (restocked.replayed, restocked.conflict, level.on_hand, level.reserved)
     return (verdict.state, verdict.replayed, verdict.shortages)
 
 
@@ -188,14 +190,14 @@ def test_the_warehouse_behaves_like_a_dictionary(site: Site) -> None:
 @pytest.mark.parametrize(
     ("function", "right", "wrong"),
     [
-        ("settle_many", "IF target = 'released' THEN", "IF false THEN"),
-        ("settle_many", "WHEN 'committed' THEN gone.quantity", "WHEN 'committed' THEN 0"),
-        ("settle_many", "reserved = reserved - gone.quantity", "reserved = reserved"),
-        ("settle_many", "FILTER (WHERE r.state = 'held')", "FILTER (WHERE r.state <> 'x')"),
-        ("reserve_many", "free[spot] < line_quantity[j]", "false"),
-        ("reserve_many", "r.request_digest <> digests[o.n]", "false"),
-        ("reserve_many", "IF outcomes[i] IS NULL THEN", "IF outcomes[i] IS NULL OR true THEN"),
-        ("restock", "IF FOUND THEN", "IF false THEN"),
+        ("commit_or_release", "IF target = 'released' THEN", "IF false THEN"),
+        ("commit_or_release", "WHEN 'committed' THEN gone.quantity", "WHEN 'committed' THEN 0"),
+        ("commit_or_release", "reserved = reserved - gone.quantity", "reserved = reserved"),
+        ("commit_or_release", "FILTER (WHERE l.state = 'held')", "FILTER (WHERE l.state <> 'x')"),
+        ("reserve_orders", "free[spot] < line_quantity[j]", "false"),
+        ("reserve_orders", "r.request_digest <> digests[o.n]", "false"),
+        ("reserve_orders", "IF NOT decided[i] THEN", "IF true THEN"),
+        ("restock_once", "IF FOUND THEN", "IF false THEN"),
     ],
     ids=[
         "no tombstones",

@@ -76,134 +76,13 @@ CREATE UNIQUE INDEX stock_pkey ON public.stock USING btree (sku)
 CREATE TRIGGER movements_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.movements FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting_history()
 
 -- functions
-CREATE OR REPLACE FUNCTION public.refuse_rewriting_history()
- RETURNS trigger
- LANGUAGE plpgsql
-AS $function$
-BEGIN
-    RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
-END
-$function$
-
-CREATE OR REPLACE FUNCTION public.reserve_many(orders uuid[], digests bytea[], line_of integer[], line_sku text[], line_quantity bigint[])
- RETURNS TABLE(place integer, outcome text, shortage jsonb)
- LANGUAGE plpgsql
-AS $function$
-DECLARE
-    skus      text[];
-    free      bigint[];
-    shelf     int[];             -- shelf[i]: position of line i's SKU in `skus`, NULL if unknown
-    outcomes  text[] := array_fill(NULL::text, ARRAY[cardinality(orders)]);
-    shortages jsonb[] := array_fill(NULL::jsonb, ARRAY[cardinality(orders)]);
-    first     int := 1;
-    last      int;
-    spot      int;
-BEGIN
-    SELECT array_agg(s.sku), array_agg(s.on_hand - s.reserved) INTO skus, free
-    FROM (
-        SELECT sku, on_hand, reserved FROM stock
-        WHERE sku = ANY (line_sku) ORDER BY sku FOR NO KEY UPDATE
-    ) s;
-
-    SELECT array_agg(CASE WHEN r.request_digest <> digests[o.n] THEN 'other lines'
-                          ELSE r.state END ORDER BY o.n),
-           array_agg(r.shortages ORDER BY o.n)
-    INTO outcomes, shortages
-    FROM unnest(orders) WITH ORDINALITY o (order_id, n)
-    LEFT JOIN reservations r USING (order_id);
-
-    SELECT array_agg(array_position(skus, l.sku) ORDER BY l.n) INTO shelf
-    FROM unnest(line_sku) WITH ORDINALITY l (sku, n);
-
-    -- First come, first served, all lines or none.
-    FOR i IN 1 .. cardinality(orders) LOOP
-        last := first;
-        WHILE last <= cardinality(line_of) AND line_of[last] = i LOOP
-            last := last + 1;
-        END LOOP;
-        IF outcomes[i] IS NULL THEN
-            outcomes[i] := 'now held';
-            FOR j IN first .. last - 1 LOOP
-                spot := shelf[j];
-                IF spot IS NULL OR free[spot] < line_quantity[j] THEN
-                    outcomes[i] := 'now refused';
-                    shortages[i] := coalesce(shortages[i], '[]') || jsonb_build_object(
-                        'sku', line_sku[j], 'requested', line_quantity[j],
-                        'available', CASE WHEN spot IS NULL THEN 0 ELSE free[spot] END);
-                END IF;
-            END LOOP;
-            IF outcomes[i] = 'now held' THEN
-                FOR j IN first .. last - 1 LOOP
-                    free[shelf[j]] := free[shelf[j]] - line_quantity[j];
-                END LOOP;
-            END IF;
-        END IF;
-        first := last;
-    END LOOP;
-
-    -- Unique keys decide between writers: whoever loses here rolls back and asks again.
-    INSERT INTO reservations (order_id, state, request_digest, shortages)
-    SELECT o.order_id, replace(outcomes[o.n], 'now ', ''), digests[o.n], shortages[o.n]
-    FROM unnest(orders) WITH ORDINALITY o (order_id, n)
-    WHERE outcomes[o.n] LIKE 'now %' ORDER BY o.order_id;
-
-    INSERT INTO movements (order_id, sku, operation, quantity)
-    SELECT orders[l.i], l.sku, 'reserve', l.quantity
-    FROM unnest(line_of, line_sku, line_quantity) l (i, sku, quantity)
-    WHERE outcomes[l.i] = 'now held';
-
-    UPDATE stock SET reserved = reserved + taken.quantity, updated_at = now()
-    FROM (
-        SELECT l.sku, sum(l.quantity) AS quantity
-        FROM unnest(line_of, line_sku, line_quantity) l (i, sku, quantity)
-        WHERE outcomes[l.i] = 'now held' GROUP BY l.sku
-    ) taken
-    WHERE stock.sku = taken.sku;
-
-    RETURN QUERY SELECT n, outcomes[n], shortages[n] FROM generate_series(1, cardinality(orders)) n;
-END
-$function$
-
-CREATE OR REPLACE FUNCTION public.restock(wanted_sku text, key text, pieces bigint)
- RETURNS TABLE(outcome text, on_hand bigint, reserved bigint)
- LANGUAGE plpgsql
-AS $function$
-DECLARE
-    level   stock%ROWTYPE;
-    earlier movements%ROWTYPE;
-BEGIN
-    -- One key at a time: two SKUs are two rows, and no unique index would see them meet.
-    PERFORM pg_advisory_xact_lock(hashtextextended(key, 0));
-    SELECT * INTO level FROM stock s WHERE s.sku = wanted_sku FOR NO KEY UPDATE;
-    IF NOT FOUND THEN
-        RETURN QUERY SELECT 'unknown', 0::bigint, 0::bigint;
-        RETURN;
-    END IF;
-    -- Its own SKU first: before this file, a key was good for one restock of each.
-    SELECT * INTO earlier FROM movements m WHERE m.restock_key = key
-    ORDER BY m.sku = wanted_sku DESC LIMIT 1;
-    IF FOUND THEN
-        RETURN QUERY SELECT
-            CASE WHEN earlier.sku = wanted_sku AND earlier.quantity = pieces
-                 THEN 'restocked' ELSE 'other quantity' END,
-            coalesce(earlier.on_hand_after, level.on_hand),
-            coalesce(earlier.reserved_after, level.reserved);
-        RETURN;
-    END IF;
-    INSERT INTO movements (sku, operation, quantity, restock_key, on_hand_after, reserved_after)
-    VALUES (wanted_sku, 'restock', pieces, key, level.on_hand + pieces, level.reserved);
-    UPDATE stock s SET on_hand = s.on_hand + pieces, updated_at = now() WHERE s.sku = wanted_sku;
-    RETURN QUERY SELECT 'now restocked', level.on_hand + pieces, level.reserved;
-END
-$function$
-
-CREATE OR REPLACE FUNCTION public.settle_many(orders uuid[], target text)
- RETURNS TABLE(place integer, outcome text)
+CREATE OR REPLACE FUNCTION public.commit_or_release(orders uuid[], target text)
+ RETURNS TABLE(place integer, state text, replayed boolean)
  LANGUAGE plpgsql
 AS $function$
 DECLARE
     befores text[];
-    settled uuid[];
+    held    uuid[];
 BEGIN
     -- A hold that is being written right now is not in this list; its unique key makes the
     -- tombstone below fail, and the caller asks again.
@@ -218,14 +97,14 @@ BEGIN
     -- One statement reads the states and locks them. Were they read by a later one, a commit and a
     -- release could both see a hold made in between, and both take effect.
     WITH locked AS MATERIALIZED (
-        SELECT order_id, state FROM reservations WHERE order_id = ANY (orders)
-        ORDER BY order_id FOR NO KEY UPDATE
+        SELECT r.order_id, r.state FROM reservations r WHERE r.order_id = ANY (orders)
+        ORDER BY r.order_id FOR NO KEY UPDATE
     )
-    SELECT array_agg(r.state ORDER BY o.n),
-           array_agg(o.order_id) FILTER (WHERE r.state = 'held')
-    INTO befores, settled
+    SELECT array_agg(l.state ORDER BY o.n),
+           array_agg(o.order_id) FILTER (WHERE l.state = 'held')
+    INTO befores, held
     FROM unnest(orders) WITH ORDINALITY o (order_id, n)
-    LEFT JOIN locked r USING (order_id);
+    LEFT JOIN locked l USING (order_id);
 
     IF target = 'released' THEN
         INSERT INTO reservations (order_id, state)
@@ -233,14 +112,14 @@ BEGIN
         WHERE befores[o.n] IS NULL ORDER BY o.order_id;
     END IF;
 
-    IF settled IS NOT NULL THEN
-        UPDATE reservations SET state = target, updated_at = now() WHERE order_id = ANY (settled);
+    IF held IS NOT NULL THEN
+        UPDATE reservations r SET state = target, updated_at = now() WHERE r.order_id = ANY (held);
 
         WITH moved AS (
             INSERT INTO movements (order_id, sku, operation, quantity)
-            SELECT order_id, sku, CASE target WHEN 'committed' THEN 'commit' ELSE 'release' END,
-                   quantity
-            FROM movements WHERE order_id = ANY (settled) AND operation = 'reserve'
+            SELECT m.order_id, m.sku,
+                   CASE target WHEN 'committed' THEN 'commit' ELSE 'release' END, m.quantity
+            FROM movements m WHERE m.order_id = ANY (held) AND m.operation = 'reserve'
             RETURNING sku, quantity
         )
         UPDATE stock
@@ -251,7 +130,160 @@ BEGIN
         WHERE stock.sku = gone.sku;
     END IF;
 
-    RETURN QUERY SELECT n, befores[n] FROM generate_series(1, cardinality(orders)) n;
+    RETURN QUERY
+    SELECT verdict.n, CASE WHEN changed THEN target ELSE befores[n] END, NOT changed
+    FROM generate_series(1, cardinality(orders)) verdict (n), LATERAL (
+        SELECT coalesce(befores[n] = 'held', target = 'released') AS changed
+    ) effect;
 END
+$function$
+
+CREATE OR REPLACE FUNCTION public.refuse_rewriting_history()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
+END
+$function$
+
+CREATE OR REPLACE FUNCTION public.reserve_many(orders uuid[], digests bytea[], line_of integer[], line_sku text[], line_quantity bigint[])
+ RETURNS TABLE(place integer, outcome text, shortage jsonb)
+ LANGUAGE sql
+AS $function$
+    SELECT v.place, CASE WHEN v.conflict THEN 'other lines' WHEN v.replayed THEN v.state
+                         ELSE 'now ' || v.state END, v.shortages
+    FROM reserve_orders(orders, digests, line_of, line_sku, line_quantity) v
+$function$
+
+CREATE OR REPLACE FUNCTION public.reserve_orders(orders uuid[], digests bytea[], line_of integer[], line_sku text[], line_quantity bigint[])
+ RETURNS TABLE(place integer, state text, replayed boolean, conflict boolean, shortages jsonb)
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    skus      text[];
+    free      bigint[];
+    shelf     int[];             -- shelf[i]: position of line i's SKU in `skus`, NULL if unknown
+    states    text[];
+    decided   boolean[];         -- before this call
+    differing boolean[];
+    missing   jsonb[];
+    first     int := 1;
+    last      int;
+    spot      int;
+BEGIN
+    SELECT array_agg(s.sku), array_agg(s.on_hand - s.reserved) INTO skus, free
+    FROM (
+        SELECT sku, on_hand, reserved FROM stock
+        WHERE sku = ANY (line_sku) ORDER BY sku FOR NO KEY UPDATE
+    ) s;
+
+    SELECT array_agg(r.state ORDER BY o.n), array_agg(r.state IS NOT NULL ORDER BY o.n),
+           array_agg(coalesce(r.request_digest <> digests[o.n], false) ORDER BY o.n),
+           array_agg(r.shortages ORDER BY o.n)
+    INTO states, decided, differing, missing
+    FROM unnest(orders) WITH ORDINALITY o (order_id, n)
+    LEFT JOIN reservations r USING (order_id);
+
+    SELECT array_agg(array_position(skus, l.sku) ORDER BY l.n) INTO shelf
+    FROM unnest(line_sku) WITH ORDINALITY l (sku, n);
+
+    -- First come, first served, all lines or none.
+    FOR i IN 1 .. cardinality(orders) LOOP
+        last := first;
+        WHILE last <= cardinality(line_of) AND line_of[last] = i LOOP
+            last := last + 1;
+        END LOOP;
+        IF NOT decided[i] THEN
+            states[i] := 'held';
+            FOR j IN first .. last - 1 LOOP
+                spot := shelf[j];
+                IF spot IS NULL OR free[spot] < line_quantity[j] THEN
+                    states[i] := 'refused';
+                    missing[i] := coalesce(missing[i], '[]') || jsonb_build_object(
+                        'sku', line_sku[j], 'requested', line_quantity[j],
+                        'available', CASE WHEN spot IS NULL THEN 0 ELSE free[spot] END);
+                END IF;
+            END LOOP;
+            IF states[i] = 'held' THEN
+                FOR j IN first .. last - 1 LOOP
+                    free[shelf[j]] := free[shelf[j]] - line_quantity[j];
+                END LOOP;
+            END IF;
+        END IF;
+        first := last;
+    END LOOP;
+
+    -- Unique keys decide between writers: whoever loses here rolls back and asks again.
+    INSERT INTO reservations (order_id, state, request_digest, shortages)
+    SELECT o.order_id, states[o.n], digests[o.n], missing[o.n]
+    FROM unnest(orders) WITH ORDINALITY o (order_id, n)
+    WHERE NOT decided[o.n] ORDER BY o.order_id;
+
+    INSERT INTO movements (order_id, sku, operation, quantity)
+    SELECT orders[l.i], l.sku, 'reserve', l.quantity
+    FROM unnest(line_of, line_sku, line_quantity) l (i, sku, quantity)
+    WHERE NOT decided[l.i] AND states[l.i] = 'held';
+
+    UPDATE stock SET reserved = reserved + taken.quantity, updated_at = now()
+    FROM (
+        SELECT l.sku, sum(l.quantity) AS quantity
+        FROM unnest(line_of, line_sku, line_quantity) l (i, sku, quantity)
+        WHERE NOT decided[l.i] AND states[l.i] = 'held' GROUP BY l.sku
+    ) taken
+    WHERE stock.sku = taken.sku;
+
+    RETURN QUERY SELECT n, states[n], decided[n], differing[n], missing[n]
+    FROM generate_series(1, cardinality(orders)) n;
+END
+$function$
+
+CREATE OR REPLACE FUNCTION public.restock(wanted_sku text, key text, pieces bigint)
+ RETURNS TABLE(outcome text, on_hand bigint, reserved bigint)
+ LANGUAGE sql
+AS $function$
+    SELECT CASE WHEN NOT v.known THEN 'unknown' WHEN v.conflict THEN 'other quantity'
+                WHEN v.replayed THEN 'restocked' ELSE 'now restocked' END, v.on_hand, v.reserved
+    FROM restock_once(wanted_sku, key, pieces) v
+$function$
+
+CREATE OR REPLACE FUNCTION public.restock_once(wanted_sku text, key text, pieces bigint)
+ RETURNS TABLE(known boolean, replayed boolean, conflict boolean, on_hand bigint, reserved bigint)
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    level   stock%ROWTYPE;
+    earlier movements%ROWTYPE;
+BEGIN
+    -- One key at a time: two SKUs are two rows, and no unique index would see them meet.
+    PERFORM pg_advisory_xact_lock(hashtextextended(key, 0));
+    SELECT * INTO level FROM stock s WHERE s.sku = wanted_sku FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN QUERY SELECT false, false, false, 0::bigint, 0::bigint;
+        RETURN;
+    END IF;
+    -- Its own SKU first: before migration 0004, a key was good for one restock of each.
+    SELECT * INTO earlier FROM movements m WHERE m.restock_key = key
+    ORDER BY m.sku = wanted_sku DESC LIMIT 1;
+    IF FOUND THEN
+        RETURN QUERY SELECT true, true,
+            earlier.sku <> wanted_sku OR earlier.quantity <> pieces,
+            coalesce(earlier.on_hand_after, level.on_hand),
+            coalesce(earlier.reserved_after, level.reserved);
+        RETURN;
+    END IF;
+    INSERT INTO movements (sku, operation, quantity, restock_key, on_hand_after, reserved_after)
+    VALUES (wanted_sku, 'restock', pieces, key, level.on_hand + pieces, level.reserved);
+    UPDATE stock s SET on_hand = s.on_hand + pieces, updated_at = now() WHERE s.sku = wanted_sku;
+    RETURN QUERY SELECT true, false, false, level.on_hand + pieces, level.reserved;
+END
+$function$
+
+CREATE OR REPLACE FUNCTION public.settle_many(orders uuid[], target text)
+ RETURNS TABLE(place integer, outcome text)
+ LANGUAGE sql
+AS $function$
+    SELECT v.place, CASE WHEN v.replayed THEN v.state ELSE 'held' END
+    FROM commit_or_release(orders, target) v
 $function$
 
