@@ -1,7 +1,6 @@
 """Schema of the local databases: brought to this checkout's, with the demonstration shop in."""
 
 import asyncio
-import importlib
 from collections.abc import Callable
 
 from deploy.local.errors import StartRefused
@@ -32,6 +31,9 @@ async def _one(dsn: str, owner: str) -> None:
         ) from error
     if owner == "order_api":
         from order_api.db.restored import adopt_restored_events
+        from order_api.db.seed import seed
 
         await adopt_restored_events(dsn)
-    await importlib.import_module(f"{owner}.seed").seed(dsn)
+    else:
+        from inventory_api.seed import seed
+    await seed(dsn)
