@@ -1,6 +1,7 @@
 """Section `startup`: from `valerix up` to the first shipped order, by the clock."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -32,11 +33,14 @@ async def _first_shipped(state_dir: StateDir, ports: Ports, key: str) -> float:
     )
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            while not await _ships(state_dir, ports, key):  # noqa: ASYNC110  it is another process
+            while not await _ships(state_dir, ports, key):
+                if process.returncode is not None:
+                    raise RuntimeError(f"`valerix up` ended with code {process.returncode}")
                 await asyncio.sleep(_POLL_INTERVAL_S)
         return time.perf_counter() - began
     finally:
-        process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
         await process.wait()
 
 
