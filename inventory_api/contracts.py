@@ -6,7 +6,9 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from service_kit.http.response_model import ResponseModel
 
 MAX_LINES = 50
 MAX_QUANTITY = 10_000
@@ -41,6 +43,19 @@ class RequestedLine(Line):
     model_config = ConfigDict(extra="forbid")
 
 
+def _each_sku_once(lines: tuple[RequestedLine, ...]) -> tuple[RequestedLine, ...]:
+    if len({line.sku for line in lines}) != len(lines):
+        raise ValueError("a SKU appears in two lines; add their quantities up")
+    return lines
+
+
+RequestedLines = Annotated[
+    tuple[RequestedLine, ...],
+    Field(min_length=1, max_length=MAX_LINES, strict=False),
+    AfterValidator(_each_sku_once),
+]
+
+
 def digest(lines: Sequence[Line]) -> bytes:
     """Return a fingerprint of what is asked for, whatever order the lines come in."""
     text = "\n".join(sorted(f"{line.sku}={line.quantity}" for line in lines))
@@ -50,26 +65,13 @@ def digest(lines: Sequence[Line]) -> bytes:
 class ReserveRequest(Model):
     """Hold all of these lines for an order, or none."""
 
-    lines: tuple[RequestedLine, ...] = Field(min_length=1, max_length=MAX_LINES, strict=False)
-
-    @field_validator("lines")
-    @classmethod
-    def _each_sku_once(cls, lines: tuple[RequestedLine, ...]) -> tuple[RequestedLine, ...]:
-        if len({line.sku for line in lines}) != len(lines):
-            raise ValueError("a SKU appears in two lines; add their quantities up")
-        return lines
+    lines: RequestedLines
 
 
 class RestockRequest(Model):
     """Add so many pieces to the shelf."""
 
     quantity: int = Field(ge=1, le=MAX_RESTOCK)
-
-
-class ResponseModel(BaseModel):
-    """A frozen answer; consumers ignore members that later versions add."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class ReservationAnswer(ResponseModel):

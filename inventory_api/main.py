@@ -12,7 +12,7 @@ from inventory_api.state import InventoryApiState
 from inventory_api.stock import Stock
 from service_kit.fault_points import Injector, no_injector
 from service_kit.http import application
-from service_kit.http.tokens import TokenVerifier
+from service_kit.http.tokens import verifier_for
 from service_kit.observability.health import Health
 from service_kit.postgres import database_health, pool
 from service_kit.postgres.long_transactions import LongTransactions
@@ -49,9 +49,7 @@ def create_app(settings: InventorySettings, injector: Injector = no_injector) ->
                     deadline_s=settings.request_deadline_s,
                     writers=settings.group_writers,
                 ),
-                verifier=TokenVerifier(
-                    settings.token_key.get_secret_value(), settings.token_audience
-                ),
+                verifier=verifier_for(settings),
                 faults=faults,
                 health=_health(connections, long_transactions, reading),
             )

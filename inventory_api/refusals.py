@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from inventory_api.contracts import OUT_OF_STOCK
-from inventory_api.stock import Verdict
+from inventory_api.verdicts import Verdict
 from service_kit.http.problems import Problem
 
 

@@ -22,7 +22,7 @@ from inventory_api.contracts import (
 )
 from inventory_api.metrics import EFFECTS
 from inventory_api.state import InventoryApiState, state_of
-from inventory_api.stock import OtherLines, Verdict
+from inventory_api.verdicts import OtherLines, Verdict
 from service_kit.fault_points import Call
 from service_kit.http.idempotency_key import read as read_idempotency_key
 from service_kit.http.idempotency_key import read_quoted as read_quoted_key

@@ -21,37 +21,10 @@ from inventory_api.contracts import (
     StockLevel,
     digest,
 )
+from inventory_api.verdicts import OtherLines, Restocked, Verdict
 from service_kit.fault_points import Call, FaultPoints
 from service_kit.postgres.group_commit import GroupCommit
 from service_kit.postgres.pool import Connection, Pool, leaves_doubt, within
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What became of a call.
-
-    `state` is the order's state after it (None: never heard of it); `replayed` says that an
-    earlier call had already decided, `conflict` that it was about other lines; `shortages` says
-    why a reserve was refused.
-    """
-
-    state: str | None
-    replayed: bool
-    shortages: tuple[Shortage, ...] = ()
-    conflict: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Restocked:
-    """What became of a restock.
-
-    `level` is the one after it, of a copy the one after the first time, None for an unknown SKU;
-    `conflict` says that the key was used for another SKU or quantity.
-    """
-
-    level: StockLevel | None
-    replayed: bool
-    conflict: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +34,6 @@ class _Reserve:
 
 
 _Request = TypeVar("_Request")
-
-
-class OtherLines(Exception):
-    """The order was reserved before with different lines."""
 
 
 class Stock:

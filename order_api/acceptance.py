@@ -83,17 +83,8 @@ class Acceptance:
                     if await self._store.order(quoted_id) is not None:
                         key, order_id = quoted_key, quoted_id
                 try:
-                    lines, total, currency = await self._priced(wanted)
-                    new = NewOrder(
-                        order_id=order_id,
-                        customer=customer,
-                        key=key,
-                        digest=fingerprint,
-                        lines=lines,
-                        total_minor=total,
-                        currency=currency,
-                        relay_in_s=relay_in_s,
-                    )
+                    priced = await self._priced(wanted)
+                    new = NewOrder(order_id, customer, key, fingerprint, *priced, relay_in_s)
                     slot = await self._limit.take(customer)
                 except Problem as refusal:
                     accepted = await self._known(order_id, refusal)

@@ -7,7 +7,8 @@ from uuid import UUID, uuid5
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, field_validator
 
 from activities.contracts import OrderStatus
-from inventory_api.contracts import MAX_LINES, RequestedLine
+from inventory_api.contracts import RequestedLines
+from service_kit.http.response_model import ResponseModel
 
 ORDER_NAMESPACE = UUID("6f1f0f5e-6c1c-5d0b-9b1e-3f0a8a5c2d17")
 _UNIT_SEPARATOR = "\x1f"
@@ -35,7 +36,7 @@ class PlaceOrder(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    lines: tuple[RequestedLine, ...] = Field(min_length=1, max_length=MAX_LINES, strict=False)
+    lines: RequestedLines
     expected_total_minor: int | None = Field(None, ge=0, le=MAX_TOTAL_MINOR)
     expected_currency: str | None = Field(None, pattern="^[A-Z]{3}$")
 
@@ -45,19 +46,6 @@ class PlaceOrder(BaseModel):
             None,
             currency,
         )
-
-    @field_validator("lines")
-    @classmethod
-    def _each_sku_once(cls, lines: tuple[RequestedLine, ...]) -> tuple[RequestedLine, ...]:
-        if len({line.sku for line in lines}) != len(lines):
-            raise ValueError("a SKU appears in two lines; add their quantities up")
-        return lines
-
-
-class ResponseModel(BaseModel):
-    """A frozen answer; consumers ignore members that later versions add."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Product(ResponseModel):
@@ -144,7 +132,7 @@ class ResponseTime(ResponseModel):
     oldest_in_flight_s: float
     state: str
     threshold_s: float
-    reasons: list[str] = []
+    reasons: list[str] = Field([])
     failed: int = 0
     failed_share: float | None = None
     failed_share_threshold: float | None = None

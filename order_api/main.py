@@ -29,7 +29,7 @@ from order_api.workflow_client import OrderWorkflows
 from service_kit.fault_points import Injector, no_injector
 from service_kit.http import application
 from service_kit.http.client_session import open_session
-from service_kit.http.tokens import TokenVerifier
+from service_kit.http.tokens import verifier_for
 from service_kit.observability.health import CheckResult, Health, Probe
 from service_kit.observability.readiness import readiness_of
 from service_kit.postgres import database_health, pool
@@ -63,14 +63,7 @@ async def _start(
     response_times: ResponseTimes,
     stack: AsyncExitStack,
 ) -> OrderApiState:
-    dsn = settings.database_url.get_secret_value()
-    connections = await pool.create(
-        dsn,
-        name="order_api",
-        size=settings.pool_size,
-        lock_timeout_s=settings.accept_deadline_s / 3,
-        statement_timeout_s=settings.accept_deadline_s / 2,
-    )
+    connections = await _connections(settings)
     stack.callback(connections.terminate)
     faults = await stack.enter_async_context(injector(connections))
     notifier = await stack.enter_async_context(Notifier(connections))
@@ -78,20 +71,22 @@ async def _start(
     store = Store(connections, notifier, faults)
     workflows = OrderWorkflows(await connect(lazy=True), settings.saga.workflow_task_s)
     relay = Relay(store, workflows)
-    event_stream = OrderEventStream(dsn, store)
-    missing = MissingWorkflows(store, workflows, relay)
+    event_stream = OrderEventStream(settings.database_url.get_secret_value(), store)
     catalogue = Catalogue(store)
     show_window(response_times)
     operations = Operations(store, response_times)
     long_transactions = LongTransactions(connections)
-    tasks = (
-        Supervised("relay", relay.run),
-        Supervised("missing workflows", missing.run),
-        Supervised("event stream", event_stream.run),
-        Supervised("event stream poll", event_stream.keep_polling),
-        Supervised("operations", operations.keep_reading),
-        Supervised("long transactions", long_transactions.keep_reading),
-    )
+    tasks = [
+        Supervised(name, work)
+        for name, work in (
+            ("relay", relay.run),
+            ("missing workflows", MissingWorkflows(store, workflows, relay).run),
+            ("event stream", event_stream.run),
+            ("event stream poll", event_stream.keep_polling),
+            ("operations", operations.keep_reading),
+            ("long transactions", long_transactions.keep_reading),
+        )
+    ]
     await stack.enter_async_context(Background(*(task.run() for task in tasks)))
     limit = RateLimit(settings.rate_limit_per_minute)
     acceptance = Acceptance(settings, store, catalogue, limit)
@@ -101,7 +96,7 @@ async def _start(
         placement=OrderPlacement(settings, store, acceptance, workflows, relay, faults),
         event_stream=event_stream,
         streams=OpenStreams(settings.streams, settings.streams_per_customer),
-        verifier=TokenVerifier(settings.token_key.get_secret_value(), settings.token_audience),
+        verifier=verifier_for(settings),
         response_times=response_times,
         operations=operations,
         faults=faults,
@@ -118,6 +113,16 @@ async def _start(
                 **supervised.probes(*tasks),
             },
         ),
+    )
+
+
+async def _connections(settings: OrderSettings) -> pool.Pool:
+    return await pool.create(
+        settings.database_url.get_secret_value(),
+        name="order_api",
+        size=settings.pool_size,
+        lock_timeout_s=settings.accept_deadline_s / 3,
+        statement_timeout_s=settings.accept_deadline_s / 2,
     )
 
 

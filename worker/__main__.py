@@ -3,7 +3,7 @@
 import logging
 
 from service_kit.http import server
-from service_kit.http.tokens import TokenVerifier
+from service_kit.http.tokens import verifier_for
 from service_kit.observability import logs, tracing
 from service_kit.process.settings import load
 from service_kit.temporal import expose_sdk_metrics
@@ -25,9 +25,8 @@ def main() -> None:
         from chaos.injection.crash_route import crash_router
         from chaos.injection.injector import injecting
 
-        verifier = TokenVerifier(settings.token_key.get_secret_value(), settings.token_audience)
         app = create_app(settings, injecting("orders"))
-        app.include_router(crash_router(verifier))
+        app.include_router(crash_router(verifier_for(settings)))
     else:
         app = create_app(settings)
     server.run(app, settings.host, settings.port)

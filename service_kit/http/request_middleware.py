@@ -44,10 +44,7 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = scope["headers"]
-        given = next((value for name, value in headers if name == b"x-request-id"), b"")
-        text = given.decode("latin-1")
-        current = text if _REQUEST_ID.fullmatch(text) else uuid.uuid4().hex
+        current = _request_id_of(scope)
         token = request_id.set(current)
         started = scope.setdefault("state", {})["started"] = time.monotonic()
         status = 500
@@ -70,7 +67,7 @@ class RequestMiddleware:
 
         self._count(1)
         try:
-            self._admit(scope, headers)
+            self._admit(scope, scope["headers"])
             await self._app(scope, _limited(receive), send_marked)
         except Problem as problem:
             if not answered:
@@ -109,6 +106,13 @@ class RequestMiddleware:
                     "The body has a Content-Encoding.",
                     advice="This request stored nothing. Send the body without compression.",
                 )
+
+
+def _request_id_of(scope: Scope) -> str:
+    """Return the id that the client gave its request, if it is a clean one, else a new one."""
+    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    text: str = given.decode("latin-1")
+    return text if _REQUEST_ID.fullmatch(text) else uuid.uuid4().hex
 
 
 def _is_stream(message: Message) -> bool:

@@ -9,6 +9,7 @@ import jwt
 from starlette.requests import Request
 
 from service_kit.http.problems import Problem
+from service_kit.process.settings import ServiceSettings
 
 Role = Literal["shopper", "staff", "service"]
 ROLES: frozenset[str] = frozenset(get_args(Role))
@@ -93,6 +94,11 @@ class TokenVerifier:
         if len(self._known) > CACHED_TOKENS:
             self._known.popitem(last=False)
         return caller, expires
+
+
+def verifier_for(settings: ServiceSettings) -> TokenVerifier:
+    """Return the verifier of a service's tokens."""
+    return TokenVerifier(settings.token_key.get_secret_value(), settings.token_audience)
 
 
 def _unauthorized(detail: str) -> Problem:

@@ -1,6 +1,7 @@
 """Health probes of a service's own database: reachable, writable, right schema."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import asyncpg
 
@@ -49,19 +50,16 @@ def probes(pool: Pool, tables: Sequence[str], version: int) -> dict[str, Probe]:
             else CheckResult("fail", "no server that takes writes, only reads")
         )
 
-    async def pool_has_room() -> CheckResult:
-        size = size_of(pool)
-        full = size["in_use"] >= size["max"]
-        return CheckResult(
-            "warn" if full else "pass",
-            "every connection is in use" if full else "",
-            size["in_use"],
-            "connections",
-        )
-
     return {
         "postgres:tables": tables_exist,
         "postgres:schema": schema_fits,
         "postgres:writable": takes_writes,
-        "postgres:pool": pool_has_room,
+        "postgres:pool": partial(_pool_has_room, pool),
     }
+
+
+async def _pool_has_room(pool: Pool) -> CheckResult:
+    size = size_of(pool)
+    full = size["in_use"] >= size["max"]
+    output = "every connection is in use" if full else ""
+    return CheckResult("warn" if full else "pass", output, size["in_use"], "connections")

@@ -45,7 +45,7 @@ async def test_a_later_release_goes_on_with_older_orders(file: Path) -> None:
 
 def test_there_is_a_history_of_every_story() -> None:
     recorded = {file.stem.rpartition("-")[0] for file in FILES}
-    assert recorded >= {entries_by_order.__name__.replace("_", "-") for entries_by_order in STORIES}
+    assert recorded >= {story.__name__.replace("_", "-") for story in STORIES}
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)

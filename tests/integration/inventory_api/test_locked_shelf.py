@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 import inventory_api.seed
-from inventory_api.stock import Verdict
+from inventory_api.verdicts import Verdict
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.ledger import broken_promises

@@ -26,7 +26,8 @@ from hypothesis.stateful import (
 
 import inventory_api.seed
 from inventory_api.contracts import Line
-from inventory_api.stock import OtherLines, Stock
+from inventory_api.stock import Stock
+from inventory_api.verdicts import OtherLines
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.ledger import broken_promises

@@ -11,7 +11,8 @@ from uuid import UUID
 import asyncpg
 
 from inventory_api.contracts import Line
-from inventory_api.stock import BEFORE_COMMIT, Stock, Verdict
+from inventory_api.stock import BEFORE_COMMIT, Stock
+from inventory_api.verdicts import Verdict
 from service_kit.fault_points import Call, FaultPoints
 from service_kit.postgres.pool import Connection, Pool
 
