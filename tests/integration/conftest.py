@@ -5,19 +5,22 @@ tests builds a module-scoped fixture from `databases` and the functions in `serv
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
 import pytest
+from temporalio.client import Client
 
 import inventory_api.seed
 from deploy.local.ports import free_port
 from deploy.local.postgres.server import EmbeddedPostgres
 from deploy.local.temporal.server import EmbeddedTemporal
 from service_kit.observability import logs
+from service_kit.temporal import connect
 from tests.support.both_apis import BothApis
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
+from tests.support.order_stack import OrderStack, Shopper, serve_order_stack
 from tests.support.serving import Served, serve_inventory, serve_orders, serve_worker
 
 
@@ -101,6 +104,50 @@ def worker(
     """The real worker, between `order_app` and `inventory_app`."""
     with serve_worker(orders_database, inventory_app.url) as served:
         yield served
+
+
+@pytest.fixture
+async def temporal_client(temporal: EmbeddedTemporal) -> Client:
+    return await connect()
+
+
+@pytest.fixture(scope="module")
+def order_settings() -> dict[str, float]:
+    """Settings of order_api in the order stacks; a module that wants others overrides this."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def order_stack(
+    temporal: EmbeddedTemporal,
+    loop_thread: EventLoopThread,
+    databases: Databases,
+    order_settings: dict[str, float],
+) -> Iterator[OrderStack]:
+    """The whole order path without a worker, shared by the tests of a module.
+
+    A module whose tests cannot share it overrides this with `fresh_order_stack`.
+    """
+    with serve_order_stack(loop_thread, databases, **order_settings) as served:
+        yield served
+
+
+@pytest.fixture
+def fresh_order_stack(
+    temporal: EmbeddedTemporal,
+    loop_thread: EventLoopThread,
+    databases: Databases,
+    order_settings: dict[str, float],
+) -> Iterator[OrderStack]:
+    """The same for one test alone."""
+    with serve_order_stack(loop_thread, databases, **order_settings) as served:
+        yield served
+
+
+@pytest.fixture
+async def shopper(order_stack: OrderStack) -> AsyncIterator[Shopper]:
+    async with Shopper(order_stack.orders) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from order_api.contracts import order_id_for
 from service_kit.temporal import connect
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
-from tests.support.order_stack import OrderStack, Shopper, order_stack
+from tests.support.order_stack import OrderStack, Shopper, serve_order_stack
 from tests.support.serving import bearer
 from workflows.contracts import workflow_id
 
@@ -156,7 +156,7 @@ def main() -> None:
         databases.prepare()
         engine = stack.enter_context(loop_thread.entered(EmbeddedTemporal(folder / "temporal")))
         stack.enter_context(pytest.MonkeyPatch.context()).setenv("TEMPORAL_ADDRESS", engine.address)
-        running = stack.enter_context(order_stack(loop_thread, databases))
+        running = stack.enter_context(serve_order_stack(loop_thread, databases))
         stack.enter_context(running.working())
 
         async def all_stories() -> None:

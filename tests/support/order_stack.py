@@ -103,7 +103,7 @@ async def _rows(dsn: str, query: str, *arguments: Any) -> list[asyncpg.Record]:
 
 
 @contextmanager
-def order_stack(
+def serve_order_stack(
     loop_thread: EventLoopThread, databases: Databases, **changes: Any
 ) -> Iterator[OrderStack]:
     """Serve both applications on fresh databases; `changes` are settings of order_api."""

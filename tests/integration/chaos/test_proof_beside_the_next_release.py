@@ -1,7 +1,6 @@
 """The load client and the checker of this release, looking at orders of the next one."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -15,28 +14,21 @@ from chaos.checker.responses import only_forward
 from chaos.client.history import History
 from chaos.client.load import Shoppers
 from chaos.scenarios.workload import PlannedOrder
-from deploy.local.temporal.server import EmbeddedTemporal
 from inventory_api.contracts import Line
 from order_api.contracts import order_id_for
 from subscribers.notifications import Notifications
 from tests.support import next_release
-from tests.support.databases import Databases
-from tests.support.event_loop_thread import EventLoopThread
 from tests.support.next_release import WAITS
-from tests.support.order_stack import OrderStack, eventually, order_stack
+from tests.support.order_stack import OrderStack, eventually
 from tests.support.serving import token
 
 WHO = "run-01"
 
 
 @pytest.fixture
-def newer_stack(
-    temporal: EmbeddedTemporal, loop_thread: EventLoopThread, databases: Databases
-) -> Iterator[OrderStack]:
-    with order_stack(loop_thread, databases) as found:
-        loop_thread.run(next_release.migrate(found.orders_dsn, "orders"))
-        loop_thread.run(next_release.migrate(found.inventory_dsn, "inventory"))
-        yield found
+def order_stack(fresh_order_stack: OrderStack) -> OrderStack:
+    next_release.migrate_all(fresh_order_stack)
+    return fresh_order_stack
 
 
 def planned(number: int, *, cancels: bool = False) -> PlannedOrder:
@@ -46,16 +38,16 @@ def planned(number: int, *, cancels: bool = False) -> PlannedOrder:
 
 
 async def test_orders_are_followed_through_unknown_statuses_and_judged_by_known_ones(
-    newer_stack: OrderStack, tmp_path: Path
+    order_stack: OrderStack, tmp_path: Path
 ) -> None:
     orders = (planned(1), planned(2, cancels=True))
     for order in orders:
         await next_release.order(
-            newer_stack.orders_dsn, WHO, order.key, WAITS, told=("received", WAITS, "waiting")
+            order_stack.orders_dsn, WHO, order.key, WAITS, told=("received", WAITS, "waiting")
         )
     with History(tmp_path / "history.jsonl") as history:
         async with Shoppers(
-            newer_stack.orders.url, lambda customer: token(subject=customer), history
+            order_stack.orders.url, lambda customer: token(subject=customer), history
         ) as shoppers:
             sending = asyncio.create_task(shoppers.send(orders, 60.0))
 
@@ -65,15 +57,15 @@ async def test_orders_are_followed_through_unknown_statuses_and_judged_by_known_
                 return (seen, asked) == ({1, 2}, {2})
 
             await eventually(both_seen_waiting)
-            assert await open_orders(newer_stack.orders_dsn, [WHO]) == 2
+            assert await open_orders(order_stack.orders_dsn, [WHO]) == 2
             for order, end in zip(orders, ("shipped", "cancelled"), strict=True):
-                await newer_stack.rows(
+                await order_stack.rows(
                     "UPDATE orders SET status = $1 WHERE order_id = $2", end, order.order_id
                 )
-                await next_release.tell(newer_stack.orders_dsn, str(order.order_id), end)
+                await next_release.tell(order_stack.orders_dsn, str(order.order_id), end)
             await sending
         assert shoppers.counts.states == {"shipped": 1, "cancelled": 1}
-        observations = await facts_of(newer_stack, orders, history)
+        observations = await facts_of(order_stack, orders, history)
     assert only_forward(observations).holds, only_forward(observations).violations
     assert [*order_checks(observations), *stock_checks(observations)], "each came to a verdict"
 

@@ -2,18 +2,15 @@
 
 import json
 import uuid
-from collections.abc import AsyncIterator, Iterator
 from urllib.parse import urlsplit
 
 import asyncpg
 import httpx
 import pytest
 
-from deploy.local.temporal.server import EmbeddedTemporal
 from order_api.contracts import order_id_for
 from tests.support.databases import Databases
-from tests.support.event_loop_thread import EventLoopThread
-from tests.support.order_stack import OrderStack, Shopper, order_stack
+from tests.support.order_stack import OrderStack, Shopper
 from tests.support.serving import bearer
 
 # As of the first delivery. Superusers may; triggers refuse it to everybody else.
@@ -36,17 +33,9 @@ LOCK = "SELECT FROM reservations WHERE order_id = $1 FOR UPDATE"
 
 
 @pytest.fixture
-def busy_stack(
-    temporal: EmbeddedTemporal, loop_thread: EventLoopThread, databases: Databases
-) -> Iterator[OrderStack]:
-    with order_stack(loop_thread, databases) as found:
-        yield found
-
-
-@pytest.fixture
-async def shopper(busy_stack: OrderStack) -> AsyncIterator[Shopper]:
-    async with Shopper(busy_stack.orders) as found:
-        yield found
+def order_stack(fresh_order_stack: OrderStack) -> OrderStack:
+    """Alone for each test, which restores a backup of all of it."""
+    return fresh_order_stack
 
 
 async def restore_older_inventory(databases: Databases, dsn: str) -> None:
@@ -90,17 +79,17 @@ async def one_that_is_reserved(stack: OrderStack, shopper: Shopper) -> uuid.UUID
 
 
 async def test_an_older_inventory_agrees_again_after_orders_were_said_again(
-    busy_stack: OrderStack, shopper: Shopper, databases: Databases
+    order_stack: OrderStack, shopper: Shopper, databases: Databases
 ) -> None:
-    with busy_stack.working():
+    with order_stack.working():
         for _ in range(3):
             await shopper.shipped()
-    held = await one_that_is_reserved(busy_stack, shopper)
-    await restore_older_inventory(databases, busy_stack.inventory_dsn)
+    held = await one_that_is_reserved(order_stack, shopper)
+    await restore_older_inventory(databases, order_stack.inventory_dsn)
     with pytest.raises(AssertionError):
-        await busy_stack.assert_ledger_agrees()
+        await order_stack.assert_ledger_agrees()
     for _ in range(2):  # once too often does no harm
-        await say_again_what_was_said(busy_stack)
-    with busy_stack.working():
+        await say_again_what_was_said(order_stack)
+    with order_stack.working():
         assert (await shopper.until_settled(str(held)))["status"] == "shipped"
-    await busy_stack.assert_ledger_agrees()
+    await order_stack.assert_ledger_agrees()

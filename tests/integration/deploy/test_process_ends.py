@@ -6,7 +6,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
@@ -21,9 +21,8 @@ from deploy.local.temporal.server import EmbeddedTemporal
 from order_api.contracts import OrderLine
 from order_api.workflow_client import TEMPORAL_ERRORS, OrderWorkflows
 from service_kit.temporal import connect
-from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
-from tests.support.order_stack import OrderStack, Shopper, eventually, order_stack
+from tests.support.order_stack import OrderStack, Shopper, eventually
 from tests.support.poisoned_workflow import PoisonedWorkflow
 from tests.support.serving import TOKEN_KEY, Served, token
 from worker.temporal_worker import runner
@@ -31,22 +30,8 @@ from workflows.contracts import TASK_QUEUE
 
 
 @pytest.fixture(scope="module")
-def quiet_stack(
-    temporal: EmbeddedTemporal, loop_thread: EventLoopThread, databases: Databases
-) -> Iterator[OrderStack]:
-    with order_stack(loop_thread, databases, relay_after_s=2.5) as found:
-        yield found
-
-
-@pytest.fixture
-async def shopper(quiet_stack: OrderStack) -> AsyncIterator[Shopper]:
-    async with Shopper(quiet_stack.orders) as found:
-        yield found
-
-
-@pytest.fixture
-async def engine(temporal: EmbeddedTemporal) -> Client:
-    return await connect()
+def order_settings() -> dict[str, float]:
+    return {"relay_after_s": 2.5}
 
 
 @asynccontextmanager
@@ -94,47 +79,47 @@ async def process(stack: OrderStack, module: str) -> AsyncIterator[str]:
 
 
 async def test_a_worker_that_is_told_to_stop_with_attempts_under_way_ends_cleanly(
-    quiet_stack: OrderStack, shopper: Shopper
+    order_stack: OrderStack, shopper: Shopper
 ) -> None:
-    with quiet_stack.shut(quiet_stack.to_inventory):
-        async with process(quiet_stack, "worker"):
+    with order_stack.shut(order_stack.to_inventory):
+        async with process(order_stack, "worker"):
             # these wait in a durable attempt
             orders = [(await shopper.place()).json()["order_id"] for _ in range(2)]
             asked = asyncio.create_task(shopper.place())
             seen = shopper.name
 
             async def stored() -> bool:
-                found = await quiet_stack.rows("SELECT FROM orders WHERE customer = $1", seen)
+                found = await order_stack.rows("SELECT FROM orders WHERE customer = $1", seen)
                 return len(found) == 3
 
             await eventually(stored)  # and this one in its fast attempt, or just before it
     orders.append((await asked).json()["order_id"])
-    async with process(quiet_stack, "worker"):
+    async with process(order_stack, "worker"):
         for order_id in orders:
             assert (await shopper.until_settled(order_id))["status"] == "shipped"
-    await quiet_stack.assert_ledger_agrees()
+    await order_stack.assert_ledger_agrees()
 
 
 async def test_an_order_api_that_is_told_to_stop_while_shoppers_wait_answers_them_first(
-    quiet_stack: OrderStack,
+    order_stack: OrderStack,
 ) -> None:
     """Nobody works, so each request waits for Temporal when the process is told to end."""
-    async with process(quiet_stack, "order_api") as address:
-        served = Served(quiet_stack.orders.app, int(address.rpartition(":")[2]))
+    async with process(order_stack, "order_api") as address:
+        served = Served(order_stack.orders.app, int(address.rpartition(":")[2]))
         async with Shopper(served) as shopper:
             waiting = [asyncio.create_task(shopper.place()) for _ in range(5)]
 
             async def stored() -> bool:
-                return len(await quiet_stack.rows(OPEN)) == 5
+                return len(await order_stack.rows(OPEN)) == 5
 
             await eventually(stored)
             os.kill(await _pid_of(served.port), signal.SIGTERM)
             answers = await asyncio.gather(*waiting)
             assert {answer.status_code for answer in answers} == {202}
-    with quiet_stack.working():
+    with order_stack.working():
 
         async def all_settled() -> bool:
-            return not await quiet_stack.rows(OPEN)
+            return not await order_stack.rows(OPEN)
 
         await eventually(all_settled, 60.0)
 
@@ -158,10 +143,10 @@ async def _pid_of(port: int) -> int:
 
 
 async def test_a_bug_in_the_saga_parks_its_order_until_it_is_mended(
-    quiet_stack: OrderStack, shopper: Shopper, engine: Client
+    order_stack: OrderStack, shopper: Shopper, temporal_client: Client
 ) -> None:
     async with Worker(
-        engine,
+        temporal_client,
         task_queue=TASK_QUEUE,
         workflows=[PoisonedWorkflow],
         workflow_runner=runner(sandbox=False),
@@ -169,7 +154,7 @@ async def test_a_bug_in_the_saga_parks_its_order_until_it_is_mended(
         answer = await shopper.place(quantity=2)
         assert answer.status_code == 202
         poison = answer.json()
-        handle = engine.get_workflow_handle(poison["workflow_id"])
+        handle = temporal_client.get_workflow_handle(poison["workflow_id"])
 
         async def task_failed() -> bool:
             history = await handle.fetch_history()
@@ -180,9 +165,9 @@ async def test_a_bug_in_the_saga_parks_its_order_until_it_is_mended(
         await eventually(task_failed)
     assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
     assert (await shopper.order(poison["order_id"]))["status"] == "received"
-    with quiet_stack.working():
+    with order_stack.working():
         assert (await shopper.until_settled(poison["order_id"]))["status"] == "shipped"
-    await quiet_stack.assert_ledger_agrees()
+    await order_stack.assert_ledger_agrees()
 
 
 async def test_a_start_that_fails_leaves_no_exception_that_nobody_looked_at(

@@ -1,7 +1,7 @@
 """Workflows that answer in words of a later release, or in none that can be read."""
 
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -10,12 +10,9 @@ import pytest
 from temporalio import workflow
 
 import worker.temporal_worker
-from deploy.local.temporal.server import EmbeddedTemporal
 from tests.support import next_release
-from tests.support.databases import Databases
-from tests.support.event_loop_thread import EventLoopThread
 from tests.support.next_release import WAITS
-from tests.support.order_stack import OrderStack, Shopper, eventually, order_stack
+from tests.support.order_stack import OrderStack, Shopper, eventually
 from workflows.contracts import FIRST_ANSWER, WORKFLOW, OrderInput
 from workflows.order import OrderWorkflow
 
@@ -62,20 +59,12 @@ def nothing_ends_its_process() -> Iterator[list[int]]:
 
 
 @pytest.fixture(scope="module")
-def newer_stack(
-    temporal: EmbeddedTemporal, loop_thread: EventLoopThread, databases: Databases
-) -> Iterator[OrderStack]:
-    with order_stack(loop_thread, databases) as found, pytest.MonkeyPatch.context() as patch:
-        loop_thread.run(next_release.migrate(found.orders_dsn, "orders"))
+def order_stack(order_stack: OrderStack) -> Iterator[OrderStack]:
+    with pytest.MonkeyPatch.context() as patch:
+        order_stack.loop_thread.run(next_release.migrate(order_stack.orders_dsn, "orders"))
         patch.setattr(worker.temporal_worker, "OrderWorkflow", NextRelease)
-        with found.working():
-            yield found
-
-
-@pytest.fixture
-async def shopper(newer_stack: OrderStack) -> AsyncIterator[Shopper]:
-    async with Shopper(newer_stack.orders) as found:
-        yield found
+        with order_stack.working():
+            yield order_stack
 
 
 async def check(served_url: str, name: str) -> dict[str, Any]:
@@ -100,61 +89,61 @@ async def test_an_order_whose_answer_cannot_be_read_is_accepted(shopper: Shopper
 
 
 async def test_orders_that_cannot_be_driven_are_put_aside_and_keep_up_no_other(
-    newer_stack: OrderStack, shopper: Shopper
+    order_stack: OrderStack, shopper: Shopper
 ) -> None:
     bad = [
         (await shopper.place(quantity=pieces)).json()["order_id"]
         for pieces in (WAITING, UNREADABLE, UNREADABLE_END)
     ]
     good = [
-        await next_release.order(newer_stack.orders_dsn, shopper.name, f"good-{n}", "received")
+        await next_release.order(order_stack.orders_dsn, shopper.name, f"good-{n}", "received")
         for n in range(5)
     ]
-    await newer_stack.rows(DUE_NOW)
+    await order_stack.rows(DUE_NOW)
     for order_id in good:
         assert (await shopper.until_settled(order_id))["status"] == "shipped"
 
     async def both_put_aside() -> bool:
-        found = await check(newer_stack.orders.url, "relay:set_aside")
+        found = await check(order_stack.orders.url, "relay:set_aside")
         return found["status"] == "warn" and all(each in found["output"] for each in bad[1:])
 
     await eventually(both_put_aside)
-    rows = await newer_stack.rows(
+    rows = await order_stack.rows(
         "SELECT order_id, relay_at - now() > interval '20 s' AS later FROM orders"
         " WHERE order_id = ANY ($1)",
         [UUID(order_id) for order_id in bad],
     )
     assert all(row["later"] for row in rows), "and not again at once"
-    async with httpx.AsyncClient(base_url=newer_stack.orders.url) as http:
+    async with httpx.AsyncClient(base_url=order_stack.orders.url) as http:
         assert "orders_set_aside_total" in (await http.get("/metrics")).text
         assert (await http.get("/health")).status_code == 200
 
 
 async def test_an_order_that_was_put_aside_is_driven_once_it_can_be(
-    newer_stack: OrderStack, shopper: Shopper
+    order_stack: OrderStack, shopper: Shopper
 ) -> None:
     """Of more pieces than this release sells at once, say; it is mended, and goes its way."""
-    order_id = await next_release.order(newer_stack.orders_dsn, shopper.name, "many", "received")
+    order_id = await next_release.order(order_stack.orders_dsn, shopper.name, "many", "received")
     resized = "UPDATE order_lines SET quantity = $1 WHERE order_id = $2"
-    await newer_stack.rows(resized, 1_000_000, UUID(order_id))
+    await order_stack.rows(resized, 1_000_000, UUID(order_id))
     assert (await shopper.order(order_id))["lines"][0]["quantity"] == 1_000_000
-    await newer_stack.rows(DUE_NOW)
+    await order_stack.rows(DUE_NOW)
 
     async def put_aside() -> bool:
-        found = await check(newer_stack.orders.url, "relay:set_aside")
+        found = await check(order_stack.orders.url, "relay:set_aside")
         return order_id in found.get("output", "")
 
     await eventually(put_aside)
-    await newer_stack.rows(resized, 1, UUID(order_id))
-    await newer_stack.rows(DUE_NOW)
+    await order_stack.rows(resized, 1, UUID(order_id))
+    await order_stack.rows(DUE_NOW)
     assert (await shopper.until_settled(order_id))["status"] == "shipped"
 
 
 async def test_a_row_without_lines_is_shown_and_driven_like_any_other(
-    newer_stack: OrderStack, shopper: Shopper
+    order_stack: OrderStack, shopper: Shopper
 ) -> None:
-    order_id = await next_release.order(newer_stack.orders_dsn, shopper.name, "empty", "received")
-    await newer_stack.rows("DELETE FROM order_lines WHERE order_id = $1", UUID(order_id))
+    order_id = await next_release.order(order_stack.orders_dsn, shopper.name, "empty", "received")
+    await order_stack.rows("DELETE FROM order_lines WHERE order_id = $1", UUID(order_id))
     assert (await shopper.order(order_id))["lines"] == []
-    await newer_stack.rows(DUE_NOW)
+    await order_stack.rows(DUE_NOW)
     assert (await shopper.until_settled(order_id))["status"] == "failed"

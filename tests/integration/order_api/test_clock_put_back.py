@@ -1,11 +1,9 @@
 """The database's clock is put back: what was accepted is settled, and figures stay sensible."""
 
 import uuid
-from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import asyncpg
 import httpx
@@ -13,9 +11,8 @@ import pytest
 
 from deploy.local.temporal.server import EmbeddedTemporal
 from tests.support import third_party_subscribers
-from tests.support.databases import Databases
-from tests.support.event_loop_thread import EventLoopThread
-from tests.support.order_stack import OrderStack, Shopper, eventually, order_stack
+from tests.support.databases import Databases, name_in
+from tests.support.order_stack import OrderStack, Shopper, eventually
 from tests.support.serving import bearer
 
 # Our own now() is found before the server's: statements and defaults get another time from it.
@@ -46,13 +43,11 @@ TURN = "UPDATE turned.clock SET off = $1"
 
 
 @pytest.fixture
-def turnable_stack(
-    temporal: EmbeddedTemporal, loop_thread: EventLoopThread, databases: Databases
-) -> Iterator[OrderStack]:
-    with order_stack(loop_thread, databases) as found:
-        name = urlsplit(found.orders_dsn).path.removeprefix("/")
-        loop_thread.run(_make_turnable(databases.postgres.admin_dsn(name), name))
-        yield found
+def order_stack(databases: Databases, fresh_order_stack: OrderStack) -> OrderStack:
+    name = name_in(fresh_order_stack.orders_dsn)
+    admin_dsn = databases.postgres.admin_dsn(name)
+    fresh_order_stack.loop_thread.run(_make_turnable(admin_dsn, name))
+    return fresh_order_stack
 
 
 async def _make_turnable(dsn: str, name: str) -> None:
@@ -65,12 +60,6 @@ async def _make_turnable(dsn: str, name: str) -> None:
         await connection.close()
 
 
-@pytest.fixture
-async def shopper(turnable_stack: OrderStack) -> AsyncIterator[Shopper]:
-    async with Shopper(turnable_stack.orders) as found:
-        yield found
-
-
 async def summary(stack: OrderStack) -> dict[str, Any]:
     async with httpx.AsyncClient(headers=bearer("staff")) as staff:
         answer = await staff.get(f"{stack.orders.url}/v1/ops/summary")
@@ -81,10 +70,10 @@ async def summary(stack: OrderStack) -> dict[str, Any]:
 
 @pytest.mark.parametrize("back", [timedelta(seconds=100), timedelta(hours=1)], ids=str)
 async def test_orders_accepted_before_the_clock_was_put_back_are_settled(
-    turnable_stack: OrderStack, shopper: Shopper, temporal: EmbeddedTemporal, back: timedelta
+    order_stack: OrderStack, shopper: Shopper, temporal: EmbeddedTemporal, back: timedelta
 ) -> None:
     """By an order_api that died before it started them; their time has yet to come."""
-    stack = turnable_stack
+    stack = order_stack
     stack.loop_thread.run(temporal.process.stop())  # or its lists would show that they are missing
     orders = [uuid.uuid4() for _ in range(3)]
     for order_id in orders:
@@ -107,29 +96,29 @@ async def test_orders_accepted_before_the_clock_was_put_back_are_settled(
 
 
 async def test_a_due_time_that_nobody_can_have_set_is_due(
-    turnable_stack: OrderStack, shopper: Shopper
+    order_stack: OrderStack, shopper: Shopper
 ) -> None:
     """What a relay finds that has not seen the clock jump: it was started afterwards."""
     order_id = (await shopper.place()).json()["order_id"]  # nobody works on it
-    await turnable_stack.rows("UPDATE orders SET relay_at = now() + interval '1 hour'")
+    await order_stack.rows("UPDATE orders SET relay_at = now() + interval '1 hour'")
 
     async def brought_near() -> list[asyncpg.Record]:
-        return await turnable_stack.rows(NEAR, timedelta(minutes=3))
+        return await order_stack.rows(NEAR, timedelta(minutes=3))
 
     await eventually(brought_near)
-    with turnable_stack.working():
+    with order_stack.working():
         assert (await shopper.until_settled(order_id))["status"] == "shipped"
 
 
 async def test_ages_of_orders_from_before_the_jump_grow_from_zero_and_are_never_negative(
-    turnable_stack: OrderStack, shopper: Shopper
+    order_stack: OrderStack, shopper: Shopper
 ) -> None:
     await shopper.place()  # nobody works on it
-    await turnable_stack.rows(TURN, timedelta(hours=-1))
+    await order_stack.rows(TURN, timedelta(hours=-1))
     await shopper.place()
 
     async def seen() -> dict[str, Any]:
-        found = await summary(turnable_stack)
+        found = await summary(order_stack)
         assert found["relay_oldest_s"] >= 0
         assert found["oldest_unfinished_s"] >= 0
         return found if found["ahead_of_clock"] == 1 else {}
@@ -137,24 +126,24 @@ async def test_ages_of_orders_from_before_the_jump_grow_from_zero_and_are_never_
     found = await eventually(seen)
     assert found["unfinished"] == 2
     assert found["by_status"] == {"received": 1}, "of the last minutes, by the clock as it is"
-    await turnable_stack.rows("UPDATE orders SET created_at = now() + interval '1 hour'")
+    await order_stack.rows("UPDATE orders SET created_at = now() + interval '1 hour'")
 
     async def grown() -> bool:
-        return bool((await summary(turnable_stack))["oldest_unfinished_s"] > 6)
+        return bool((await summary(order_stack))["oldest_unfinished_s"] > 6)
 
     await eventually(grown)
 
 
 async def test_an_add_on_that_fails_at_an_event_from_before_the_jump_is_seen_to_be_behind(
-    turnable_stack: OrderStack, shopper: Shopper, tmp_path: Path
+    order_stack: OrderStack, shopper: Shopper, tmp_path: Path
 ) -> None:
     package = third_party_subscribers.install(tmp_path, "late")
     (package / "fail").touch()
-    await turnable_stack.rows(TURN, timedelta(hours=1))
+    await order_stack.rows(TURN, timedelta(hours=1))
     await shopper.place()
-    await turnable_stack.rows(TURN, timedelta(0))
+    await order_stack.rows(TURN, timedelta(0))
     async with (
-        third_party_subscribers.running(turnable_stack.orders_dsn, tmp_path) as address,
+        third_party_subscribers.running(order_stack.orders_dsn, tmp_path) as address,
         httpx.AsyncClient() as client,
     ):
 

@@ -21,7 +21,7 @@ from order_api.db.seed import seed
 from service_kit.postgres.migrations import migrate
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
-from tests.support.order_stack import OrderStack, Shopper, eventually, order_stack
+from tests.support.order_stack import OrderStack, Shopper, eventually, serve_order_stack
 from tests.support.serving import Served, serve_orders
 
 
@@ -30,18 +30,6 @@ def no_engine() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEMPORAL_ADDRESS", f"127.0.0.1:{free_port()}")
         yield
-
-
-@pytest.fixture(scope="module")
-def open_stack(loop_thread: EventLoopThread, databases: Databases) -> Iterator[OrderStack]:
-    with order_stack(loop_thread, databases) as found:
-        yield found
-
-
-@pytest.fixture
-async def shopper(open_stack: OrderStack) -> AsyncIterator[Shopper]:
-    async with Shopper(open_stack.orders) as found:
-        yield found
 
 
 def assert_unknown(answer: httpx.Response, shopper: Shopper, key: str) -> None:
@@ -55,21 +43,21 @@ def assert_unknown(answer: httpx.Response, shopper: Shopper, key: str) -> None:
 
 
 async def test_an_order_whose_database_is_silent_is_in_doubt_and_its_key_settles_it(
-    open_stack: OrderStack, shopper: Shopper
+    order_stack: OrderStack, shopper: Shopper
 ) -> None:
     assert (await shopper.place(key="warm-up")).status_code == 202
-    with open_stack.shut(open_stack.to_database):
+    with order_stack.shut(order_stack.to_database):
         assert_unknown(await shopper.place(key="stalled"), shopper, "stalled")
     again = await shopper.place(key="stalled")
     assert again.json()["order_id"] == str(order_id_for(shopper.name, "stalled"))
 
 
 async def test_nothing_is_said_to_be_missing_while_nobody_can_look(
-    open_stack: OrderStack, shopper: Shopper
+    order_stack: OrderStack, shopper: Shopper
 ) -> None:
     """It may have been stored before: this request cannot know."""
     assert (await shopper.place(key="stored-before")).status_code == 202
-    with open_stack.shut(open_stack.to_database):
+    with order_stack.shut(order_stack.to_database):
         assert_unknown(await shopper.place(key="stored-before"), shopper, "stored-before")
 
 
@@ -101,10 +89,10 @@ async def as_owner(dsn: str, begin: str, end: str) -> AsyncIterator[None]:
 
 @pytest.mark.parametrize("how", REFUSALS)
 async def test_a_database_that_says_no_is_believed_and_a_known_order_is_found_all_the_same(
-    open_stack: OrderStack, shopper: Shopper, how: str
+    order_stack: OrderStack, shopper: Shopper, how: str
 ) -> None:
     known = await shopper.place(key="known")
-    async with as_owner(open_stack.orders_dsn, *REFUSALS[how]):
+    async with as_owner(order_stack.orders_dsn, *REFUSALS[how]):
         refused = await shopper.place(key="new")
         assert refused.status_code == 503
         assert refused.json()["type"].endswith("/not-stored")
@@ -112,7 +100,7 @@ async def test_a_database_that_says_no_is_believed_and_a_known_order_is_found_al
         again = await shopper.place(key="known")
         assert again.status_code == 202
         assert again.json()["order_id"] == known.json()["order_id"]
-    stored = await open_stack.rows(
+    stored = await order_stack.rows(
         "SELECT idempotency_key FROM orders WHERE customer = $1", shopper.name
     )
     assert [row["idempotency_key"] for row in stored] == ["known"]
@@ -131,7 +119,7 @@ async def test_a_database_that_says_no_is_believed_and_a_known_order_is_found_al
     ],
 )
 async def test_only_a_database_that_was_late_is_said_to_have_been_late(
-    open_stack: OrderStack, begin: str, end: str, said: str
+    order_stack: OrderStack, begin: str, end: str, said: str
 ) -> None:
     async def refusal(served: Served, path: str) -> str:
         async with Shopper(served, "staff") as staff:
@@ -143,17 +131,19 @@ async def test_only_a_database_that_was_late_is_said_to_have_been_late(
         {"table": "orders", "role": "orders"},
         {"table": "stock", "role": "inventory"},
     )
-    async with as_owner(open_stack.orders_dsn, begin.format(**of_orders), end.format(**of_orders)):
-        assert await refusal(open_stack.orders, "/v1/orders") == f"Our database {said}"
-    async with as_owner(open_stack.inventory_dsn, begin.format(**of_stock), end.format(**of_stock)):
-        found = await refusal(open_stack.inventory, "/v1/stock")
+    async with as_owner(order_stack.orders_dsn, begin.format(**of_orders), end.format(**of_orders)):
+        assert await refusal(order_stack.orders, "/v1/orders") == f"Our database {said}"
+    async with as_owner(
+        order_stack.inventory_dsn, begin.format(**of_stock), end.format(**of_stock)
+    ):
+        found = await refusal(order_stack.inventory, "/v1/stock")
         assert found == f"The warehouse's database {said}"
 
 
 async def test_a_database_that_takes_no_writes_is_not_said_to_have_been_late(
-    databases: Databases, open_stack: OrderStack, shopper: Shopper
+    databases: Databases, order_stack: OrderStack, shopper: Shopper
 ) -> None:
-    name = urlsplit(open_stack.orders_dsn).path.strip("/")
+    name = urlsplit(order_stack.orders_dsn).path.strip("/")
     read_only = f"ALTER DATABASE {name} SET default_transaction_read_only = on"
     writable = f"ALTER DATABASE {name} RESET default_transaction_read_only"
 
@@ -163,7 +153,7 @@ async def test_a_database_that_takes_no_writes_is_not_said_to_have_been_late(
         return bool(answer.json()["detail"] == "Our database does not take this right now.")
 
     async with as_owner(databases.postgres.admin_dsn(), read_only, writable):
-        await open_stack.rows(SESSIONS, name)
+        await order_stack.rows(SESSIONS, name)
         await eventually(said)  # perhaps of a session just lost first
 
 
@@ -171,6 +161,12 @@ SESSIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = $1 AND pid <> pg_backend_pid()
 """
+
+
+@pytest.fixture(scope="module")
+def order_stack(loop_thread: EventLoopThread, databases: Databases) -> Iterator[OrderStack]:
+    with serve_order_stack(loop_thread, databases) as served:
+        yield served
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Orders whose workflow somebody ended or deleted are found by looking at Temporal's lists."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -23,13 +22,9 @@ from temporalio.api.workflowservice.v1 import (
 )
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 
-from deploy.local.temporal.server import EmbeddedTemporal
 from inventory_api.contracts import Line
 from order_api.contracts import order_id_for
-from service_kit.temporal import connect
-from tests.support.databases import Databases
-from tests.support.event_loop_thread import EventLoopThread
-from tests.support.order_stack import OrderStack, Shopper, eventually, order_stack
+from tests.support.order_stack import OrderStack, Shopper, eventually
 from workflows.contracts import TASK_QUEUE, WORKFLOW, OrderInput, workflow_id
 
 Handle = WorkflowHandle[Any, Any]
@@ -48,23 +43,15 @@ SELECT FROM orders WHERE order_id = $1 AND relay_at > now() + interval '20 secon
 """
 
 
-@pytest.fixture
-def quiet_stack(
-    temporal: EmbeddedTemporal, loop_thread: EventLoopThread, databases: Databases
-) -> Iterator[OrderStack]:
-    with order_stack(loop_thread, databases, relay_after_s=2.5) as found:
-        yield found
+@pytest.fixture(scope="module")
+def order_settings() -> dict[str, float]:
+    return {"relay_after_s": 2.5}
 
 
 @pytest.fixture
-async def shopper(quiet_stack: OrderStack) -> AsyncIterator[Shopper]:
-    async with Shopper(quiet_stack.orders) as found:
-        yield found
-
-
-@pytest.fixture
-async def client(temporal: EmbeddedTemporal) -> Client:
-    return await connect()
+def order_stack(fresh_order_stack: OrderStack) -> OrderStack:
+    """Alone for each test, which ends workflows of any order that it finds."""
+    return fresh_order_stack
 
 
 async def placed(shopper: Shopper, order_stack: OrderStack, key: str | None = None) -> str:
@@ -98,11 +85,11 @@ async def delete(client: Client, execution: WorkflowExecution) -> None:
 
 
 async def test_orders_whose_workflow_ended_badly_or_vanished_are_taken_up_again_soon(
-    quiet_stack: OrderStack, shopper: Shopper, client: Client
+    order_stack: OrderStack, shopper: Shopper, temporal_client: Client
 ) -> None:
     """After the relay has looked once: its next look is too far away to be waited for."""
     late = order_id_for(shopper.name, "timed-out")
-    doomed: Handle = await client.start_workflow(
+    doomed: Handle = await temporal_client.start_workflow(
         WORKFLOW,
         OrderInput(order_id=late, lines=(Line(sku="MUG-BLUE", quantity=1),)),
         id=workflow_id(late),
@@ -110,32 +97,34 @@ async def test_orders_whose_workflow_ended_badly_or_vanished_are_taken_up_again_
         execution_timeout=timedelta(seconds=12),
     )
     keys = ("timed-out", "terminated", "deleted", "failed", "cancelled")
-    orders = await asyncio.gather(*(placed(shopper, quiet_stack, key) for key in keys))
+    orders = await asyncio.gather(*(placed(shopper, order_stack, key) for key in keys))
     with pytest.raises(WorkflowFailureError):
         await doomed.result()
     _, terminated, deleted, failed, cancelled = (
         WorkflowExecution(workflow_id=f"order-{order_id}") for order_id in orders
     )
-    await client.get_workflow_handle(terminated.workflow_id).terminate("a slip of the finger")
-    await delete(client, deleted)
-    await end_by(client, failed, FAIL)
-    await end_by(client, cancelled, CANCEL)
-    with quiet_stack.working():
+    await temporal_client.get_workflow_handle(terminated.workflow_id).terminate(
+        "a slip of the finger"
+    )
+    await delete(temporal_client, deleted)
+    await end_by(temporal_client, failed, FAIL)
+    await end_by(temporal_client, cancelled, CANCEL)
+    with order_stack.working():
         for order_id in orders:
             assert (await shopper.until_settled(order_id))["status"] == "shipped"
-    await quiet_stack.assert_ledger_agrees()
+    await order_stack.assert_ledger_agrees()
 
 
 async def test_an_order_whose_workflow_was_reset_settles_once(
-    quiet_stack: OrderStack, shopper: Shopper, client: Client
+    order_stack: OrderStack, shopper: Shopper, temporal_client: Client
 ) -> None:
-    with quiet_stack.working():
-        with quiet_stack.shut(quiet_stack.to_inventory):
-            order_id = await placed(shopper, quiet_stack)
+    with order_stack.working():
+        with order_stack.shut(order_stack.to_inventory):
+            order_id = await placed(shopper, order_stack)
             execution = WorkflowExecution(workflow_id=f"order-{order_id}")
-            await client.workflow_service.reset_workflow_execution(
+            await temporal_client.workflow_service.reset_workflow_execution(
                 ResetWorkflowExecutionRequest(
-                    namespace=client.namespace,
+                    namespace=temporal_client.namespace,
                     workflow_execution=execution,
                     reason="an operator tries his luck",
                     workflow_task_finish_event_id=4,
@@ -143,6 +132,6 @@ async def test_an_order_whose_workflow_was_reset_settles_once(
                 )
             )
         assert (await shopper.until_settled(order_id))["status"] == "shipped"
-    handle: Handle = client.get_workflow_handle(execution.workflow_id)
+    handle: Handle = temporal_client.get_workflow_handle(execution.workflow_id)
     assert (await handle.describe()).status is WorkflowExecutionStatus.COMPLETED
-    await quiet_stack.assert_ledger_agrees()
+    await order_stack.assert_ledger_agrees()

@@ -1,13 +1,12 @@
 """Placing orders while a part is slow, frozen or gone: answered in time, lost never."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from deploy.local.temporal.server import EmbeddedTemporal
-from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.order_stack import (
     ANSWER_BUDGET_S,
@@ -15,29 +14,18 @@ from tests.support.order_stack import (
     OrderStack,
     Shopper,
     answered_within,
-    order_stack,
 )
 
 
 @pytest.fixture(scope="module")
-def quiet_stack(
-    temporal: EmbeddedTemporal, loop_thread: EventLoopThread, databases: Databases
-) -> Iterator[OrderStack]:
-    """Nobody works on orders unless a test says so."""
-    with order_stack(loop_thread, databases, relay_after_s=2.5) as found:
-        yield found
+def order_settings() -> dict[str, float]:
+    return {"relay_after_s": 2.5}
 
 
 @pytest.fixture(scope="module")
-def open_stack(quiet_stack: OrderStack) -> Iterator[OrderStack]:
-    with quiet_stack.working():
-        yield quiet_stack
-
-
-@pytest.fixture
-async def shopper(quiet_stack: OrderStack) -> AsyncIterator[Shopper]:
-    async with Shopper(quiet_stack.orders) as found:
-        yield found
+def working_stack(order_stack: OrderStack) -> Iterator[OrderStack]:
+    with order_stack.working():
+        yield order_stack
 
 
 async def placed_in_time(
@@ -72,27 +60,27 @@ def stopped(loop_thread: EventLoopThread, temporal: EmbeddedTemporal) -> Iterato
 
 
 async def test_without_a_worker_orders_are_accepted_in_time_and_ship_later(
-    quiet_stack: OrderStack, shopper: Shopper
+    order_stack: OrderStack, shopper: Shopper
 ) -> None:
     orders = await placed_in_time(shopper)
     assert {(await shopper.order(order_id))["status"] for order_id in orders} == {"received"}
-    with quiet_stack.working():
+    with order_stack.working():
         await assert_all_ship(shopper, orders)
 
 
 async def test_without_temporal_orders_are_accepted_in_time_and_ship_later(
-    quiet_stack: OrderStack, shopper: Shopper, temporal: EmbeddedTemporal
+    order_stack: OrderStack, shopper: Shopper, temporal: EmbeddedTemporal
 ) -> None:
-    with stopped(quiet_stack.loop_thread, temporal):
+    with stopped(order_stack.loop_thread, temporal):
         orders = await placed_in_time(shopper)
-    with quiet_stack.working():
+    with order_stack.working():
         await assert_all_ship(shopper, orders)
 
 
 async def test_a_black_hole_of_a_warehouse_costs_the_shopper_no_more_than_the_budget(
-    open_stack: OrderStack, shopper: Shopper
+    working_stack: OrderStack, shopper: Shopper
 ) -> None:
-    with open_stack.shut(open_stack.to_inventory):
+    with working_stack.shut(working_stack.to_inventory):
         orders = await placed_in_time(shopper)
         # what the saga has written down meanwhile is what the shopper reads
         stream = shopper.events(orders[0])
@@ -102,25 +90,25 @@ async def test_a_black_hole_of_a_warehouse_costs_the_shopper_no_more_than_the_bu
         assert (order["status"], "slow to answer" in order["message"]) == ("received", True)
         await stream.aclose()
     await assert_all_ship(shopper, orders)
-    await open_stack.assert_ledger_agrees()
+    await working_stack.assert_ledger_agrees()
 
 
 async def test_with_the_wait_switched_off_every_order_is_answered_202_at_once(
-    open_stack: OrderStack,
+    working_stack: OrderStack,
 ) -> None:
-    with open_stack.another_order_api(answer_budget_s=0) as quick:
+    with working_stack.another_order_api(answer_budget_s=0) as quick:
         async with Shopper(quick) as shopper:
             orders = await placed_in_time(shopper)
             await assert_all_ship(shopper, orders)
 
 
 async def test_when_all_places_to_wait_are_taken_others_are_answered_202_at_once(
-    open_stack: OrderStack,
+    working_stack: OrderStack,
 ) -> None:
     patient = {"answer_budget_s": 8.0, "relay_after_s": 10.0}
-    with open_stack.another_order_api(wait_slots=1, **patient) as narrow:
+    with working_stack.another_order_api(wait_slots=1, **patient) as narrow:
         async with Shopper(narrow) as shopper:
-            with open_stack.shut(open_stack.to_inventory):
+            with working_stack.shut(working_stack.to_inventory):
                 first = asyncio.create_task(shopper.place())
                 answered, _ = await asyncio.wait({first}, timeout=0.3)
                 assert not answered, "it waits for the warehouse"
@@ -132,9 +120,9 @@ async def test_when_all_places_to_wait_are_taken_others_are_answered_202_at_once
 
 
 async def test_a_frozen_database_is_answered_503_in_time_and_nothing_is_kept(
-    open_stack: OrderStack, shopper: Shopper
+    working_stack: OrderStack, shopper: Shopper
 ) -> None:
-    with open_stack.shut(open_stack.to_database):
+    with working_stack.shut(working_stack.to_database):
         async with answered_within(ANSWER_BUDGET_S + GRACE_S, shopper.served):
             answers = await asyncio.gather(*(shopper.place(key=f"frozen-{n}") for n in range(5)))
         for answer in answers:
@@ -156,4 +144,4 @@ async def test_a_frozen_database_is_answered_503_in_time_and_nothing_is_kept(
         assert answer.status_code in (201, 202)
         order = await shopper.until_settled(answer.json()["order_id"])
         assert order["status"] == "shipped"
-    await open_stack.assert_ledger_agrees()
+    await working_stack.assert_ledger_agrees()

@@ -1,7 +1,7 @@
 """The order calls as the contract has them, with every part present and well."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from uuid import UUID, uuid5
 
 import pytest
@@ -9,25 +9,19 @@ from temporalio.client import Client, WorkflowExecution
 
 from deploy.local.temporal.server import EmbeddedTemporal
 from order_api.contracts import ORDER_NAMESPACE
-from tests.support.databases import Databases
-from tests.support.event_loop_thread import EventLoopThread
-from tests.support.order_stack import OrderStack, Shopper, eventually, order_stack
+from tests.support.order_stack import OrderStack, Shopper, eventually
 
 
 @pytest.fixture(scope="module")
-def open_stack(
-    temporal: EmbeddedTemporal, loop_thread: EventLoopThread, databases: Databases
-) -> Iterator[OrderStack]:
+def order_settings() -> dict[str, float]:
     """Answers wait long for the end of an order: the machine may be busy."""
-    patient = {"answer_budget_s": 15.0, "relay_after_s": 20.0}
-    with order_stack(loop_thread, databases, **patient) as found, found.working():
-        yield found
+    return {"answer_budget_s": 15.0, "relay_after_s": 20.0}
 
 
-@pytest.fixture
-async def shopper(open_stack: OrderStack) -> AsyncIterator[Shopper]:
-    async with Shopper(open_stack.orders) as found:
-        yield found
+@pytest.fixture(scope="module")
+def order_stack(order_stack: OrderStack) -> Iterator[OrderStack]:
+    with order_stack.working():
+        yield order_stack
 
 
 async def test_an_order_that_can_be_filled_is_answered_201_with_its_address(
@@ -63,13 +57,13 @@ async def test_an_order_that_cannot_be_filled_is_answered_409_and_stays_on_recor
 
 
 async def test_fifty_identical_requests_at_once_make_one_order_and_one_workflow(
-    shopper: Shopper, open_stack: OrderStack, temporal: EmbeddedTemporal
+    shopper: Shopper, order_stack: OrderStack, temporal: EmbeddedTemporal
 ) -> None:
     answers = await asyncio.gather(*(shopper.place(key="double-click") for _ in range(50)))
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.content for answer in answers}) == 1, "fifty equal bodies"
-    [row] = await open_stack.rows("SELECT order_id FROM orders WHERE customer = $1", shopper.name)
-    moved = await open_stack.in_warehouse(
+    [row] = await order_stack.rows("SELECT order_id FROM orders WHERE customer = $1", shopper.name)
+    moved = await order_stack.in_warehouse(
         "SELECT operation FROM movements WHERE order_id = $1 ORDER BY 1", row["order_id"]
     )
     assert [movement["operation"] for movement in moved] == ["commit", "reserve"]
@@ -91,10 +85,10 @@ async def test_the_same_key_with_another_body_is_refused(shopper: Shopper) -> No
 
 
 async def test_orders_of_others_are_not_there_for_a_shopper_and_are_for_staff(
-    shopper: Shopper, open_stack: OrderStack
+    shopper: Shopper, order_stack: OrderStack
 ) -> None:
     order_id = await shopper.shipped()
-    async with Shopper(open_stack.orders) as other, Shopper(open_stack.orders, "staff") as staff:
+    async with Shopper(order_stack.orders) as other, Shopper(order_stack.orders, "staff") as staff:
         for method, path in (("GET", ""), ("GET", "/events"), ("POST", "/cancel")):
             answer = await other.http.request(method, f"/v1/orders/{order_id}{path}")
             assert answer.status_code == 404
@@ -134,9 +128,9 @@ async def test_the_timeline_tells_the_story_in_order(shopper: Shopper) -> None:
 
 
 async def test_a_live_timeline_shows_events_as_they_come_and_ends_with_the_last(
-    open_stack: OrderStack, shopper: Shopper
+    order_stack: OrderStack, shopper: Shopper
 ) -> None:
-    with open_stack.shut(open_stack.to_inventory):
+    with order_stack.shut(order_stack.to_inventory):
         order_id = (await shopper.place()).json()["order_id"]
         stream = shopper.events(order_id)
         seen = [await anext(stream), await anext(stream)]
@@ -177,9 +171,9 @@ async def test_cancelling_a_shipped_order_is_refused_however_often(shopper: Shop
 
 
 async def test_cancelling_a_waiting_order_is_granted_and_nothing_leaves(
-    open_stack: OrderStack, shopper: Shopper
+    order_stack: OrderStack, shopper: Shopper
 ) -> None:
-    with open_stack.shut(open_stack.to_inventory):
+    with order_stack.shut(order_stack.to_inventory):
         order_id = (await shopper.place("SOCKS-WOOL")).json()["order_id"]
         answer = await shopper.cancel(order_id)
         assert answer.status_code == 202
@@ -191,22 +185,22 @@ async def test_cancelling_a_waiting_order_is_granted_and_nothing_leaves(
     again = await shopper.cancel(order_id)
     assert again.status_code == 202
     assert again.json()["status"] == "cancelled"
-    moved = await open_stack.in_warehouse(
+    moved = await order_stack.in_warehouse(
         "SELECT operation FROM movements WHERE order_id = $1", UUID(order_id)
     )
     assert "commit" not in {movement["operation"] for movement in moved}
 
 
 async def test_walking_the_pages_misses_nothing_and_repeats_nothing_while_orders_come_in(
-    open_stack: OrderStack, shopper: Shopper
+    order_stack: OrderStack, shopper: Shopper
 ) -> None:
-    with open_stack.another_order_api(answer_budget_s=0) as quick:
+    with order_stack.another_order_api(answer_budget_s=0) as quick:
         async with Shopper(quick) as many:
             for _ in range(5):
                 await asyncio.gather(*(many.place() for _ in range(50)))
             before = {
                 str(row["order_id"])
-                for row in await open_stack.rows(
+                for row in await order_stack.rows(
                     "SELECT order_id FROM orders WHERE customer = $1", many.name
                 )
             }
@@ -229,12 +223,12 @@ async def test_walking_the_pages_misses_nothing_and_repeats_nothing_while_orders
 
 
 async def test_afterwards_the_warehouse_has_shipped_what_the_orders_say(
-    open_stack: OrderStack,
+    order_stack: OrderStack,
 ) -> None:
     waiting = "SELECT count(*) = 0 FROM orders WHERE status IN ('received', 'reserved')"
 
     async def all_settled() -> bool:
-        return bool((await open_stack.rows(waiting))[0][0])
+        return bool((await order_stack.rows(waiting))[0][0])
 
     await eventually(all_settled, 120.0)
-    await open_stack.assert_ledger_agrees()
+    await order_stack.assert_ledger_agrees()

@@ -2,7 +2,6 @@
 
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 
 import asyncpg
@@ -17,30 +16,20 @@ from order_api.db.store import Store
 from order_api.db.stored_order import NewOrder
 from service_kit.fault_points import NoFaults
 from service_kit.postgres import pool
-from service_kit.temporal import connect
 from tests.support.databases import Databases, name_in
-from tests.support.event_loop_thread import EventLoopThread
-from tests.support.order_stack import OrderStack, Shopper, eventually, order_stack
+from tests.support.order_stack import OrderStack, Shopper, eventually
 from tests.support.serving import bearer
 
 
-@pytest.fixture
-def quiet_stack(
-    temporal: EmbeddedTemporal, loop_thread: EventLoopThread, databases: Databases
-) -> Iterator[OrderStack]:
-    with order_stack(loop_thread, databases, relay_after_s=2.5) as found:
-        yield found
+@pytest.fixture(scope="module")
+def order_settings() -> dict[str, float]:
+    return {"relay_after_s": 2.5}
 
 
 @pytest.fixture
-async def shopper(quiet_stack: OrderStack) -> AsyncIterator[Shopper]:
-    async with Shopper(quiet_stack.orders) as found:
-        yield found
-
-
-@pytest.fixture
-async def engine(temporal: EmbeddedTemporal) -> Client:
-    return await connect()
+def order_stack(fresh_order_stack: OrderStack) -> OrderStack:
+    """Alone for each test, which looks at all of its orders."""
+    return fresh_order_stack
 
 
 DUE_NOW = "UPDATE orders SET relay_at = now() WHERE status IN ('received', 'reserved')"
@@ -70,11 +59,11 @@ async def wait_until_running(handle: WorkflowHandle[object, object]) -> None:
 
 
 async def test_orders_that_were_stored_and_never_started_are_started_by_the_relay(
-    quiet_stack: OrderStack, shopper: Shopper
+    order_stack: OrderStack, shopper: Shopper
 ) -> None:
     """What an order_api leaves behind that dies between its commit and the start."""
     connections = await pool.create(
-        quiet_stack.orders_dsn, name="dies", size=2, lock_timeout_s=1, statement_timeout_s=1
+        order_stack.orders_dsn, name="dies", size=2, lock_timeout_s=1, statement_timeout_s=1
     )
     async with Notifier(connections) as notifier:
         store = Store(connections, notifier, NoFaults())
@@ -94,91 +83,91 @@ async def test_orders_that_were_stored_and_never_started_are_started_by_the_rela
                 )
             )
     connections.terminate()
-    with quiet_stack.working():
+    with order_stack.working():
         for order_id in orders:
             assert (await shopper.until_settled(str(order_id)))["status"] == "shipped"
-    await quiet_stack.assert_ledger_agrees()
+    await order_stack.assert_ledger_agrees()
 
 
 async def test_a_temporal_that_lost_everything_gets_its_open_orders_again_and_settles_them_once(
-    quiet_stack: OrderStack, shopper: Shopper, temporal: EmbeddedTemporal
+    order_stack: OrderStack, shopper: Shopper, temporal: EmbeddedTemporal
 ) -> None:
-    with quiet_stack.working():
+    with order_stack.working():
         shipped = (await shopper.place()).json()["order_id"]
-        with quiet_stack.shut(quiet_stack.to_inventory):
+        with order_stack.shut(order_stack.to_inventory):
             waiting = [(await shopper.place()).json()["order_id"] for _ in range(3)]
-            quiet_stack.loop_thread.run(temporal.process.stop())
+            order_stack.loop_thread.run(temporal.process.stop())
             for leftover in temporal.folder.glob("temporal.db*"):
                 leftover.unlink()
             shutil.rmtree(temporal.folder / "namespace", ignore_errors=True)
-            quiet_stack.loop_thread.run(temporal.process.start())
-            quiet_stack.loop_thread.run(temporal.process.wait_ready())
-        await quiet_stack.rows(DUE_NOW)  # or it takes the relay ten minutes to look again
+            order_stack.loop_thread.run(temporal.process.start())
+            order_stack.loop_thread.run(temporal.process.wait_ready())
+        await order_stack.rows(DUE_NOW)  # or it takes the relay ten minutes to look again
         for order_id in waiting:
             assert (await shopper.until_settled(order_id))["status"] == "shipped"
     assert (await shopper.order(shipped))["status"] == "shipped"
-    await quiet_stack.assert_ledger_agrees()
+    await order_stack.assert_ledger_agrees()
 
 
 @pytest.mark.parametrize("cancelled", [False, True], ids=["shipped", "cancelled"])
 async def test_a_row_behind_the_result_of_its_workflow_is_brought_up_to_date(
-    quiet_stack: OrderStack, shopper: Shopper, databases: Databases, *, cancelled: bool
+    order_stack: OrderStack, shopper: Shopper, databases: Databases, *, cancelled: bool
 ) -> None:
-    with quiet_stack.working():
+    with order_stack.working():
         if cancelled:
-            with quiet_stack.shut(quiet_stack.to_inventory):
+            with order_stack.shut(order_stack.to_inventory):
                 order_id = (await shopper.place()).json()["order_id"]
                 await shopper.cancel(order_id)
         else:
             order_id = (await shopper.place()).json()["order_id"]
         ended = await shopper.until_settled(order_id)
-    await restore_older_backup(databases, quiet_stack.orders_dsn)
+    await restore_older_backup(databases, order_stack.orders_dsn)
     healed = await shopper.until_settled(order_id)
     assert (healed["status"], healed["reason"]) == (ended["status"], ended["reason"])
-    await quiet_stack.assert_ledger_agrees()
+    await order_stack.assert_ledger_agrees()
 
 
 async def test_an_order_whose_wish_to_cancel_was_only_noted_down_is_cancelled_by_the_relay(
-    quiet_stack: OrderStack, shopper: Shopper, temporal: EmbeddedTemporal
+    order_stack: OrderStack, shopper: Shopper, temporal: EmbeddedTemporal
 ) -> None:
-    quiet_stack.loop_thread.run(temporal.process.stop())
+    order_stack.loop_thread.run(temporal.process.stop())
     try:
         order_id = (await shopper.place()).json()["order_id"]
         assert (await shopper.cancel(order_id)).status_code == 202
     finally:
-        quiet_stack.loop_thread.run(temporal.process.start())
-        quiet_stack.loop_thread.run(temporal.process.wait_ready())
-    with quiet_stack.working():
+        order_stack.loop_thread.run(temporal.process.start())
+        order_stack.loop_thread.run(temporal.process.wait_ready())
+    with order_stack.working():
         assert (await shopper.until_settled(order_id))["status"] == "cancelled"
 
 
 async def test_an_order_whose_workflow_was_terminated_is_taken_up_again(
-    quiet_stack: OrderStack, shopper: Shopper, engine: Client
+    order_stack: OrderStack, shopper: Shopper, temporal_client: Client
 ) -> None:
     """By somebody in the Web UI, say. It is accepted, so it has to end."""
-    with quiet_stack.working():
-        with quiet_stack.shut(quiet_stack.to_inventory):
+    with order_stack.working():
+        with order_stack.shut(order_stack.to_inventory):
             order = (await shopper.place()).json()
-            handle = engine.get_workflow_handle(order["workflow_id"])
+            handle = temporal_client.get_workflow_handle(order["workflow_id"])
             await wait_until_running(handle)
             await handle.terminate("a slip of the finger")
-        await quiet_stack.rows(DUE_NOW)
+        await order_stack.rows(DUE_NOW)
         assert (await shopper.until_settled(order["order_id"]))["status"] == "shipped"
-    await quiet_stack.assert_ledger_agrees()
+    await order_stack.assert_ledger_agrees()
 
 
 async def test_an_order_that_is_held_and_not_shipped_yet_survives_the_end_of_its_workflow(
-    quiet_stack: OrderStack, shopper: Shopper, engine: Client
+    order_stack: OrderStack, shopper: Shopper, temporal_client: Client
 ) -> None:
     order_id = order_id_for(shopper.name, "held")
     async with httpx.AsyncClient(headers=bearer("service")) as warehouse:
         await warehouse.put(
-            f"{quiet_stack.inventory.url}/v1/reservations/{order_id}",
+            f"{order_stack.inventory.url}/v1/reservations/{order_id}",
             json={"lines": [{"sku": "MUG-BLUE", "quantity": 1}]},
         )
-    with quiet_stack.working():
+    with order_stack.working():
         await shopper.shipped()  # a worker that has just started is slow with its first order
-        connection = await asyncpg.connect(quiet_stack.inventory_dsn)
+        connection = await asyncpg.connect(order_stack.inventory_dsn)
         # a commit needs this row, a copy of the reserve does not
         async with connection.transaction():
             await connection.execute(LOCK, order_id)
@@ -186,30 +175,30 @@ async def test_an_order_that_is_held_and_not_shipped_yet_survives_the_end_of_its
             assert placed.status_code == 201
             assert placed.json()["status"] == "reserved"
             assert (await shopper.order(str(order_id)))["status"] == "reserved"
-            handle = engine.get_workflow_handle(placed.json()["workflow_id"])
+            handle = temporal_client.get_workflow_handle(placed.json()["workflow_id"])
             await handle.terminate("a slip of the finger")
         await connection.close()
-        await quiet_stack.rows(DUE_NOW)
+        await order_stack.rows(DUE_NOW)
         assert (await shopper.until_settled(str(order_id)))["status"] == "shipped"
-    await quiet_stack.assert_ledger_agrees()
+    await order_stack.assert_ledger_agrees()
 
 
 LOCK = "SELECT FROM reservations WHERE order_id = $1 FOR UPDATE"
 
 
 async def test_a_status_never_goes_back_whoever_writes_it(
-    quiet_stack: OrderStack, shopper: Shopper
+    order_stack: OrderStack, shopper: Shopper
 ) -> None:
-    with quiet_stack.working():
+    with order_stack.working():
         order_id = uuid.UUID((await shopper.place()).json()["order_id"])
     for status in ("received", "reserved", "cancelled", "failed", "rejected"):
         with pytest.raises(asyncpg.CheckViolationError, match="cannot become"):
-            await quiet_stack.rows(
+            await order_stack.rows(
                 "UPDATE orders SET status = $1 WHERE order_id = $2", status, order_id
             )
     for statement in ("UPDATE order_events SET type = 'failed'", "DELETE FROM order_events"):
         with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
-            await quiet_stack.rows(statement)
+            await order_stack.rows(statement)
     assert datetime.fromisoformat((await shopper.order(str(order_id)))["updated_at"]) < (
         datetime.now(UTC)
     )

@@ -1,7 +1,7 @@
 """This release beside the next one: rows, events and columns that it does not know."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -10,48 +10,35 @@ import httpx
 import pytest
 
 from activities.contracts import StatusUpdate, StoredStatus, TimelineEntry
-from deploy.local.temporal.server import EmbeddedTemporal
 from order_api.db import order_lists
 from order_api.db.notifier import Notifier
 from order_api.db.store import Store
 from service_kit.fault_points import NoFaults
 from service_kit.postgres import pool
 from tests.support import next_release
-from tests.support.databases import Databases
-from tests.support.event_loop_thread import EventLoopThread
 from tests.support.next_release import EXPIRED, WAITS
-from tests.support.order_stack import OrderStack, Shopper, eventually, order_stack
+from tests.support.order_stack import OrderStack, Shopper, eventually
 from tests.support.serving import bearer
 
 CANCELS = "SELECT cancel_requested_at, relay_at < now() + interval '5 s' AS soon FROM orders"
 
 
 @pytest.fixture(scope="module")
-def newer_stack(
-    temporal: EmbeddedTemporal, loop_thread: EventLoopThread, databases: Databases
-) -> Iterator[OrderStack]:
-    with order_stack(loop_thread, databases) as found:
-        loop_thread.run(next_release.migrate(found.orders_dsn, "orders"))
-        loop_thread.run(next_release.migrate(found.inventory_dsn, "inventory"))
+def order_stack(order_stack: OrderStack) -> OrderStack:
+    next_release.migrate_all(order_stack)
+    return order_stack
+
+
+@pytest.fixture
+async def staff(order_stack: OrderStack) -> AsyncIterator[Shopper]:
+    async with Shopper(order_stack.orders, "staff") as found:
         yield found
 
 
 @pytest.fixture
-async def shopper(newer_stack: OrderStack) -> AsyncIterator[Shopper]:
-    async with Shopper(newer_stack.orders) as found:
-        yield found
-
-
-@pytest.fixture
-async def staff(newer_stack: OrderStack) -> AsyncIterator[Shopper]:
-    async with Shopper(newer_stack.orders, "staff") as found:
-        yield found
-
-
-@pytest.fixture
-async def waits(newer_stack: OrderStack, shopper: Shopper) -> str:
+async def waits(order_stack: OrderStack, shopper: Shopper) -> str:
     return await next_release.order(
-        newer_stack.orders_dsn,
+        order_stack.orders_dsn,
         shopper.name,
         "waits",
         WAITS,
@@ -70,7 +57,7 @@ async def test_an_order_in_an_unknown_status_is_passed_on_and_said_so_neutrally(
 
 
 async def test_one_unknown_order_does_not_hide_the_others_of_a_list(
-    newer_stack: OrderStack, shopper: Shopper, staff: Shopper, waits: str
+    order_stack: OrderStack, shopper: Shopper, staff: Shopper, waits: str
 ) -> None:
     known = (await shopper.place()).json()["order_id"]
     for reader, scope in ((shopper, "own"), (staff, "all")):
@@ -100,7 +87,7 @@ async def all_pages(reader: Shopper, **params: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("search", ["", "its number", "MUG-BLUE", "mug"])
 @pytest.mark.parametrize("scope", ["own", "all"])
 async def test_the_pages_of_every_list_and_search_have_each_order_once_whatever_its_status(
-    newer_stack: OrderStack,
+    order_stack: OrderStack,
     shopper: Shopper,
     staff: Shopper,
     waits: str,
@@ -111,12 +98,12 @@ async def test_the_pages_of_every_list_and_search_have_each_order_once_whatever_
 ) -> None:
     monkeypatch.setattr(order_lists, "MAX_MATCHES", most_looked_at)
     for status in ("received", EXPIRED, "shipped", WAITS):
-        await next_release.order(newer_stack.orders_dsn, shopper.name, status, status)
+        await next_release.order(order_stack.orders_dsn, shopper.name, status, status)
     params = {"scope": scope}
     if search:
         params["search"] = waits[:13] if search == "its number" else search
     found = await all_pages(staff if scope == "all" else shopper, **params)
-    rows = await newer_stack.rows(
+    rows = await order_stack.rows(
         "SELECT order_id, status FROM orders WHERE $1 OR customer = $2"
         " ORDER BY created_at DESC, order_id DESC",
         scope == "all",
@@ -130,15 +117,15 @@ async def test_the_pages_of_every_list_and_search_have_each_order_once_whatever_
 
 
 async def test_an_order_is_not_missed_in_a_status_that_nobody_was_in_a_moment_ago(
-    newer_stack: OrderStack, shopper: Shopper, staff: Shopper, waits: str
+    order_stack: OrderStack, shopper: Shopper, staff: Shopper, waits: str
 ) -> None:
     async def counted() -> bool:
         counts = (await staff.http.get("/v1/ops/summary")).json()["by_status"]
         return bool(counts.get("backordered") == 1)
 
     assert [order["status"] for order in await all_pages(shopper)] == [WAITS]
-    await newer_stack.rows("ALTER TABLE orders DROP CONSTRAINT IF EXISTS orders_status_check")
-    await newer_stack.rows(
+    await order_stack.rows("ALTER TABLE orders DROP CONSTRAINT IF EXISTS orders_status_check")
+    await order_stack.rows(
         "UPDATE orders SET status = 'backordered' WHERE order_id = $1", UUID(waits)
     )
     for params in ({}, {"search": "MUG-BLUE"}, {"search": waits[:8]}):
@@ -164,20 +151,20 @@ async def test_the_same_key_again_is_told_that_its_order_is_under_way(
 
 
 async def test_the_wish_to_cancel_an_order_in_an_unknown_status_is_noted_down(
-    newer_stack: OrderStack, shopper: Shopper, waits: str
+    order_stack: OrderStack, shopper: Shopper, waits: str
 ) -> None:
     answer = await shopper.cancel(waits)
     assert answer.status_code == 202, answer.text
     assert "cancelling" in answer.json()["message"]
-    [row] = await newer_stack.rows(f"{CANCELS} WHERE order_id = $1", UUID(waits))
+    [row] = await order_stack.rows(f"{CANCELS} WHERE order_id = $1", UUID(waits))
     assert row["cancel_requested_at"]
     assert row["soon"], "for the relay of the next release"
 
 
 async def test_an_order_that_ended_in_an_unknown_way_cannot_be_cancelled(
-    newer_stack: OrderStack, shopper: Shopper
+    order_stack: OrderStack, shopper: Shopper
 ) -> None:
-    ended = await next_release.order(newer_stack.orders_dsn, shopper.name, "ended", EXPIRED)
+    ended = await next_release.order(order_stack.orders_dsn, shopper.name, "ended", EXPIRED)
     answer = await shopper.cancel(ended)
     assert answer.status_code == 409, answer.text
     assert answer.json()["type"].endswith("already-expired")
@@ -185,21 +172,21 @@ async def test_an_order_that_ended_in_an_unknown_way_cannot_be_cancelled(
 
 
 async def test_unknown_events_are_in_the_timeline_and_in_the_live_stream(
-    newer_stack: OrderStack, shopper: Shopper, waits: str
+    order_stack: OrderStack, shopper: Shopper, waits: str
 ) -> None:
     answer = await shopper.http.get(f"/v1/orders/{waits}/events")
     assert [event["type"] for event in answer.json()["items"]] == ["received", WAITS]
     live = shopper.events(waits)
     assert [(await anext(live))["type"] for _ in range(2)] == ["received", WAITS]
-    await next_release.tell(newer_stack.orders_dsn, waits, "payment_authorised", "shipped")
+    await next_release.tell(order_stack.orders_dsn, waits, "payment_authorised", "shipped")
     assert [event["type"] async for event in live] == ["payment_authorised", "shipped"]
 
 
 async def test_a_stream_of_an_order_that_ended_in_an_unknown_way_has_an_end(
-    newer_stack: OrderStack, shopper: Shopper
+    order_stack: OrderStack, shopper: Shopper
 ) -> None:
     ended = await next_release.order(
-        newer_stack.orders_dsn, shopper.name, "over", EXPIRED, told=("received", EXPIRED)
+        order_stack.orders_dsn, shopper.name, "over", EXPIRED, told=("received", EXPIRED)
     )
     seen = (await shopper.http.get(f"/v1/orders/{ended}/events")).json()["items"][-1]["seq"]
     answer = await shopper.http.get(
@@ -211,11 +198,11 @@ async def test_a_stream_of_an_order_that_ended_in_an_unknown_way_has_an_end(
 
 
 async def test_figures_count_orders_in_an_unknown_status_and_not_as_settled(
-    newer_stack: OrderStack, staff: Shopper, waits: str
+    order_stack: OrderStack, staff: Shopper, waits: str
 ) -> None:
     answer = await staff.http.get("/v1/ops/summary")
     assert answer.json()["by_status"][WAITS] >= 1, waits
-    async with httpx.AsyncClient(base_url=newer_stack.orders.url) as http:
+    async with httpx.AsyncClient(base_url=order_stack.orders.url) as http:
         page = (await http.get("/metrics")).text
         health = (await http.get("/health")).json()
     assert f'orders_recent{{status="{WAITS}"}}' in page
@@ -223,11 +210,11 @@ async def test_figures_count_orders_in_an_unknown_status_and_not_as_settled(
 
 
 async def test_orders_are_placed_and_shipped_on_the_schema_of_the_next_release(
-    newer_stack: OrderStack, shopper: Shopper
+    order_stack: OrderStack, shopper: Shopper
 ) -> None:
-    with newer_stack.working():
+    with order_stack.working():
         order_id = await shopper.shipped()
-        with newer_stack.shut(newer_stack.to_inventory):
+        with order_stack.shut(order_stack.to_inventory):
             slow = (await shopper.place()).json()["order_id"]
         assert (await shopper.until_settled(slow))["status"] == "shipped"
     for each in (order_id, slow):
@@ -236,9 +223,9 @@ async def test_orders_are_placed_and_shipped_on_the_schema_of_the_next_release(
 
 
 @pytest.fixture
-async def store(newer_stack: OrderStack) -> AsyncIterator[Store]:
+async def store(order_stack: OrderStack) -> AsyncIterator[Store]:
     connections = await pool.create(
-        newer_stack.orders_dsn, name="store", size=4, lock_timeout_s=10, statement_timeout_s=10
+        order_stack.orders_dsn, name="store", size=4, lock_timeout_s=10, statement_timeout_s=10
     )
     async with Notifier(connections) as notifier:
         yield Store(connections, notifier, NoFaults())
@@ -252,10 +239,10 @@ def progress(order_id: str, status: str, *kinds: str) -> StatusUpdate:
 
 
 async def test_news_that_an_unknown_status_is_ahead_of_are_answered_with_it_and_hurt_no_neighbour(
-    newer_stack: OrderStack, store: Store, shopper: Shopper, waits: str
+    order_stack: OrderStack, store: Store, shopper: Shopper, waits: str
 ) -> None:
     others = [
-        await next_release.order(newer_stack.orders_dsn, shopper.name, f"n-{n}", "received")
+        await next_release.order(order_stack.orders_dsn, shopper.name, f"n-{n}", "received")
         for n in range(5)
     ]
     heard = await asyncio.gather(
@@ -268,9 +255,9 @@ async def test_news_that_an_unknown_status_is_ahead_of_are_answered_with_it_and_
 
 
 async def test_news_in_words_of_the_next_release_are_written_down(
-    newer_stack: OrderStack, store: Store, shopper: Shopper
+    order_stack: OrderStack, store: Store, shopper: Shopper
 ) -> None:
-    order_id = await next_release.order(newer_stack.orders_dsn, shopper.name, "new", "received")
+    order_id = await next_release.order(order_stack.orders_dsn, shopper.name, "new", "received")
     sent = progress(order_id, WAITS, "place_in_queue").model_dump(mode="json")
     sent |= {"place": 3, "happenings": [{**sent["happenings"][0], "who": "queue"}]}
     assert await store.record(StatusUpdate.model_validate(sent)) == StoredStatus(status=WAITS)
@@ -278,19 +265,19 @@ async def test_news_in_words_of_the_next_release_are_written_down(
 
 
 async def test_what_happens_to_a_held_order_is_told_whatever_its_rank_is_there(
-    newer_stack: OrderStack, store: Store, shopper: Shopper
+    order_stack: OrderStack, store: Store, shopper: Shopper
 ) -> None:
-    order_id = await next_release.order(newer_stack.orders_dsn, shopper.name, "held", "reserved")
+    order_id = await next_release.order(order_stack.orders_dsn, shopper.name, "held", "reserved")
     await store.record(progress(order_id, "reserved", "waiting:commit"))
     assert (await store.events(UUID(order_id)))[-1].type == "waiting:commit"
 
 
 async def test_the_warehouse_shows_movements_and_reservations_of_unknown_kinds(
-    newer_stack: OrderStack, waits: str
+    order_stack: OrderStack, waits: str
 ) -> None:
-    await next_release.take_back(newer_stack.inventory_dsn, waits)
+    await next_release.take_back(order_stack.inventory_dsn, waits)
     async with httpx.AsyncClient(
-        base_url=newer_stack.inventory.url, headers=bearer("staff")
+        base_url=order_stack.inventory.url, headers=bearer("staff")
     ) as warehouse:
         ledger = await warehouse.get("/v1/movements", params={"sku": "MUG-BLUE"})
         everything = await warehouse.get("/v1/movements", params={"limit": 1})

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +10,14 @@ import asyncpg
 import httpx
 import pytest
 
-from deploy.local.temporal.server import EmbeddedTemporal
 from tests.support import third_party_subscribers
-from tests.support.databases import Databases
-from tests.support.event_loop_thread import EventLoopThread
-from tests.support.order_stack import OrderStack, Shopper, eventually, order_stack
+from tests.support.order_stack import OrderStack, Shopper, eventually
 
 
 @pytest.fixture(scope="module")
-def open_stack(
-    temporal: EmbeddedTemporal, loop_thread: EventLoopThread, databases: Databases
-) -> Iterator[OrderStack]:
-    with order_stack(loop_thread, databases) as found, found.working():
-        yield found
-
-
-@pytest.fixture
-async def shopper(open_stack: OrderStack) -> AsyncIterator[Shopper]:
-    async with Shopper(open_stack.orders) as found:
-        yield found
+def order_stack(order_stack: OrderStack) -> Iterator[OrderStack]:
+    with order_stack.working():
+        yield order_stack
 
 
 async def told(stack: OrderStack) -> list[tuple[Any, ...]]:
@@ -64,9 +53,9 @@ async def appears(file: Path) -> None:
 
 
 async def test_notifications_are_written_for_what_a_shopper_wants_to_know(
-    open_stack: OrderStack, shopper: Shopper, tmp_path: Path
+    order_stack: OrderStack, shopper: Shopper, tmp_path: Path
 ) -> None:
-    async with third_party_subscribers.running(open_stack.orders_dsn, tmp_path):
+    async with third_party_subscribers.running(order_stack.orders_dsn, tmp_path):
         await shopper.shipped()
         too_many = (await shopper.place("LAST-ONE", 5_000)).json()["order_id"]
         await shopper.until_settled(too_many)
@@ -74,7 +63,7 @@ async def test_notifications_are_written_for_what_a_shopper_wants_to_know(
 
         async def written() -> list[asyncpg.Record]:
             try:
-                rows = await open_stack.rows(mine, shopper.name)
+                rows = await order_stack.rows(mine, shopper.name)
             except asyncpg.UndefinedTableError:
                 return []
             return rows if len(rows) >= 4 else []
@@ -90,15 +79,15 @@ async def test_notifications_are_written_for_what_a_shopper_wants_to_know(
 
 @pytest.mark.parametrize("trouble", ["fail", "exit", "hang", "block"])
 async def test_an_add_on_from_outside_may_misbehave_and_nobody_notices(
-    open_stack: OrderStack, shopper: Shopper, tmp_path: Path, trouble: str
+    order_stack: OrderStack, shopper: Shopper, tmp_path: Path, trouble: str
 ) -> None:
     done = {"fail": "failed", "exit": "exited", "hang": "hung", "block": "blocked"}[trouble]
     bad, good = f"bad{trouble}", f"good{trouble}"
     package = third_party_subscribers.install(tmp_path, bad)
     third_party_subscribers.install(tmp_path, good)
-    async with third_party_subscribers.running(open_stack.orders_dsn, tmp_path) as address:
+    async with third_party_subscribers.running(order_stack.orders_dsn, tmp_path) as address:
         await shopper.shipped()
-        await caught_up(open_stack, bad)
+        await caught_up(order_stack, bad)
         (package / trouble).touch()
         began = time.monotonic()
         await shopper.shipped()
@@ -106,8 +95,8 @@ async def test_an_add_on_from_outside_may_misbehave_and_nobody_notices(
         # now that it hangs, orders ship and the other subscribers go on
         for _ in range(3):
             await shopper.shipped()
-        await caught_up(open_stack, good, within_s=8.0)
-        assert len(await taken(open_stack, bad)) < len(await told(open_stack))
+        await caught_up(order_stack, good, within_s=8.0)
+        assert len(await taken(order_stack, bad)) < len(await told(order_stack))
         async with httpx.AsyncClient(base_url=address) as http:
             assert (await http.get("/livez")).status_code == 200
             if trouble in ("fail", "exit"):
@@ -118,55 +107,55 @@ async def test_an_add_on_from_outside_may_misbehave_and_nobody_notices(
 
                 await eventually(reported)
         (package / trouble).unlink()
-        await caught_up(open_stack, bad)
+        await caught_up(order_stack, bad)
         assert time.monotonic() - began < 60
-    assert len(await taken(open_stack, bad)) == len(await told(open_stack))
+    assert len(await taken(order_stack, bad)) == len(await told(order_stack))
 
 
 async def test_an_add_on_goes_on_where_it_stopped_when_its_process_was_away(
-    open_stack: OrderStack, shopper: Shopper, tmp_path: Path
+    order_stack: OrderStack, shopper: Shopper, tmp_path: Path
 ) -> None:
     third_party_subscribers.install(tmp_path, "pauses")
-    async with third_party_subscribers.running(open_stack.orders_dsn, tmp_path):
+    async with third_party_subscribers.running(order_stack.orders_dsn, tmp_path):
         await shopper.shipped()
-        await caught_up(open_stack, "pauses")
+        await caught_up(order_stack, "pauses")
     await shopper.shipped()
-    async with third_party_subscribers.running(open_stack.orders_dsn, tmp_path):
+    async with third_party_subscribers.running(order_stack.orders_dsn, tmp_path):
         await shopper.shipped()
-        await caught_up(open_stack, "pauses")
+        await caught_up(order_stack, "pauses")
 
 
 async def test_an_add_on_that_cannot_be_loaded_is_left_out(
-    open_stack: OrderStack, shopper: Shopper, tmp_path: Path
+    order_stack: OrderStack, shopper: Shopper, tmp_path: Path
 ) -> None:
     package = third_party_subscribers.install(tmp_path, "broken")
     (package / "__init__.py").write_text("raise ImportError('half installed')\n")
     third_party_subscribers.install(tmp_path, "whole")
     async with third_party_subscribers.running(
-        open_stack.orders_dsn, tmp_path, complains="half installed"
+        order_stack.orders_dsn, tmp_path, complains="half installed"
     ):
         await shopper.shipped()
-        await caught_up(open_stack, "whole")
+        await caught_up(order_stack, "whole")
 
 
 async def test_an_event_that_is_committed_late_is_not_stepped_over(
-    open_stack: OrderStack, shopper: Shopper, tmp_path: Path
+    order_stack: OrderStack, shopper: Shopper, tmp_path: Path
 ) -> None:
     """Its number was given out before those of events that were there first."""
     third_party_subscribers.install(tmp_path, "careful")
     order_id = await shopper.shipped()
-    late = await asyncpg.connect(open_stack.orders_dsn)
+    late = await asyncpg.connect(order_stack.orders_dsn)
     try:
-        async with third_party_subscribers.running(open_stack.orders_dsn, tmp_path):
-            await caught_up(open_stack, "careful")
+        async with third_party_subscribers.running(order_stack.orders_dsn, tmp_path):
+            await caught_up(order_stack, "careful")
             transaction = late.transaction()
             await transaction.start()
             number = await late.fetchval(LATE, order_id)
             await shopper.shipped()
-            before = await taken(open_stack, "careful")
+            before = await taken(order_stack, "careful")
             await transaction.commit()
-            await caught_up(open_stack, "careful")
-            after = [seq for seq, _, _ in await taken(open_stack, "careful")]
+            await caught_up(order_stack, "careful")
+            after = [seq for seq, _, _ in await taken(order_stack, "careful")]
             assert number not in [seq for seq, _, _ in before]
             assert number in after
             assert after.index(number) < len(after) - 1, "a smaller number, committed later"

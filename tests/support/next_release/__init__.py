@@ -10,6 +10,7 @@ import asyncpg
 from inventory_api.contracts import Line, digest
 from order_api.contracts import order_id_for
 from tests.support.databases import Owner
+from tests.support.order_stack import OrderStack
 
 WAITS = "waiting_for_stock"
 EXPIRED = "expired"
@@ -43,6 +44,12 @@ async def migrate(dsn: str, owner: Owner) -> None:
         "INSERT INTO schema_migrations (version, name, digest)"
         " SELECT max(version) + 1, 'next', '' FROM schema_migrations",
     )
+
+
+def migrate_all(stack: OrderStack) -> None:
+    """Bring both databases of `stack` there."""
+    stack.loop_thread.run(migrate(stack.orders_dsn, "orders"))
+    stack.loop_thread.run(migrate(stack.inventory_dsn, "inventory"))
 
 
 async def order(
