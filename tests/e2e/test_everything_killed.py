@@ -17,9 +17,9 @@ from deploy.local.services import Services
 from deploy.local.settings import StackSettings
 from deploy.local.stack import Stack
 from tests.conftest import FIGURES
-from tests.integration.deploy.test_local_stack_processes import wait_until_gone
-from tests.integration.deploy.test_local_stack_whole import CommandLine
+from tests.support.command_line import CommandLine
 from tests.support.database_checks import until
+from tests.support.processes import wait_until_gone
 from tests.support.system_under_test import SystemUnderTest, latencies
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

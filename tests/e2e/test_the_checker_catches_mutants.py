@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
-import asyncpg
 import pytest
 
 import inventory_api.seed
@@ -34,7 +33,7 @@ from deploy.local.process.supervisor import SupervisedProcess
 from deploy.local.settings import PROJECT
 from service_kit.fault_points import Call, NoFaults
 from service_kit.http.tokens import issue
-from tests.support.databases import Databases
+from tests.support.databases import Databases, connected
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.mutants.settling import Settler
 from tests.support.mutants.stock import UNCHECKED, UNGUARDED
@@ -96,15 +95,12 @@ def orders() -> tuple[PlannedOrder, ...]:
 @asynccontextmanager
 async def warehouse(dsn: str, mutation: str, logs: Path) -> AsyncIterator[list[int]]:
     """Run two replicas of a mutant and give their ports."""
-    connection = await asyncpg.connect(dsn)
-    try:
+    async with connected(dsn) as connection:
         await connection.execute(UNGUARDED)
         if mutation == "no check":
             await connection.execute(UNCHECKED)
         for rule in RULES:
             await connection.execute(PUT_RULE, rule.name, rule.model_dump_json())
-    finally:
-        await connection.close()
     replicas = [_replica(dsn, mutation, logs, number, free_port()) for number in (1, 2)]
     try:
         await asyncio.gather(*(process.start() for process, _ in replicas))

@@ -77,7 +77,7 @@ async def test_a_worker_frozen_for_ten_seconds_makes_a_second_live_attempt_harml
         async def some_linger() -> bool:
             return len(await system.fired(rule)) >= 6
 
-        # The holds are in the warehouse's books, and the worker that made them cannot say so.
+        # The holds are in inventory's database, and the worker that made them cannot say so.
         await until(some_linger, 5, "the worker has its answers", every_s=0.01)
         frozen.kill(signal.SIGSTOP)
         since = clock()

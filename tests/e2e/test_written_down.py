@@ -1,4 +1,4 @@
-"""What all these faults have left behind: in the books, in logs, metrics, answers and histories."""
+"""What all these faults have left behind: in databases, logs, metrics, answers and histories."""
 
 import asyncio
 import re

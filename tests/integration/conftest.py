@@ -21,6 +21,7 @@ from tests.support.both_apis import BothApis
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.order_stack import OrderStack, Shopper, serve_order_stack
+from tests.support.own_cluster import cluster
 from tests.support.serving import Served, serve_inventory, serve_orders, serve_worker
 
 
@@ -49,6 +50,22 @@ def databases(
         found = Databases(loop_thread, postgres)
         found.prepare()
         yield found
+
+
+@pytest.fixture(scope="module")
+def own_cluster(
+    loop_thread: EventLoopThread, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Databases]:
+    """A Postgres of the module's own, which allows prepared transactions."""
+    with cluster(loop_thread, tmp_path_factory.mktemp("cluster")) as found:
+        yield found
+
+
+@pytest.fixture
+def own_database(own_cluster: Databases) -> Iterator[str]:
+    """The address of a database of orders in there."""
+    with own_cluster.fresh("orders") as dsn:
+        yield dsn
 
 
 @pytest.fixture
@@ -82,8 +99,8 @@ def temporal(
     One for each module: workflow ids follow from customer and key, and modules reuse those.
     """
     folder = tmp_path_factory.mktemp("temporal")
-    engine = EmbeddedTemporal(folder, synchronous="NORMAL")
-    with loop_thread.entered(engine) as running, pytest.MonkeyPatch.context() as patch:
+    server = EmbeddedTemporal(folder, synchronous="NORMAL")
+    with loop_thread.entered(server) as running, pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEMPORAL_ADDRESS", running.address)
         yield running
 
@@ -92,7 +109,7 @@ def temporal(
 def order_app(
     temporal: EmbeddedTemporal, orders_database: str, inventory_app: Served
 ) -> Iterator[Served]:
-    """order_api on a real engine that nobody works for; add `worker` to have orders settled."""
+    """order_api on a real Temporal without a worker; add `worker` to have orders settled."""
     with serve_orders(orders_database, inventory_app.url) as served:
         yield served
 
@@ -117,31 +134,27 @@ def order_settings() -> dict[str, float]:
     return {}
 
 
+def _order_stack(
+    temporal: EmbeddedTemporal,
+    loop_thread: EventLoopThread,
+    databases: Databases,
+    order_settings: dict[str, float],
+) -> Iterator[OrderStack]:
+    """Serve the whole order path without a worker."""
+    with serve_order_stack(loop_thread, databases, **order_settings) as served:
+        yield served
+
+
+# A module whose tests cannot share theirs overrides the first with the second.
+order_stack = pytest.fixture(scope="module")(_order_stack)
+fresh_order_stack = pytest.fixture(_order_stack)
+
+
 @pytest.fixture(scope="module")
-def order_stack(
-    temporal: EmbeddedTemporal,
-    loop_thread: EventLoopThread,
-    databases: Databases,
-    order_settings: dict[str, float],
-) -> Iterator[OrderStack]:
-    """The whole order path without a worker, shared by the tests of a module.
-
-    A module whose tests cannot share it overrides this with `fresh_order_stack`.
-    """
-    with serve_order_stack(loop_thread, databases, **order_settings) as served:
-        yield served
-
-
-@pytest.fixture
-def fresh_order_stack(
-    temporal: EmbeddedTemporal,
-    loop_thread: EventLoopThread,
-    databases: Databases,
-    order_settings: dict[str, float],
-) -> Iterator[OrderStack]:
-    """The same for one test alone."""
-    with serve_order_stack(loop_thread, databases, **order_settings) as served:
-        yield served
+def working_stack(order_stack: OrderStack) -> Iterator[OrderStack]:
+    """The same stack, with a worker."""
+    with order_stack.working():
+        yield order_stack
 
 
 @pytest.fixture
@@ -152,7 +165,7 @@ async def shopper(order_stack: OrderStack) -> AsyncIterator[Shopper]:
 
 @pytest.fixture(scope="module")
 def apis(loop_thread: EventLoopThread, databases: Databases) -> Iterator[BothApis]:
-    """Both applications; their engine is away, which must make no difference to a refusal."""
+    """Both APIs; Temporal is away, which must make no difference to a refusal."""
     with (
         databases.fresh("orders") as orders_dsn,
         databases.fresh("inventory") as inventory_dsn,

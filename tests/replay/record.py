@@ -1,4 +1,4 @@
-"""Record histories of orders, on the real engine and with the real services.
+"""Record histories of orders, on a real Temporal and with the real services.
 
     python -m tests.replay.record
 
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import httpx
 import pytest
 from temporalio.client import Client
@@ -27,7 +26,7 @@ from deploy.local.postgres.server import EmbeddedPostgres
 from deploy.local.temporal.server import EmbeddedTemporal
 from order_api.contracts import order_id_for
 from service_kit.temporal import connect
-from tests.support.databases import Databases
+from tests.support.databases import Databases, connected
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.order_stack import OrderStack, Shopper, serve_order_stack
 from tests.support.serving import bearer
@@ -56,11 +55,9 @@ async def shipped_after_a_slow_reserve(running: OrderStack, shopper: Shopper) ->
 async def shipped_after_a_slow_commit(running: OrderStack, shopper: Shopper) -> str:
     """The warehouse cannot let the goods go for a while."""
     order_id = await _held(running, shopper)
-    connection = await asyncpg.connect(running.inventory_dsn)
-    async with connection.transaction():
+    async with connected(running.inventory_dsn) as connection, connection.transaction():
         await connection.execute(LOCK, order_id)
         await shopper.place(key="held")
-    await connection.close()
     return str(order_id)
 
 
@@ -154,8 +151,10 @@ def main() -> None:
         postgres = EmbeddedPostgres(folder / "postgres", fsync=False)
         databases = Databases(loop_thread, stack.enter_context(loop_thread.entered(postgres)))
         databases.prepare()
-        engine = stack.enter_context(loop_thread.entered(EmbeddedTemporal(folder / "temporal")))
-        stack.enter_context(pytest.MonkeyPatch.context()).setenv("TEMPORAL_ADDRESS", engine.address)
+        temporal = stack.enter_context(loop_thread.entered(EmbeddedTemporal(folder / "temporal")))
+        stack.enter_context(pytest.MonkeyPatch.context()).setenv(
+            "TEMPORAL_ADDRESS", temporal.address
+        )
         running = stack.enter_context(serve_order_stack(loop_thread, databases))
         stack.enter_context(running.working())
 

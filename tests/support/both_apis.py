@@ -1,4 +1,4 @@
-"""Both applications on real sockets with an engine that is away, and ways of asking them."""
+"""Both APIs on real sockets while Temporal is away, and ways of asking them byte by byte."""
 
 import itertools
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
 """Fresh databases with the real schema, made in some 50 ms each from a migrated template."""
 
 import itertools
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Literal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -25,6 +25,16 @@ _MIGRATIONS = {
 def name_in(dsn: str) -> str:
     """Return the name of the database that `dsn` leads to."""
     return urlsplit(dsn).path.removeprefix("/")
+
+
+@asynccontextmanager
+async def connected(dsn: str, **options: Any) -> AsyncIterator["asyncpg.Connection[Any]"]:
+    """Connect to the database at `dsn`, with these options of `asyncpg.connect`."""
+    connection = await asyncpg.connect(dsn, **options)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 class Databases:
@@ -63,8 +73,5 @@ class Databases:
         await order_api.db.seed.seed(self._postgres.dsn("orders"))
 
     async def _sql(self, statement: str) -> None:
-        connection = await asyncpg.connect(self._postgres.admin_dsn())
-        try:
+        async with connected(self._postgres.admin_dsn()) as connection:
             await connection.execute(statement)
-        finally:
-            await connection.close()

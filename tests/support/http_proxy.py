@@ -1,4 +1,4 @@
-"""An HTTP proxy in front of a service that has its own ideas about some of the orders."""
+"""An HTTP proxy in front of order_api that loses, holds back or answers chosen orders itself."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""A warehouse and an order book in memory, behind the same activity names as the real ones.
+"""An inventory and an order store in memory, behind the same activity names as the real ones.
 
 They obey the same rules as inventory_api and order_api's store (one effect per order and
 operation, tombstones, a status that only moves forward), so the saga cannot tell the difference.

@@ -4,7 +4,7 @@ Ten years of a bestseller, a product that was popular long ago, one that hardly 
 customer with half of all orders, and failures that all lie far back.
 """
 
-import asyncpg
+from tests.support.databases import connected
 
 MANY = 1_000_000
 BULK = "bulk buyer"
@@ -57,18 +57,17 @@ WHERE c.relname = ANY ($1) AND NOT EXISTS (
 
 async def fill(admin_dsn: str, tables: list[str], *statements: str) -> None:
     """Run the statements, with nothing that a bulk load does not need; then gather statistics."""
-    connection = await asyncpg.connect(admin_dsn)
-    await connection.execute("""
-        SET session_replication_role = replica; SET synchronous_commit = off;
-        SET maintenance_work_mem = '128MB'; SET max_parallel_maintenance_workers = 0;
-    """)
-    indexes = await connection.fetch(LOOSE_INDEXES, tables)
-    for index in indexes:
-        await connection.execute(f"DROP INDEX {index['name']}")
-    for statement in statements:
-        await connection.execute(statement)
-    for index in indexes:
-        await connection.execute(index["definition"])
-    for table in tables:
-        await connection.execute(f"VACUUM (ANALYZE) {table}")
-    await connection.close()
+    async with connected(admin_dsn) as connection:
+        await connection.execute("""
+            SET session_replication_role = replica; SET synchronous_commit = off;
+            SET maintenance_work_mem = '128MB'; SET max_parallel_maintenance_workers = 0;
+        """)
+        indexes = await connection.fetch(LOOSE_INDEXES, tables)
+        for index in indexes:
+            await connection.execute(f"DROP INDEX {index['name']}")
+        for statement in statements:
+            await connection.execute(statement)
+        for index in indexes:
+            await connection.execute(index["definition"])
+        for table in tables:
+            await connection.execute(f"VACUUM (ANALYZE) {table}")

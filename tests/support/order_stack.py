@@ -17,7 +17,7 @@ import inventory_api.seed
 from activities.contracts import TERMINAL
 from chaos.client.scheduling_stalls import Stalls, stalled_s
 from chaos.nemesis.tcp_proxy import TcpProxy
-from tests.support.databases import Databases
+from tests.support.databases import Databases, connected
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.ledger import broken_promises
 from tests.support.serving import (
@@ -37,7 +37,7 @@ GRACE_S = 0.2
 
 @dataclass(frozen=True)
 class OrderStack:
-    """order_api, its database behind a valve, inventory_api behind another, and no worker yet."""
+    """order_api, its database behind a TCP proxy, inventory_api behind another, and no worker."""
 
     loop_thread: EventLoopThread
     orders: Served
@@ -53,7 +53,7 @@ class OrderStack:
 
     @contextmanager
     def shut(self, proxy: TcpProxy) -> Iterator[None]:
-        """Let nothing through `valve` meanwhile."""
+        """Let nothing through `proxy` meanwhile."""
         self.loop_thread.run(proxy.shut())
         try:
             yield
@@ -82,11 +82,8 @@ class OrderStack:
 
     async def assert_ledger_agrees(self) -> None:
         """Check the warehouse's promises, and that it shipped what the orders say was shipped."""
-        connection = await asyncpg.connect(self.inventory_dsn)
-        try:
+        async with connected(self.inventory_dsn) as connection:
             assert not await broken_promises(connection)
-        finally:
-            await connection.close()
         shipped = await self.rows("SELECT order_id FROM orders WHERE status = 'shipped'")
         committed = await self.in_warehouse(
             "SELECT order_id FROM reservations WHERE state = 'committed'"
@@ -95,11 +92,8 @@ class OrderStack:
 
 
 async def _rows(dsn: str, query: str, *arguments: Any) -> list[asyncpg.Record]:
-    connection = await asyncpg.connect(dsn)
-    try:
+    async with connected(dsn) as connection:
         return await connection.fetch(query, *arguments)
-    finally:
-        await connection.close()
 
 
 @contextmanager

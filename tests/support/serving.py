@@ -118,7 +118,7 @@ def serve_inventory(dsn: str, **changes: Any) -> Iterator[Served]:
 
 @contextmanager
 def serve_orders(dsn: str, inventory_url: str, **changes: Any) -> Iterator[Served]:
-    """Serve order_api; TEMPORAL_ADDRESS in the environment says where its engine is."""
+    """Serve order_api; TEMPORAL_ADDRESS in the environment says where Temporal is."""
     app = order_api.main.create_app(order_settings(dsn, inventory_url, **changes))
     with serve(app) as served:
         yield served
@@ -126,7 +126,7 @@ def serve_orders(dsn: str, inventory_url: str, **changes: Any) -> Iterator[Serve
 
 @contextmanager
 def serve_worker(dsn: str, inventory_url: str, **changes: Any) -> Iterator[Served]:
-    """Run the real worker, with its health page; TEMPORAL_ADDRESS says where its engine is."""
+    """Run the real worker, with its health page; TEMPORAL_ADDRESS says where Temporal is."""
     settings = WorkerSettings(
         orders_database_url=dsn,
         token_key=TOKEN_KEY,

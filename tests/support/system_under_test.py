@@ -1,4 +1,4 @@
-"""A test's hold on the whole running system: orders in, faults on, and the books of `books.py`."""
+"""A test's hold on the whole running system: orders in, faults on, and checks of its databases."""
 
 import asyncio
 import contextlib

@@ -13,7 +13,7 @@ from deploy.local.ports import free_port
 from tests.support.serving import TOKEN_KEY
 
 # What the subscriber does is told by files beside it, so that a test can change its mind.
-ADD_ON = '''
+SUBSCRIBER = '''
     """Counts the events of each type, in a table of its own, and misbehaves when told to."""
 
     import asyncio, os, pathlib, time
@@ -47,17 +47,17 @@ ADD_ON = '''
 
 def install(folder: Path, name: str) -> Path:
     """Put a distribution with an entry point into `folder`, and return where its module is."""
-    package = folder / f"{name}_add_on"
+    package = folder / f"{name}_subscriber"
     package.mkdir(parents=True)
-    code = ADD_ON.format(name=name.title(), table=f"{name}_events")
+    code = SUBSCRIBER.format(name=name.title(), table=f"{name}_events")
     (package / "__init__.py").write_text(textwrap.dedent(code))
-    information = folder / f"{name}_add_on-1.0.dist-info"
+    information = folder / f"{name}_subscriber-1.0.dist-info"
     information.mkdir()
     (information / "METADATA").write_text(
         f"Metadata-Version: 2.1\nName: {name}-subscriber\nVersion: 1.0\n"
     )
     (information / "entry_points.txt").write_text(
-        f"[valerix.subscribers]\n{name} = {name}_add_on:{name.title()}\n"
+        f"[valerix.subscribers]\n{name} = {name}_subscriber:{name.title()}\n"
     )
     return package
 

@@ -1,4 +1,4 @@
-"""Simulated users of the real pages, in front of real services."""
+"""A client of the real pages without a browser, in front of real services."""
 
 import os
 from collections.abc import AsyncIterator

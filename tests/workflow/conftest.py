@@ -1,141 +1,13 @@
-"""A time-skipping engine and what it takes to let orders run on it."""
+"""Each test's order and its surroundings, with and without the sandbox; a watch on lost tasks."""
 
-import asyncio
 import gc
 import logging
-import sysconfig
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-from uuid import UUID, uuid4
 
 import pytest
-from temporalio.api.enums.v1 import IndexedValueType
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
-from temporalio.client import WorkflowHandle, WorkflowUpdateHandle, WorkflowUpdateStage
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Worker
 
-from inventory_api.contracts import Line
-from tests.support.in_memory_services import InMemoryInventory, InMemoryOrderStore, activities_of
-from worker.temporal_worker import runner
-from workflows import search_attributes
-from workflows.contracts import (
-    CANCEL,
-    FIRST_ANSWER,
-    TASK_QUEUE,
-    OrderInput,
-    OrderOutcome,
-    workflow_id,
-)
-from workflows.order import OrderWorkflow
-from workflows.policies import POLICIES
-
-TEST_SERVER = Path(sysconfig.get_path("scripts")) / "temporal-test-server"
-SEARCH_ATTRIBUTES = {
-    key.name: IndexedValueType.ValueType(key.indexed_value_type.value)
-    for key in search_attributes.ALL
-}
-Handle = WorkflowHandle[OrderWorkflow, OrderOutcome]
-
-
-async def start_temporal() -> WorkflowEnvironment:
-    """Return a time-skipping server that knows our search attributes."""
-    env = await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(TEST_SERVER), data_converter=pydantic_data_converter
-    )
-    await env.client.operator_service.add_search_attributes(
-        AddSearchAttributesRequest(
-            namespace=env.client.namespace, search_attributes=SEARCH_ATTRIBUTES
-        )
-    )
-    return env
-
-
-@dataclass
-class SagaEnvironment:
-    """One order's surroundings: Temporal, a warehouse with two mugs, and the order book."""
-
-    env: WorkflowEnvironment
-    inventory: InMemoryInventory
-    store: InMemoryOrderStore
-    sandboxed: bool
-
-    def working(
-        self, *, cached: int = 100, orders: bool = True, durable: bool = True
-    ) -> AbstractAsyncContextManager[Worker]:
-        """Run a worker; without `orders` it does durable activities only, or all but those."""
-        return Worker(
-            self.env.client,
-            task_queue=TASK_QUEUE,
-            workflows=[OrderWorkflow] if orders else [],
-            activities=activities_of(self.inventory, self.store),
-            workflow_runner=runner(sandbox=self.sandboxed),
-            max_cached_workflows=cached if orders else 0,
-            no_remote_activities=not durable,
-        )
-
-    async def place(self, quantity: int = 1, order_id: UUID | None = None) -> Handle:
-        """Start an order's workflow for so many mugs."""
-        order = OrderInput(
-            order_id=order_id or uuid4(), lines=(Line(sku="MUG", quantity=quantity),)
-        )
-        return await self.env.client.start_workflow(
-            OrderWorkflow.run,
-            order,
-            id=workflow_id(order.order_id),
-            task_queue=TASK_QUEUE,
-            task_timeout=POLICIES.workflow_task,
-        )
-
-    async def ask(self, handle: Handle, update: str) -> OrderOutcome:
-        """Send an update as order_api does, and wait for its answer."""
-        asked: WorkflowUpdateHandle[OrderOutcome] = await handle.start_update(
-            update,
-            id=update,
-            wait_for_stage=WorkflowUpdateStage.COMPLETED,
-            result_type=OrderOutcome,
-        )
-        return await asked.result()
-
-    async def settled(self, handle: Handle) -> OrderOutcome:
-        """Ask how the order stands, once that is worth telling."""
-        return await self.ask(handle, FIRST_ANSWER)
-
-    async def cancel(self, handle: Handle) -> OrderOutcome:
-        """Cancel as a shopper does."""
-        return await self.ask(handle, CANCEL)
-
-    async def begin_to_cancel(self, handle: Handle) -> WorkflowUpdateHandle[OrderOutcome]:
-        """Cancel, and return once the order has taken note of it.
-
-        Time must not be skipped before that (which `handle.result` does): the test server
-        keeps its clock locked for ever if a retry falls due in the moment that it is cancelled.
-        """
-        return await handle.start_update(
-            CANCEL,
-            id=CANCEL,
-            wait_for_stage=WorkflowUpdateStage.ACCEPTED,
-            result_type=OrderOutcome,
-        )
-
-    def check(self, outcome: OrderOutcome) -> OrderOutcome:
-        """Assert that warehouse and book agree with `outcome`, and return it."""
-        self.inventory.check(outcome.order_id, outcome.status)
-        self.store.check(outcome.order_id, outcome.status)
-        return outcome
-
-
-async def until_pending(handle: Handle) -> None:
-    """Return once the order waits for a durable activity; nothing announces that."""
-    for _ in range(1000):
-        if (await handle.describe()).raw_description.pending_activities:
-            return
-        await asyncio.sleep(0.01)
-    raise TimeoutError
+from tests.support.in_memory_services import InMemoryInventory, InMemoryOrderStore
+from tests.support.saga_environment import SagaEnvironment, start_temporal
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "sandboxed"])
@@ -147,17 +19,6 @@ def sandboxed(request: pytest.FixtureRequest) -> bool:
 async def saga(sandboxed: bool) -> AsyncIterator[SagaEnvironment]:
     async with await start_temporal() as env:
         yield SagaEnvironment(env, InMemoryInventory({"MUG": 2}), InMemoryOrderStore(), sandboxed)
-
-
-@asynccontextmanager
-async def meanwhile(*tasks: "asyncio.Task[Any]") -> AsyncIterator[None]:
-    """Make sure that no question is left unanswered when a test ends."""
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @pytest.fixture(autouse=True)

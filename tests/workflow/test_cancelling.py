@@ -8,7 +8,7 @@ import pytest
 from temporalio.api.enums.v1 import EventType
 
 from tests.support.in_memory_services import LOST_ANSWER, LOST_REQUEST, Barrier
-from tests.workflow.conftest import Handle, SagaEnvironment, meanwhile, until_pending
+from tests.support.saga_environment import Handle, SagaEnvironment, meanwhile, until_pending
 from workflows.search_attributes import ORDER_STATUS
 
 MINUTE = timedelta(minutes=1)
@@ -35,7 +35,7 @@ async def test_a_cancel_before_anything_has_happened_bars_a_late_hold(
     assert saga.store.timeline(outcome.order_id) == ["cancel_requested", "released", "cancelled"]
 
 
-async def test_an_engine_side_cancel_before_the_first_task_does_the_same(
+async def test_a_cancel_in_temporal_before_the_first_task_does_the_same(
     saga: SagaEnvironment,
 ) -> None:
     handle = await saga.place()
@@ -153,7 +153,7 @@ async def test_cancelling_twice_is_cancelling_once(saga: SagaEnvironment) -> Non
 
 
 @pytest.mark.parametrize("step", ["reserve", "commit"])
-async def test_the_engines_own_cancel_is_a_cancel_of_the_order(
+async def test_temporals_own_cancel_is_a_cancel_of_the_order(
     saga: SagaEnvironment, step: str
 ) -> None:
     saga.inventory.be_away(step, DAY)
@@ -169,7 +169,7 @@ async def test_the_engines_own_cancel_is_a_cancel_of_the_order(
     assert saga.inventory.on_hand["MUG"] == 2
 
 
-async def test_the_engines_own_cancel_does_not_interrupt_an_undo(saga: SagaEnvironment) -> None:
+async def test_temporals_own_cancel_does_not_interrupt_an_undo(saga: SagaEnvironment) -> None:
     saga.inventory.be_away("commit", DAY)
     saga.inventory.be_away("release", timedelta(hours=1))
     barrier = Barrier()
@@ -187,7 +187,7 @@ async def test_the_engines_own_cancel_does_not_interrupt_an_undo(saga: SagaEnvir
     assert saga.inventory.on_hand["MUG"] == 2
 
 
-async def test_the_engines_own_cancel_does_not_interrupt_the_order_book(
+async def test_temporals_own_cancel_does_not_interrupt_the_order_store(
     saga: SagaEnvironment,
 ) -> None:
     saga.store.away = timedelta(hours=1)
@@ -232,7 +232,7 @@ async def until_it_sleeps(handle: Handle) -> None:
     raise TimeoutError
 
 
-async def test_an_end_that_was_told_stands_when_a_cancel_makes_the_engine_ask_again(
+async def test_an_end_that_was_told_stands_when_a_cancel_makes_temporal_ask_again(
     saga: SagaEnvironment,
 ) -> None:
     """A cancel that comes while the only task runs has it taken anew, from the start, with the

@@ -19,7 +19,7 @@ from tests.support.in_memory_services import (
     InMemoryOrderStore,
     Trouble,
 )
-from tests.workflow.conftest import Handle, SagaEnvironment, start_temporal
+from tests.support.saga_environment import Handle, SagaEnvironment, start_temporal
 from workflows.contracts import OrderOutcome
 
 EXAMPLES = 60
@@ -27,9 +27,9 @@ EXAMPLES = 60
 # a release that is refused for good needs a person and leaves goods held: tested by itself
 troubles = st.lists(st.sampled_from([LOST_REQUEST, LOST_ANSWER, "fine"]), max_size=4)
 deadly = st.lists(st.sampled_from([LOST_REQUEST, LOST_ANSWER, "fine", UNWORKABLE]), max_size=4)
-Cancel = Literal["shopper", "engine"]
+Cancel = Literal["shopper", "temporal"]
 cancels: st.SearchStrategy[list[Cancel]] = st.lists(
-    st.sampled_from(["shopper", "engine"]), max_size=2
+    st.sampled_from(["shopper", "temporal"]), max_size=2
 )
 
 
@@ -47,13 +47,13 @@ cancels: st.SearchStrategy[list[Cancel]] = st.lists(
     max_examples=EXAMPLES,
     deadline=None,
     database=None,
-    # a whole engine takes part: shrinking would cost minutes and mostly end elsewhere
+    # a whole Temporal takes part: shrinking would cost minutes and mostly end elsewhere
     phases=[Phase.generate],
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 def test_an_order_ends_once_and_the_ledger_agrees(
-    engine_loop: "tuple[asyncio.Runner, SagaEnvironment]",
+    temporal_loop: "tuple[asyncio.Runner, SagaEnvironment]",
     reserve: list[Trouble],
     commit: list[Trouble],
     release: list[Trouble],
@@ -63,8 +63,8 @@ def test_an_order_ends_once_and_the_ledger_agrees(
     pauses_s: tuple[float, float],
     cached: int,
 ) -> None:
-    # hypothesis runs many orders in one engine, with one loop
-    loop, saga = engine_loop
+    # hypothesis runs many orders in one Temporal, with one loop
+    loop, saga = temporal_loop
     saga.inventory, saga.store = InMemoryInventory({"MUG": 2}), InMemoryOrderStore()
     saga.inventory.expect("reserve", *reserve)
     saga.inventory.expect("commit", *commit)
@@ -97,7 +97,7 @@ async def _live_through(
                 outcome = await handle.result()
                 await asyncio.gather(*asked)
         except TimeoutError:
-            stuck = await _engine_is_stuck(handle)
+            stuck = await _temporal_is_stuck(handle)
             await handle.terminate()
             for task in asked:
                 task.cancel()
@@ -108,7 +108,7 @@ async def _live_through(
     return outcome
 
 
-async def _engine_is_stuck(handle: Handle) -> bool:
+async def _temporal_is_stuck(handle: Handle) -> bool:
     """Tell whether Temporal has refused the answer to a task.
 
     The time-skipping server may take the cancel of an activity that has just ended for an error
@@ -122,7 +122,7 @@ async def _cancel(saga: SagaEnvironment, handle: Handle, how: Cancel, pause_s: f
     """Cancel some time into the order's life; it may have ended by then."""
     await asyncio.sleep(pause_s)
     try:
-        if how == "engine":
+        if how == "temporal":
             await handle.cancel()
         else:
             await saga.cancel(handle)
@@ -132,7 +132,7 @@ async def _cancel(saga: SagaEnvironment, handle: Handle, how: Cancel, pause_s: f
 
 
 @pytest.fixture
-def engine_loop(sandboxed: bool) -> Iterator[tuple[asyncio.Runner, SagaEnvironment]]:
+def temporal_loop(sandboxed: bool) -> Iterator[tuple[asyncio.Runner, SagaEnvironment]]:
     with asyncio.Runner() as loop:
         env = loop.run(start_temporal())
         try:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 from tests.support.in_memory_services import LOST_REQUEST
-from tests.workflow.conftest import SagaEnvironment
+from tests.support.saga_environment import SagaEnvironment
 from workflows.contracts import TASK_QUEUE, WORKFLOW, OrderOutcome, workflow_id
 from workflows.policies import POLICIES
 

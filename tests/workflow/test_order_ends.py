@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 
 from tests.support.in_memory_services import LOST_ANSWER, LOST_REQUEST, UNWORKABLE
-from tests.workflow.conftest import SagaEnvironment
+from tests.support.saga_environment import SagaEnvironment
 
 HOUR = timedelta(hours=1)
 
@@ -151,7 +151,7 @@ async def test_an_undo_that_fails_for_an_hour_still_ends_right(saga: SagaEnviron
     assert len(saga.inventory.attempts["release"]) > 200
 
 
-async def test_an_order_book_that_is_away_for_an_hour_gets_the_whole_story_afterwards(
+async def test_an_order_store_that_is_away_for_an_hour_gets_the_whole_story_afterwards(
     saga: SagaEnvironment,
 ) -> None:
     saga.store.away = HOUR
@@ -162,7 +162,7 @@ async def test_an_order_book_that_is_away_for_an_hour_gets_the_whole_story_after
     assert saga.store.timeline(outcome.order_id) == ["reserved", "ready_to_ship", "shipped"]
 
 
-async def test_a_shopper_is_told_reserved_only_when_the_order_book_says_so_too(
+async def test_a_shopper_is_told_reserved_only_when_the_order_store_says_so_too(
     saga: SagaEnvironment,
 ) -> None:
     saga.inventory.be_away("commit", HOUR)

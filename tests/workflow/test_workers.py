@@ -9,7 +9,7 @@ from temporalio.worker import Worker
 
 from tests.support.in_memory_services import LOST_ANSWER, LOST_REQUEST, Barrier, activities_of
 from tests.support.poisoned_workflow import PoisonedWorkflow
-from tests.workflow.conftest import Handle, SagaEnvironment
+from tests.support.saga_environment import Handle, SagaEnvironment
 from worker.temporal_worker import runner
 from workflows.contracts import TASK_QUEUE
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.e2e.pages.conftest import People, Person
+from tests.support.browser_users import People, Person
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

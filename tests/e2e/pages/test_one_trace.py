@@ -16,7 +16,7 @@ from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.services import INVENTORY, ORDER, UI, WORKER
 from deploy.local.settings import Ports, StackSettings
 from deploy.local.stack import Stack
-from tests.e2e.pages.conftest import People
+from tests.support.browser_users import People
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

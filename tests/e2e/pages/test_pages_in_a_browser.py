@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import expect
 
 from deploy.local.stack import Stack
-from tests.e2e.pages.conftest import People
+from tests.support.browser_users import People
 from tests.support.system_under_test import frozen
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

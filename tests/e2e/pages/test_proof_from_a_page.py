@@ -6,7 +6,7 @@ import psutil
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.e2e.pages.conftest import People, Person
+from tests.support.browser_users import People, Person
 
 # Guards against a hang and nothing else: on a busy machine a run takes some minutes.
 STARTED_MS = 180_000

@@ -4,7 +4,6 @@ import asyncio
 from pathlib import Path
 from uuid import UUID
 
-import asyncpg
 import pytest
 
 from chaos.checker.databases import open_orders, read_databases
@@ -18,6 +17,7 @@ from inventory_api.contracts import Line
 from order_api.contracts import order_id_for
 from subscribers.notifications import Notifications
 from tests.support import next_release
+from tests.support.databases import connected
 from tests.support.next_release import WAITS
 from tests.support.order_stack import OrderStack, eventually
 from tests.support.serving import token
@@ -77,9 +77,8 @@ async def facts_of(
     empty = await next_release.order(order_stack.orders_dsn, "somebody", "empty", WAITS)
     await order_stack.rows("DELETE FROM order_lines WHERE order_id = $1", UUID(empty))
     await next_release.take_back(order_stack.inventory_dsn, empty)
-    connection = await asyncpg.connect(order_stack.orders_dsn)
-    await Notifications().prepare(connection)  # type: ignore[arg-type]
-    await connection.close()
+    async with connected(order_stack.orders_dsn) as connection:
+        await Notifications().prepare(connection)  # type: ignore[arg-type]
     observations = await read_databases(
         order_stack.orders_dsn, order_stack.inventory_dsn, orders, history.entries
     )

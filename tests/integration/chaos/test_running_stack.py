@@ -13,7 +13,7 @@ from chaos.scenarios.network_faults import NetworkFault
 from chaos.scenarios.scenario import Attack, Event, Scenario
 from deploy.local.errors import StartRefused
 from deploy.local.services import INVENTORY
-from tests.integration.deploy.test_local_stack_whole import CommandLine
+from tests.support.command_line import CommandLine
 
 NOT_POSSIBLE = {"doubled", "gone", "cut-off", "clock"}
 SCENARIO = Scenario(

@@ -15,7 +15,7 @@ import pytest
 from activities.contracts import TERMINAL
 from deploy.local.temporal.database_file import PUT_ASIDE, damage, put_aside
 from deploy.local.temporal.server import EmbeddedTemporal
-from tests.integration.deploy.test_local_stack_whole import VALERIX, CommandLine
+from tests.support.command_line import VALERIX, CommandLine
 from tests.support.order_stack import eventually
 
 PAGE = 4096

@@ -44,7 +44,7 @@ def replicas(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def no_engine() -> Iterator[None]:
+def no_temporal() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEMPORAL_ADDRESS", f"{LOOPBACK}:{free_port()}")
         yield
@@ -130,7 +130,7 @@ async def test_after_a_promotion_both_services_and_the_worker_find_the_new_prima
         serve_inventory(replicas.dsn("inventory")) as inventory,
         serve_orders(replicas.dsn("orders"), inventory.url, answer_budget_s=0) as orders,
         serve_worker(replicas.dsn("orders"), inventory.url) as worker,
-        serve(subscribers.main.create_app(settings, {"reader": reader})) as add_ons,
+        serve(subscribers.main.create_app(settings, {"reader": reader})) as readers,
     ):
         await eventually(lambda: is_held(inventory))
         await eventually(lambda: is_ordered(orders))
@@ -138,7 +138,7 @@ async def test_after_a_promotion_both_services_and_the_worker_find_the_new_prima
         await asyncio.to_thread(loop_thread.run, replicas.fail_over())
         await eventually(lambda: is_held(inventory))
         await eventually(lambda: is_ordered(orders))
-        await eventually(lambda: are_ready(inventory, orders, add_ons))
+        await eventually(lambda: are_ready(inventory, orders, readers))
         reader.read.clear()
         await eventually(lambda: is_ordered(orders))
         await eventually(reader.has_read_something)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.deploy.test_local_stack_whole import CommandLine
+from tests.support.command_line import CommandLine
 
 NOBODY = "127.0.0.1:9"  # the port of a service that nobody runs any more
 OF_OTHERS = {

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from deploy.local.process import supervisor
 from deploy.local.process.child import ChildSpec
 from deploy.local.process.orphans import end_orphans, identity
 from deploy.local.process.supervisor import SupervisedProcess
+from tests.support.processes import runs, wait_until_gone
 
 SLEEP = (sys.executable, "-c", "import time; time.sleep(600)")
 
@@ -29,20 +29,6 @@ async def sleeper(tmp_path: Path) -> AsyncIterator[SupervisedProcess]:
     await process.wait_ready()
     yield process
     await process.stop()
-
-
-async def wait_until_gone(pids: list[int], within_s: float = 10.0) -> None:
-    deadline = time.monotonic() + within_s
-    while alive := [pid for pid in pids if runs(pid)]:
-        assert time.monotonic() < deadline, f"still running: {alive}"
-        await asyncio.sleep(0.02)
-
-
-def runs(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 async def test_a_death_that_nobody_has_noticed_yet_is_no_failed_start(

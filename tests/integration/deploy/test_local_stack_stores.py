@@ -16,7 +16,8 @@ from deploy.local.errors import StartRefused
 from deploy.local.postgres.binaries import find_binaries
 from deploy.local.postgres.server import DATABASES, EmbeddedPostgres
 from deploy.local.temporal.server import SEARCH_ATTRIBUTES, EmbeddedTemporal
-from tests.integration.deploy.test_local_stack_processes import runs, wait_until_gone
+from tests.support.databases import connected
+from tests.support.processes import runs, wait_until_gone
 
 
 @pytest.mark.parametrize("role", DATABASES)
@@ -148,9 +149,6 @@ async def test_temporal_knows_our_attributes_on_first_and_second_start(tmp_path:
 
 
 async def _the_row(postgres: EmbeddedPostgres) -> int:
-    connection = await asyncpg.connect(postgres.dsn("orders"))
-    try:
+    async with connected(postgres.dsn("orders")) as connection:
         found: int = await connection.fetchval("SELECT id FROM kept")
         return found
-    finally:
-        await connection.close()

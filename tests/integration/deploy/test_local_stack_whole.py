@@ -5,10 +5,8 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Self
 
 import pytest
 
@@ -16,63 +14,9 @@ from deploy.local.errors import StartRefused
 from deploy.local.services import INVENTORY, ORDER
 from deploy.local.settings import Ports, StackSettings
 from deploy.local.stack import POSTGRES, Stack
-from deploy.local.state_dir import StateDir, StateDirLock
-from tests.integration.deploy.test_local_stack_processes import runs, wait_until_gone
-
-VALERIX = (sys.executable, "-m", "deploy.cli")
-
-
-class CommandLine:
-    """`valerix` in a home of its own, on ports of its own."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = StateDir(home)
-        self.ports = Ports.free()
-        numbers = {name: str(port) for name, port in self.ports.by_variable().items()}
-        self.env = {**os.environ, **numbers, "VALERIX_HOME": str(home), "COLUMNS": "200"}
-        self.running: list[asyncio.subprocess.Process] = []
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for process in self.running:
-            if process.returncode is None:
-                process.terminate()
-            await asyncio.wait_for(process.communicate(), 60)
-
-    async def up(self, *options: str) -> asyncio.subprocess.Process:
-        process = await asyncio.create_subprocess_exec(
-            *(*VALERIX, "up", *options),
-            env=self.env,
-            stdout=asyncio.subprocess.PIPE,
-            stdin=asyncio.subprocess.DEVNULL,
-        )
-        self.running.append(process)
-        assert process.stdout is not None
-        async with asyncio.timeout(60):
-            async for line in process.stdout:
-                if b"Ctrl-C stops everything" in line:
-                    return process
-        raise AssertionError("it ended before it was up")
-
-    async def run(self, *arguments: str, **env: str) -> tuple[int, str]:
-        process = await asyncio.create_subprocess_exec(
-            *(*VALERIX, *arguments),
-            env={**self.env, **env},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            stdin=asyncio.subprocess.DEVNULL,
-        )
-        output, _ = await asyncio.wait_for(process.communicate(), 60)
-        assert process.returncode is not None
-        return process.returncode, output.decode()
-
-    def pids(self) -> list[int]:
-        state = self.home.read_state()
-        assert state is not None
-        children = [child["pid"] for child in state["children"].values()]
-        return [state["supervisor"]["pid"], *children]
+from deploy.local.state_dir import StateDirLock
+from tests.support.command_line import VALERIX, CommandLine
+from tests.support.processes import runs, wait_until_gone
 
 
 @pytest.fixture

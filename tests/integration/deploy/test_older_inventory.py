@@ -4,12 +4,11 @@ import json
 import uuid
 from urllib.parse import urlsplit
 
-import asyncpg
 import httpx
 import pytest
 
 from order_api.contracts import order_id_for
-from tests.support.databases import Databases
+from tests.support.databases import Databases, connected
 from tests.support.order_stack import OrderStack, Shopper
 from tests.support.serving import bearer
 
@@ -40,11 +39,8 @@ def order_stack(fresh_order_stack: OrderStack) -> OrderStack:
 
 async def restore_older_inventory(databases: Databases, dsn: str) -> None:
     name = urlsplit(dsn).path.removeprefix("/")
-    connection = await asyncpg.connect(databases.postgres.admin_dsn(name))
-    try:
+    async with connected(databases.postgres.admin_dsn(name)) as connection:
         await connection.execute(OLDER)
-    finally:
-        await connection.close()
 
 
 async def say_again_what_was_said(stack: OrderStack) -> None:
@@ -66,15 +62,11 @@ async def one_that_is_reserved(stack: OrderStack, shopper: Shopper) -> uuid.UUID
             f"{stack.inventory.url}/v1/reservations/{order_id}",
             json={"lines": [{"sku": "MUG-BLUE", "quantity": 1}]},
         )
-    connection = await asyncpg.connect(stack.inventory_dsn)
-    try:
+    async with connected(stack.inventory_dsn) as connection, connection.transaction():
         # a commit needs this row, a copy of the reserve does not
-        async with connection.transaction():
-            await connection.execute(LOCK, order_id)
-            with stack.working():
-                assert (await shopper.place(key="held")).json()["status"] == "reserved"
-    finally:
-        await connection.close()
+        await connection.execute(LOCK, order_id)
+        with stack.working():
+            assert (await shopper.place(key="held")).json()["status"] == "reserved"
     return order_id
 
 

@@ -58,7 +58,7 @@ crowds = st.lists(st.tuples(operations, st.integers(0, 2)), min_size=1, max_size
 
 
 class Site:
-    """Three replicas and a reader of the ledger, in the background loop."""
+    """Three replicas and a reader of the ledger, in the loop of their own thread."""
 
     def __init__(
         self, loop_thread: EventLoopThread, dsn: str, stocks: list[Stock], reader: Any

@@ -10,6 +10,7 @@ import pytest
 
 import inventory_api.seed
 from inventory_api.stock import COMMIT_OR_RELEASE, Stock
+from tests.support.databases import connected
 from tests.support.ledger import broken_promises
 from tests.support.stock_replicas import call, line, new_sku, replicas
 
@@ -22,16 +23,14 @@ NAP = "SELECT pg_sleep(0.002)"  # Postgres tells nobody when a session begins to
 
 @pytest.fixture
 async def database(inventory_database: str) -> AsyncIterator["Connection[asyncpg.Record]"]:
-    connection = await asyncpg.connect(inventory_database)
-    yield connection
-    await connection.close()
+    async with connected(inventory_database) as connection:
+        yield connection
 
 
 @pytest.fixture
 async def watcher(inventory_database: str) -> AsyncIterator["Connection[asyncpg.Record]"]:
-    connection = await asyncpg.connect(inventory_database)
-    yield connection
-    await connection.close()
+    async with connected(inventory_database) as connection:
+        yield connection
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from deploy.local.temporal.server import EmbeddedTemporal
 from tests.support import third_party_subscribers
-from tests.support.databases import Databases, name_in
+from tests.support.databases import Databases, connected, name_in
 from tests.support.order_stack import OrderStack, Shopper, eventually
 from tests.support.serving import bearer
 
@@ -51,13 +51,10 @@ def order_stack(databases: Databases, fresh_order_stack: OrderStack) -> OrderSta
 
 
 async def _make_turnable(dsn: str, name: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
+    async with connected(dsn) as connection:
         await connection.execute(TURNABLE)
         await connection.execute(SEARCH.format(name=name))
         await connection.execute(CONNECT_ANEW, name)
-    finally:
-        await connection.close()
 
 
 async def summary(stack: OrderStack) -> dict[str, Any]:
@@ -134,7 +131,7 @@ async def test_ages_of_orders_from_before_the_jump_grow_from_zero_and_are_never_
     await eventually(grown)
 
 
-async def test_an_add_on_that_fails_at_an_event_from_before_the_jump_is_seen_to_be_behind(
+async def test_a_subscriber_that_fails_at_an_event_from_before_the_jump_is_seen_to_be_behind(
     order_stack: OrderStack, shopper: Shopper, tmp_path: Path
 ) -> None:
     package = third_party_subscribers.install(tmp_path, "late")

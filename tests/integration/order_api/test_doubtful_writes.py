@@ -26,7 +26,7 @@ from tests.support.serving import Served, serve_orders
 
 
 @pytest.fixture(scope="module", autouse=True)
-def no_engine() -> Iterator[None]:
+def no_temporal() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEMPORAL_ADDRESS", f"127.0.0.1:{free_port()}")
         yield

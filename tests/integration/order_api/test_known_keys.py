@@ -14,7 +14,7 @@ import pytest
 from deploy.local.ports import free_port
 from inventory_api.contracts import Line, digest
 from order_api.contracts import order_id_for
-from tests.support.databases import Databases
+from tests.support.databases import Databases, connected
 from tests.support.order_stack import Shopper, eventually
 from tests.support.serving import Served, serve_orders
 
@@ -30,7 +30,7 @@ def orders_dsn(databases: Databases) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def orders(orders_dsn: str) -> Iterator[Served]:
-    """Three new orders a minute, no engine and no waiting for one; prices are read anew."""
+    """Three new orders a minute, no Temporal and no waiting for it; prices are read anew."""
     nowhere = f"127.0.0.1:{free_port()}"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEMPORAL_ADDRESS", nowhere)
@@ -54,9 +54,8 @@ async def shopper(orders: Served) -> AsyncIterator[Shopper]:
 
 @pytest.fixture
 async def database(orders_dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    connection = await asyncpg.connect(orders_dsn)
-    yield connection
-    await connection.close()
+    async with connected(orders_dsn) as connection:
+        yield connection
 
 
 async def send(shopper: Shopper, key: str, quantity: int = 1, **members: Any) -> httpx.Response:

@@ -16,7 +16,7 @@ from order_api.db import figures, order_lists, statements
 from order_api.db.order_lists import ListQuery, Page
 from order_api.search import search_for
 from tests.support import million_rows
-from tests.support.databases import Databases
+from tests.support.databases import Databases, connected
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.million_rows import BESTSELLER, BULK, FORGOTTEN, MANY, RARE
 from tests.support.query_plans import Recorder, assert_quick
@@ -60,17 +60,16 @@ def inventory_dsn(loop_thread: EventLoopThread, databases: Databases) -> Iterato
 
 async def looked_up(dsn: str, wanted: ListQuery, search: str | None = None) -> Page:
     """Return the page, having asserted that each of its statements is quick."""
-    connection = await asyncpg.connect(dsn)
-    recorder: Any = Recorder(connection)
-    if search is None:
-        page = await order_lists.newest(recorder, wanted)
-    else:
-        page = await order_lists.found(recorder, wanted, search_for(search))
-    for query, arguments in recorder.asked:
-        await assert_quick(
-            connection, query, arguments, BIG, OF_A_LIST if search is None else OF_A_SEARCH
-        )
-    await connection.close()
+    async with connected(dsn) as connection:
+        recorder: Any = Recorder(connection)
+        if search is None:
+            page = await order_lists.newest(recorder, wanted)
+        else:
+            page = await order_lists.found(recorder, wanted, search_for(search))
+        for query, arguments in recorder.asked:
+            await assert_quick(
+                connection, query, arguments, BIG, OF_A_LIST if search is None else OF_A_SEARCH
+            )
     return page
 
 
@@ -149,9 +148,8 @@ async def test_a_search_walks_to_the_end_of_its_list(orders_dsn: str) -> None:
 async def test_what_else_is_read_of_orders(
     orders_dsn: str, query: str, arguments: list[Any]
 ) -> None:
-    connection = await asyncpg.connect(orders_dsn)
-    await assert_quick(connection, query, arguments, BIG - {"order_events"}, OF_A_LIST)
-    await connection.close()
+    async with connected(orders_dsn) as connection:
+        await assert_quick(connection, query, arguments, BIG - {"order_events"}, OF_A_LIST)
 
 
 @pytest.mark.parametrize("before", [None, MANY // 2])
@@ -160,13 +158,12 @@ async def test_what_else_is_read_of_orders(
 async def test_a_page_of_movements(
     inventory_dsn: str, sku: str | None, operation: str | None, before: int | None
 ) -> None:
-    connection = await asyncpg.connect(inventory_dsn)
-    recorder: Any = Recorder(connection)
-    page = await movement_lists.newest(recorder, 50, before, sku, operation)
-    for query, arguments in recorder.asked:
-        await assert_quick(connection, query, arguments, BIG, OF_A_LIST)
-    if sku in (None, BESTSELLER) and operation in (None, "reserve"):
-        assert len(page) == 50
-    if operation == "restock" and sku is None and before is None:
-        assert len(page) == 10
-    await connection.close()
+    async with connected(inventory_dsn) as connection:
+        recorder: Any = Recorder(connection)
+        page = await movement_lists.newest(recorder, 50, before, sku, operation)
+        for query, arguments in recorder.asked:
+            await assert_quick(connection, query, arguments, BIG, OF_A_LIST)
+        if sku in (None, BESTSELLER) and operation in (None, "reserve"):
+            assert len(page) == 50
+        if operation == "restock" and sku is None and before is None:
+            assert len(page) == 10

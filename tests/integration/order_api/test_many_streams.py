@@ -21,7 +21,7 @@ from service_kit.fault_points import NoFaults
 from service_kit.postgres import pool
 from service_kit.postgres.pool import Pool
 from service_kit.process.background import Background
-from tests.integration.order_api.test_order_store import new_order, progress
+from tests.support.new_orders import new_order, progress
 from tests.support.serving import bearer, order_settings, serve
 
 STREAMS = 40

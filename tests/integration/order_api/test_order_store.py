@@ -4,18 +4,18 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import asyncpg
 import pytest
 
-from activities.contracts import EventType, OrderStatus, StatusUpdate, StoredStatus, TimelineEntry
-from order_api.contracts import OrderLine, order_id_for
+from activities.contracts import StoredStatus
+from order_api.contracts import order_id_for
 from order_api.db.notifier import Notifier
 from order_api.db.store import Store
-from order_api.db.stored_order import Accepted, NewOrder
+from order_api.db.stored_order import Accepted
 from service_kit.fault_points import NoFaults
 from service_kit.postgres import pool
+from tests.support.new_orders import new_order, progress
 
 
 @pytest.fixture
@@ -31,26 +31,6 @@ async def connections(orders_database: str) -> AsyncIterator[pool.Pool]:
 async def store(connections: pool.Pool) -> AsyncIterator[Store]:
     async with Notifier(connections) as notifier:
         yield Store(connections, notifier, NoFaults())
-
-
-def new_order(key: str, digest: bytes = b"same", skus: tuple[str, ...] = ("MUG-BLUE",)) -> NewOrder:
-    lines = tuple(OrderLine(sku=sku, quantity=1, unit_price_minor=100) for sku in skus)
-    return NewOrder(
-        order_id=order_id_for("alice", key),
-        customer="alice",
-        key=key,
-        digest=digest,
-        lines=lines,
-        total_minor=100 * len(lines),
-        currency="EUR",
-        relay_in_s=60.0,
-    )
-
-
-def progress(order_id: uuid.UUID, status: OrderStatus, *kinds: EventType) -> StatusUpdate:
-    now = datetime.now(UTC)
-    told = tuple(TimelineEntry(key=kind, type=kind, at=now, detail={"n": 1}) for kind in kinds)
-    return StatusUpdate(order_id=order_id, status=status, at=now, entries=told)
 
 
 async def test_orders_that_arrive_together_are_stored_together_and_a_known_one_is_found_again(

@@ -16,7 +16,7 @@ from order_api.db.store import Store
 from order_api.db.stored_order import NewOrder
 from service_kit.fault_points import NoFaults
 from service_kit.postgres import pool
-from tests.support.databases import Databases, name_in
+from tests.support.databases import Databases, connected, name_in
 from tests.support.order_stack import OrderStack, Shopper, eventually
 from tests.support.serving import bearer
 
@@ -44,11 +44,8 @@ SET session_replication_role = origin;
 
 async def restore_older_backup(databases: Databases, dsn: str) -> None:
     name = name_in(dsn)
-    connection = await asyncpg.connect(databases.postgres.admin_dsn(name))
-    try:
+    async with connected(databases.postgres.admin_dsn(name)) as connection:
         await connection.execute(BEFORE_THE_END)
-    finally:
-        await connection.close()
 
 
 async def wait_until_running(handle: WorkflowHandle[object, object]) -> None:
@@ -167,9 +164,8 @@ async def test_an_order_that_is_held_and_not_shipped_yet_survives_the_end_of_its
         )
     with order_stack.working():
         await shopper.shipped()  # a worker that has just started is slow with its first order
-        connection = await asyncpg.connect(order_stack.inventory_dsn)
-        # a commit needs this row, a copy of the reserve does not
-        async with connection.transaction():
+        async with connected(order_stack.inventory_dsn) as connection, connection.transaction():
+            # a commit needs this row, a copy of the reserve does not
             await connection.execute(LOCK, order_id)
             placed = await shopper.place(key="held")
             assert placed.status_code == 201
@@ -177,7 +173,6 @@ async def test_an_order_that_is_held_and_not_shipped_yet_survives_the_end_of_its
             assert (await shopper.order(str(order_id)))["status"] == "reserved"
             handle = temporal_client.get_workflow_handle(placed.json()["workflow_id"])
             await handle.terminate("a slip of the finger")
-        await connection.close()
         await order_stack.rows(DUE_NOW)
         assert (await shopper.until_settled(str(order_id)))["status"] == "shipped"
     await order_stack.assert_ledger_agrees()

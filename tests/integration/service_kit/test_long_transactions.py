@@ -1,6 +1,6 @@
 """Who keeps a transaction open for long is named, for rows cannot be cleaned away meanwhile."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,30 +11,17 @@ from service_kit.observability.health import CheckResult
 from service_kit.postgres import pool
 from service_kit.postgres.long_transactions import LongTransactions
 from tests.support.both_apis import BothApis
-from tests.support.crowded_cluster import check_of, cluster, metric
 from tests.support.databases import Databases
-from tests.support.event_loop_thread import EventLoopThread
 from tests.support.order_stack import eventually
+from tests.support.own_cluster import check_of, metric
 from tests.support.serving import Served
 
 
-@pytest.fixture(scope="module")
-def crowded(
-    loop_thread: EventLoopThread, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Databases]:
-    with cluster(loop_thread, tmp_path_factory.mktemp("crowded")) as found:
-        yield found
-
-
 @pytest.fixture
-def dsn(crowded: Databases) -> Iterator[str]:
-    with crowded.fresh("orders") as found:
-        yield found
-
-
-@pytest.fixture
-async def connections(dsn: str) -> AsyncIterator[pool.Pool]:
-    made = await pool.create(dsn, name="order_api", size=2, lock_timeout_s=5, statement_timeout_s=5)
+async def connections(own_database: str) -> AsyncIterator[pool.Pool]:
+    made = await pool.create(
+        own_database, name="order_api", size=2, lock_timeout_s=5, statement_timeout_s=5
+    )
     yield made
     made.terminate()
 
@@ -61,12 +48,12 @@ async def content(watch: LongTransactions) -> None:
 @pytest.mark.parametrize("statement", ["SELECT count(*) FROM orders", "CREATE TABLE open ()"])
 @pytest.mark.parametrize("role", ["orders", "postgres"])
 async def test_a_session_with_a_long_snapshot_or_change_is_named(
-    connections: pool.Pool, crowded: Databases, dsn: str, role: str, statement: str
+    connections: pool.Pool, own_cluster: Databases, own_database: str, role: str, statement: str
 ) -> None:
     """Also one of another role, whose times are hidden from ours."""
-    name = urlsplit(dsn).path[1:]
+    name = urlsplit(own_database).path[1:]
     person = await asyncpg.connect(
-        crowded.postgres.dsn(name, role), server_settings={"application_name": "report tool"}
+        own_cluster.postgres.dsn(name, role), server_settings={"application_name": "report tool"}
     )
     watch = LongTransactions(connections, limit_s=0.0)
     async with person.transaction(isolation="repeatable_read"):
@@ -78,9 +65,9 @@ async def test_a_session_with_a_long_snapshot_or_change_is_named(
 
 
 async def test_a_prepared_transaction_left_behind_is_named(
-    connections: pool.Pool, dsn: str
+    connections: pool.Pool, own_database: str
 ) -> None:
-    person = await asyncpg.connect(dsn)
+    person = await asyncpg.connect(own_database)
     await person.execute("BEGIN; CREATE TABLE left_behind (); PREPARE TRANSACTION 'left'")
     try:
         watch = LongTransactions(connections, limit_s=0.0)
@@ -93,9 +80,9 @@ async def test_a_prepared_transaction_left_behind_is_named(
 
 
 async def test_transactions_of_other_databases_do_not_count(
-    connections: pool.Pool, crowded: Databases
+    connections: pool.Pool, own_cluster: Databases
 ) -> None:
-    with crowded.fresh("inventory") as elsewhere:
+    with own_cluster.fresh("inventory") as elsewhere:
         person = await asyncpg.connect(elsewhere)
         async with person.transaction(isolation="repeatable_read"):
             await person.execute("CREATE TABLE left_open ()")

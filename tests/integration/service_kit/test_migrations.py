@@ -10,7 +10,7 @@ import pytest
 from service_kit.postgres import database_health, pool
 from service_kit.postgres.migration_files import MigrationError
 from service_kit.postgres.migrations import migrate
-from tests.support.databases import Databases
+from tests.support.databases import Databases, connected
 
 
 @pytest.fixture
@@ -27,9 +27,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 async def tables(dsn: str) -> set[str]:
-    connection = await asyncpg.connect(dsn)
-    rows = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-    await connection.close()
+    async with connected(dsn) as connection:
+        rows = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     return {row["tablename"] for row in rows}
 
 
@@ -72,9 +71,8 @@ async def test_an_applied_file_that_was_edited_is_refused(dsn: str, folder: Path
 
 async def test_a_ledger_with_a_gap_is_refused(dsn: str, folder: Path) -> None:
     await migrate(dsn, folder)
-    connection = await asyncpg.connect(dsn)
-    await connection.execute("DELETE FROM schema_migrations WHERE version = 1")
-    await connection.close()
+    async with connected(dsn) as connection:
+        await connection.execute("DELETE FROM schema_migrations WHERE version = 1")
     with pytest.raises(MigrationError, match="gap"):
         await migrate(dsn, folder)
 

@@ -10,7 +10,7 @@ import pytest
 
 from service_kit.postgres.migration_files import MigrationError
 from service_kit.postgres.migrations import migrate
-from tests.support.databases import Databases
+from tests.support.databases import Databases, connected
 from tests.support.order_stack import eventually
 
 INDEX = "-- concurrently\nCREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS by_id ON first (id);\n"
@@ -47,9 +47,8 @@ async def long_read(dsn: str) -> AsyncIterator[None]:
 @asynccontextmanager
 async def request(dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     """A session with a request's limits, though patient ones."""
-    connection = await asyncpg.connect(dsn, server_settings={"lock_timeout": "5s"})
-    yield connection
-    await connection.close()
+    async with connected(dsn, server_settings={"lock_timeout": "5s"}) as connection:
+        yield connection
 
 
 async def columns(dsn: str) -> list[str]:

@@ -77,7 +77,7 @@ def inventory_url(loop_thread: EventLoopThread, databases: Databases) -> Iterato
 
 @pytest.fixture(scope="module")
 def orders_url(databases: Databases) -> Iterator[str]:
-    """Without an engine, and without waiting for one: 202 at once."""
+    """Without Temporal, and without waiting for it: 202 at once."""
     with databases.fresh("orders") as dsn, pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEMPORAL_ADDRESS", NOWHERE)
         with serve_orders(

@@ -8,13 +8,12 @@ After a new migration::
 import os
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 import inventory_api.main
 import order_api.db.schema
 from service_kit.postgres.migrations import migrate
-from tests.support.databases import Databases, Owner
+from tests.support.databases import Databases, Owner, connected
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 MIGRATIONS = {
@@ -63,12 +62,11 @@ CHAPTERS = {
 
 async def described(dsn: str) -> str:
     """Return the schema at `dsn` in words."""
-    connection = await asyncpg.connect(dsn)
-    chapters = []
-    for title, query in CHAPTERS.items():
-        rows = [row[0] for row in await connection.fetch(query)]
-        chapters.append("\n".join([f"-- {title}", *rows]))
-    await connection.close()
+    async with connected(dsn) as connection:
+        chapters = []
+        for title, query in CHAPTERS.items():
+            rows = [row[0] for row in await connection.fetch(query)]
+            chapters.append("\n".join([f"-- {title}", *rows]))
     return "\n\n".join(chapters) + "\n"
 
 

@@ -47,7 +47,7 @@ def inventory(dsns: dict[str, str]) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def orders(dsns: dict[str, str]) -> Iterator[Served]:
-    """Without an engine, and not waiting for one."""
+    """Without Temporal, and not waiting for it."""
     nowhere = f"127.0.0.1:{free_port()}"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEMPORAL_ADDRESS", nowhere)

@@ -13,9 +13,8 @@ from deploy.local.schema import migrate_and_seed
 from deploy.migrate import MigrateSettings
 from deploy.migrate import migrate_databases as migrate_and_adopt
 from tests.support import third_party_subscribers
-from tests.support.crowded_cluster import cluster, passes, tell, written
-from tests.support.databases import Databases
-from tests.support.event_loop_thread import EventLoopThread
+from tests.support.databases import Databases, connected
+from tests.support.own_cluster import passes, tell, written
 
 # more than a new cluster has used up by the time that a dump is in
 BURN = "DO $$ BEGIN FOR i IN 1..5000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$"
@@ -26,25 +25,16 @@ WHERE c.subscriber = $1 AND (e.tx, e.seq) > (c.tx, c.seq) ORDER BY e.tx, e.seq
 FOREIGN = "SELECT events_of_another_cluster()"
 
 
-@pytest.fixture(scope="module")
-def new_cluster(
-    loop_thread: EventLoopThread, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Databases]:
-    with cluster(loop_thread, tmp_path_factory.mktemp("new-cluster")) as found:
-        yield found
-
-
 @pytest.fixture
-def restored_dsn(new_cluster: Databases) -> Iterator[str]:
-    with new_cluster.fresh("orders", migrated=False) as found:
+def restored_dsn(own_cluster: Databases) -> Iterator[str]:
+    with own_cluster.fresh("orders", migrated=False) as found:
         yield found
 
 
 @pytest.fixture
 async def restored(restored_dsn: str) -> AsyncIterator["asyncpg.Connection[Any]"]:
-    connection = await asyncpg.connect(restored_dsn)
-    yield connection
-    await connection.close()
+    async with connected(restored_dsn) as connection:
+        yield connection
 
 
 async def tell_crosswise(dsn: str) -> list[int]:
@@ -78,11 +68,11 @@ async def move(postgres: Databases, source: str, target: str) -> None:
     assert restore.returncode == 0
 
 
-async def test_add_ons_go_on_after_a_dump_was_restored_into_another_cluster(
+async def test_subscribers_go_on_after_a_dump_was_restored_into_another_cluster(
     orders_database: str,
     restored_dsn: str,
     restored: "asyncpg.Connection[Any]",
-    new_cluster: Databases,
+    own_cluster: Databases,
     tmp_path: Path,
 ) -> None:
     """Each event that was not taken before the dump is taken once, no other one again."""
@@ -92,7 +82,7 @@ async def test_add_ons_go_on_after_a_dump_was_restored_into_another_cluster(
     async with third_party_subscribers.running(orders_database, tmp_path):
         await written(source, numbers)
     numbers += await tell_crosswise(orders_database)
-    await move(new_cluster, orders_database, restored_dsn)
+    await move(own_cluster, orders_database, restored_dsn)
     await source.close()
     assert await restored.fetchval(FOREIGN)
     numbers += await tell(restored, "received", "shipped")  # orders come in before anybody looks
@@ -119,7 +109,7 @@ async def test_migrating_takes_restored_events_over_and_moves_no_cursor(
     restored_dsn: str,
     restored: "asyncpg.Connection[Any]",
     inventory_database: str,
-    new_cluster: Databases,
+    own_cluster: Databases,
     way: str,
 ) -> None:
     """Cursors at every place: before the first event, between, and behind the last."""
@@ -133,7 +123,7 @@ async def test_migrating_takes_restored_events_over_and_moves_no_cursor(
     await source.execute("INSERT INTO subscriber_cursors (subscriber) VALUES ('new')")
     names = [row[0] for row in await source.fetch("SELECT subscriber FROM subscriber_cursors")]
     before = {name: set(await unread(source, name)) for name in names}
-    await move(new_cluster, orders_database, restored_dsn)
+    await move(own_cluster, orders_database, restored_dsn)
     await source.close()
     [written_since] = await tell(restored, "received")
 
@@ -157,9 +147,8 @@ async def test_migrating_takes_restored_events_over_and_moves_no_cursor(
 
 
 async def test_events_at_home_are_left_alone(orders_database: str) -> None:
-    connection = await asyncpg.connect(orders_database)
-    await tell(connection, "received")
-    before = await connection.fetch("SELECT * FROM order_events")
-    assert await connection.fetchval("SELECT adopt_restored_events()") == 0
-    assert await connection.fetch("SELECT * FROM order_events") == before
-    await connection.close()
+    async with connected(orders_database) as connection:
+        await tell(connection, "received")
+        before = await connection.fetch("SELECT * FROM order_events")
+        assert await connection.fetchval("SELECT adopt_restored_events()") == 0
+        assert await connection.fetch("SELECT * FROM order_events") == before

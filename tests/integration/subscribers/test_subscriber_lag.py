@@ -10,46 +10,33 @@ import pytest
 
 from subscribers.statements import NEXT
 from tests.support import third_party_subscribers
-from tests.support.crowded_cluster import cluster, metric, passes, says, tell, written
-from tests.support.databases import Databases, name_in
-from tests.support.event_loop_thread import EventLoopThread
+from tests.support.databases import Databases, connected, name_in
+from tests.support.own_cluster import metric, passes, says, tell, written
 
 CHECK = "subscriber:notifications"
 BEHIND = 'subscriber_behind_seconds{subscriber="notifications"}'
 
 
-@pytest.fixture(scope="module")
-def crowded(
-    loop_thread: EventLoopThread, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Databases]:
-    with cluster(loop_thread, tmp_path_factory.mktemp("crowded")) as found:
-        yield found
+@pytest.fixture
+async def orders(own_database: str) -> AsyncIterator["asyncpg.Connection[Any]"]:
+    async with connected(own_database) as connection:
+        yield connection
 
 
 @pytest.fixture
-def dsn(crowded: Databases) -> Iterator[str]:
-    with crowded.fresh("orders") as found:
+def elsewhere(own_cluster: Databases) -> Iterator[str]:
+    with own_cluster.fresh("inventory") as found:
         yield found
 
 
-@pytest.fixture
-async def orders(dsn: str) -> AsyncIterator["asyncpg.Connection[Any]"]:
-    connection = await asyncpg.connect(dsn)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-def elsewhere(crowded: Databases) -> Iterator[str]:
-    with crowded.fresh("inventory") as found:
-        yield found
-
-
-async def test_a_transaction_of_another_database_holds_no_add_on_up(
-    orders: "asyncpg.Connection[Any]", dsn: str, elsewhere: str, tmp_path: Path
+async def test_a_transaction_of_another_database_holds_no_subscriber_up(
+    orders: "asyncpg.Connection[Any]", own_database: str, elsewhere: str, tmp_path: Path
 ) -> None:
     stranger = await asyncpg.connect(elsewhere)
-    async with third_party_subscribers.running(dsn, tmp_path) as address, stranger.transaction():
+    async with (
+        third_party_subscribers.running(own_database, tmp_path) as address,
+        stranger.transaction(),
+    ):
         await stranger.execute("CREATE TABLE left_open ()")
         async with stranger.transaction():  # a subtransaction has a number of its own
             await stranger.execute("CREATE TABLE left_open_too ()")
@@ -58,13 +45,13 @@ async def test_a_transaction_of_another_database_holds_no_add_on_up(
     await stranger.close()
 
 
-async def test_a_prepared_transaction_of_another_database_holds_no_add_on_up(
-    orders: "asyncpg.Connection[Any]", dsn: str, elsewhere: str, tmp_path: Path
+async def test_a_prepared_transaction_of_another_database_holds_no_subscriber_up(
+    orders: "asyncpg.Connection[Any]", own_database: str, elsewhere: str, tmp_path: Path
 ) -> None:
     stranger = await asyncpg.connect(elsewhere)
     await stranger.execute("BEGIN; CREATE TABLE left_behind (); PREPARE TRANSACTION 'far'")
     try:
-        async with third_party_subscribers.running(dsn, tmp_path) as address:
+        async with third_party_subscribers.running(own_database, tmp_path) as address:
             await written(orders, await tell(orders, "received", "shipped"))
             await passes(address, CHECK)
     finally:
@@ -82,16 +69,16 @@ async def test_prepared_transactions_are_looked_at_twice(
 
 
 async def test_lag_is_measured_on_what_is_committed_and_its_cause_is_named(
-    orders: "asyncpg.Connection[Any]", dsn: str, crowded: Databases, tmp_path: Path
+    orders: "asyncpg.Connection[Any]", own_database: str, own_cluster: Databases, tmp_path: Path
 ) -> None:
     """The one who is in the way is another role's: most of its session is hidden from ours."""
-    name = name_in(dsn)
+    name = name_in(own_database)
     person = await asyncpg.connect(
-        crowded.postgres.admin_dsn(name), server_settings={"application_name": "report tool"}
+        own_cluster.postgres.admin_dsn(name), server_settings={"application_name": "report tool"}
     )
     pid = person.get_server_pid()
     try:
-        async with third_party_subscribers.running(dsn, tmp_path) as address:
+        async with third_party_subscribers.running(own_database, tmp_path) as address:
             async with person.transaction():
                 await person.execute("CREATE TABLE left_open ()")
                 numbers = await tell(orders, "received", "shipped")
@@ -108,13 +95,13 @@ async def test_lag_is_measured_on_what_is_committed_and_its_cause_is_named(
 
 
 async def test_a_prepared_transaction_left_behind_is_named(
-    orders: "asyncpg.Connection[Any]", dsn: str, tmp_path: Path
+    orders: "asyncpg.Connection[Any]", own_database: str, tmp_path: Path
 ) -> None:
-    other = await asyncpg.connect(dsn)
+    other = await asyncpg.connect(own_database)
     await other.execute("BEGIN; CREATE TABLE left_behind (); PREPARE TRANSACTION 'it''s near'")
     try:
         numbers = await tell(orders, "received")
-        async with third_party_subscribers.running(dsn, tmp_path) as address:
+        async with third_party_subscribers.running(own_database, tmp_path) as address:
             await says(address, CHECK, r"prepared transaction 'it''s near' of role orders")
             await other.execute("COMMIT PREPARED 'it''s near'")
             await written(orders, numbers)
@@ -125,13 +112,13 @@ async def test_a_prepared_transaction_left_behind_is_named(
         await other.close()
 
 
-async def test_an_add_on_that_is_stuck_at_an_event_says_at_which_and_for_how_long(
-    orders: "asyncpg.Connection[Any]", dsn: str, tmp_path: Path
+async def test_a_subscriber_that_is_stuck_at_an_event_says_at_which_and_for_how_long(
+    orders: "asyncpg.Connection[Any]", own_database: str, tmp_path: Path
 ) -> None:
     package = third_party_subscribers.install(tmp_path, "stuck")
     (package / "fail").touch()
     first, second = await tell(orders, "received", "shipped")
-    async with third_party_subscribers.running(dsn, tmp_path) as address:
+    async with third_party_subscribers.running(own_database, tmp_path) as address:
         await says(address, "subscriber:stuck", rf"fails at event {first}: \d+ times in a row")
         assert await metric(address, 'subscriber_behind_seconds{subscriber="stuck"}') > 3500
         assert await metric(address, 'subscriber_failures_total{subscriber="stuck"}') >= 1
@@ -153,13 +140,13 @@ UNPREPARED = '''
 '''
 
 
-async def test_an_add_on_that_cannot_make_its_tables_says_so(
-    orders: "asyncpg.Connection[Any]", dsn: str, tmp_path: Path
+async def test_a_subscriber_that_cannot_make_its_tables_says_so(
+    orders: "asyncpg.Connection[Any]", own_database: str, tmp_path: Path
 ) -> None:
     package = third_party_subscribers.install(tmp_path, "unprepared")
     (package / "__init__.py").write_text(textwrap.dedent(UNPREPARED))
     numbers = await tell(orders, "received")
-    async with third_party_subscribers.running(dsn, tmp_path) as address:
+    async with third_party_subscribers.running(own_database, tmp_path) as address:
         await says(address, "subscriber:unprepared", r"fails at event \d+: \d+ times in a row")
         await written(orders, numbers)
         assert await metric(address, 'subscriber_behind_seconds{subscriber="unprepared"}') > 0

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.support import third_party_subscribers
+from tests.support.databases import connected
 from tests.support.order_stack import OrderStack, Shopper, eventually
 
 
@@ -78,7 +79,7 @@ async def test_notifications_are_written_for_what_a_shopper_wants_to_know(
 
 
 @pytest.mark.parametrize("trouble", ["fail", "exit", "hang", "block"])
-async def test_an_add_on_from_outside_may_misbehave_and_nobody_notices(
+async def test_a_subscriber_from_outside_may_misbehave_and_nobody_notices(
     order_stack: OrderStack, shopper: Shopper, tmp_path: Path, trouble: str
 ) -> None:
     done = {"fail": "failed", "exit": "exited", "hang": "hung", "block": "blocked"}[trouble]
@@ -112,7 +113,7 @@ async def test_an_add_on_from_outside_may_misbehave_and_nobody_notices(
     assert len(await taken(order_stack, bad)) == len(await told(order_stack))
 
 
-async def test_an_add_on_goes_on_where_it_stopped_when_its_process_was_away(
+async def test_a_subscriber_goes_on_where_it_stopped_when_its_process_was_away(
     order_stack: OrderStack, shopper: Shopper, tmp_path: Path
 ) -> None:
     third_party_subscribers.install(tmp_path, "pauses")
@@ -125,7 +126,7 @@ async def test_an_add_on_goes_on_where_it_stopped_when_its_process_was_away(
         await caught_up(order_stack, "pauses")
 
 
-async def test_an_add_on_that_cannot_be_loaded_is_left_out(
+async def test_a_subscriber_that_cannot_be_loaded_is_left_out(
     order_stack: OrderStack, shopper: Shopper, tmp_path: Path
 ) -> None:
     package = third_party_subscribers.install(tmp_path, "broken")
@@ -144,23 +145,22 @@ async def test_an_event_that_is_committed_late_is_not_stepped_over(
     """Its number was given out before those of events that were there first."""
     third_party_subscribers.install(tmp_path, "careful")
     order_id = await shopper.shipped()
-    late = await asyncpg.connect(order_stack.orders_dsn)
-    try:
-        async with third_party_subscribers.running(order_stack.orders_dsn, tmp_path):
-            await caught_up(order_stack, "careful")
-            transaction = late.transaction()
-            await transaction.start()
-            number = await late.fetchval(LATE, order_id)
-            await shopper.shipped()
-            before = await taken(order_stack, "careful")
-            await transaction.commit()
-            await caught_up(order_stack, "careful")
-            after = [seq for seq, _, _ in await taken(order_stack, "careful")]
-            assert number not in [seq for seq, _, _ in before]
-            assert number in after
-            assert after.index(number) < len(after) - 1, "a smaller number, committed later"
-    finally:
-        await late.close()
+    async with (
+        connected(order_stack.orders_dsn) as late,
+        third_party_subscribers.running(order_stack.orders_dsn, tmp_path),
+    ):
+        await caught_up(order_stack, "careful")
+        transaction = late.transaction()
+        await transaction.start()
+        number = await late.fetchval(LATE, order_id)
+        await shopper.shipped()
+        before = await taken(order_stack, "careful")
+        await transaction.commit()
+        await caught_up(order_stack, "careful")
+        after = [seq for seq, _, _ in await taken(order_stack, "careful")]
+        assert number not in [seq for seq, _, _ in before]
+        assert number in after
+        assert after.index(number) < len(after) - 1, "a smaller number, committed later"
 
 
 LATE = """

@@ -5,11 +5,9 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
 
-import inventory_api.seed
 from bench.harness.load import Shoppers as BenchShoppers
 from chaos.client.history import History
 from chaos.client.load import Shoppers as ChaosShoppers
@@ -17,19 +15,14 @@ from chaos.scenarios.workload import Crowd, plan
 from deploy.cli.order import place_and_follow
 from deploy.local.errors import StartRefused
 from deploy.local.state_dir import StateDir, StateDirLock
-from deploy.local.temporal.server import EmbeddedTemporal
 from order_api.answers import is_definite
 from order_api.contracts import order_id_for
-from tests.support.databases import Databases
-from tests.support.event_loop_thread import EventLoopThread
+from tests.support.databases import connected
 from tests.support.http_proxy import HOLD, LOSE, ScriptedProxy, page, problem
 from tests.support.serving import (
     TOKEN_KEY,
     Served,
     bearer,
-    serve_inventory,
-    serve_orders,
-    serve_worker,
     token,
 )
 from tests.support.ui_client import UiClient, ui_client, ui_settings
@@ -59,48 +52,27 @@ STRANGE = {
 }
 
 
-@pytest.fixture(scope="module")
-def shelves(databases: Databases, loop_thread: EventLoopThread) -> Iterator[Served]:
-    with databases.fresh("inventory") as dsn:
-        loop_thread.run(inventory_api.seed.seed(dsn))
-        with serve_inventory(dsn) as served:
-            yield served
-
-
-@pytest.fixture(scope="module")
-def orders_dsn(databases: Databases) -> Iterator[str]:
-    with databases.fresh("orders") as dsn:
-        yield dsn
-
-
-@pytest.fixture(scope="module")
-def desk(orders_dsn: str, shelves: Served, temporal: EmbeddedTemporal) -> Iterator[Served]:
-    with serve_orders(orders_dsn, shelves.url) as served, serve_worker(orders_dsn, shelves.url):
-        yield served
-
-
 @pytest.fixture
-async def proxy(desk: Served) -> AsyncIterator[ScriptedProxy]:
-    async with ScriptedProxy(desk.port) as found:
+async def proxy(served_orders: Served) -> AsyncIterator[ScriptedProxy]:
+    async with ScriptedProxy(served_orders.port) as found:
         yield found
 
 
 @pytest.fixture
 async def alice(
-    desk: Served, shelves: Served, proxy: ScriptedProxy, tmp_path: Path
+    served_orders: Served, served_inventory: Served, proxy: ScriptedProxy, tmp_path: Path
 ) -> AsyncIterator[UiClient]:
-    async with ui_client(ui_settings(Served(desk.app, proxy.port), shelves, tmp_path)) as visitor:
+    async with ui_client(
+        ui_settings(Served(served_orders.app, proxy.port), served_inventory, tmp_path)
+    ) as visitor:
         yield visitor
 
 
 async def keys_stored(dsn: str, customer: str) -> list[str]:
-    connection = await asyncpg.connect(dsn)
-    try:
+    async with connected(dsn) as connection:
         rows = await connection.fetch(
             "SELECT idempotency_key FROM orders WHERE customer = $1", customer
         )
-    finally:
-        await connection.close()
     return [row["idempotency_key"] for row in rows]
 
 
@@ -294,7 +266,9 @@ async def test_shoppers_of_a_benchmark_ask_again_until_an_answer_is_about_the_or
     assert len(set(proxy.keys)) == answers.sent == len(proxy.keys) - answers.retries
 
 
-async def test_a_refusal_that_stored_nothing_names_no_order(desk: Served, orders_dsn: str) -> None:
+async def test_a_refusal_that_stored_nothing_names_no_order(
+    served_orders: Served, orders_dsn: str
+) -> None:
     async with httpx.AsyncClient(headers=bearer(subject="dave")) as client:
         for body, status, slug in (
             ({"lines": [{"sku": "NO-SUCH", "quantity": 1}]}, 422, "invalid-request"),
@@ -305,7 +279,7 @@ async def test_a_refusal_that_stored_nothing_names_no_order(desk: Served, orders
             ),
         ):
             answer = await client.post(
-                f"{desk.url}/v1/orders", json=body, headers={"Idempotency-Key": "k"}
+                f"{served_orders.url}/v1/orders", json=body, headers={"Idempotency-Key": "k"}
             )
             told = answer.json()
             assert (answer.status_code, told["type"]) == (status, f"/problems/{slug}")

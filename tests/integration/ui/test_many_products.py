@@ -3,13 +3,12 @@
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import asyncpg
 import httpx
 import pytest
 from nicegui import core
 
 import inventory_api.seed
-from tests.support.databases import Databases
+from tests.support.databases import Databases, connected
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.http_proxy import ScriptedProxy
 from tests.support.serving import Served, bearer, serve_inventory, serve_orders
@@ -22,8 +21,7 @@ PAGE_ELEMENTS = 1_000
 
 
 async def fill(dsn: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
+    async with connected(dsn) as connection:
         await connection.execute(
             """
             INSERT INTO products (sku, name, description, unit_price_minor, currency, image_url)
@@ -32,12 +30,10 @@ async def fill(dsn: str) -> None:
             FROM generate_series(1, $1) n
             """.replace("$1", str(MANY))
         )
-    finally:
-        await connection.close()
 
 
 @pytest.fixture(scope="module")
-def shelves(databases: Databases, loop_thread: EventLoopThread) -> Iterator[Served]:
+def served_inventory(databases: Databases, loop_thread: EventLoopThread) -> Iterator[Served]:
     with databases.fresh("inventory") as dsn:
         loop_thread.run(inventory_api.seed.seed(dsn))
         loop_thread.run(
@@ -55,34 +51,34 @@ def orders_dsn(databases: Databases, loop_thread: EventLoopThread) -> Iterator[s
 
 
 @pytest.fixture(scope="module")
-def desk(orders_dsn: str, shelves: Served) -> Iterator[Served]:
-    # nobody buys here: a workflow engine is not needed
+def served_orders(orders_dsn: str, served_inventory: Served) -> Iterator[Served]:
+    # nobody buys here: Temporal is not needed
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:9")
-        with serve_orders(orders_dsn, shelves.url) as served:
+        with serve_orders(orders_dsn, served_inventory.url) as served:
             yield served
 
 
 @pytest.fixture
-async def warehouse(shelves: Served) -> AsyncIterator[ScriptedProxy]:
-    async with ScriptedProxy(shelves.port) as found:
+async def warehouse(served_inventory: Served) -> AsyncIterator[ScriptedProxy]:
+    async with ScriptedProxy(served_inventory.port) as found:
         yield found
 
 
 @pytest.fixture
 async def alice(
-    desk: Served, shelves: Served, warehouse: ScriptedProxy, tmp_path: Path
+    served_orders: Served, served_inventory: Served, warehouse: ScriptedProxy, tmp_path: Path
 ) -> AsyncIterator[UiClient]:
-    settings = ui_settings(desk, Served(shelves.app, warehouse.port), tmp_path)
+    settings = ui_settings(served_orders, Served(served_inventory.app, warehouse.port), tmp_path)
     async with ui_client(settings) as visitor:
         yield visitor
 
 
 @pytest.mark.parametrize("path", ["products", "stock"])
 async def test_lists_come_in_pages_that_follow_each_other(
-    desk: Served, shelves: Served, path: str
+    served_orders: Served, served_inventory: Served, path: str
 ) -> None:
-    served = desk if path == "products" else shelves
+    served = served_orders if path == "products" else served_inventory
     url = f"{served.url}/v1/{path}"
     async with httpx.AsyncClient(headers=bearer("service")) as client:
         first = (await client.get(url)).json()
@@ -102,9 +98,9 @@ async def test_lists_come_in_pages_that_follow_each_other(
 
 @pytest.mark.parametrize("path", ["products", "stock"])
 async def test_lists_are_searched_and_asked_by_sku(
-    desk: Served, shelves: Served, path: str
+    served_orders: Served, served_inventory: Served, path: str
 ) -> None:
-    served = desk if path == "products" else shelves
+    served = served_orders if path == "products" else served_inventory
     url = f"{served.url}/v1/{path}"
     async with httpx.AsyncClient(headers=bearer("service")) as client:
 
@@ -196,11 +192,11 @@ async def test_the_warehouse_shows_a_page_of_them(
 
 
 async def test_an_order_is_priced_without_reading_the_whole_list(
-    desk: Served, orders_dsn: str
+    served_orders: Served, orders_dsn: str
 ) -> None:
     async with httpx.AsyncClient(headers=bearer(subject="erin")) as client:
         placed = await client.post(
-            f"{desk.url}/v1/orders",
+            f"{served_orders.url}/v1/orders",
             json={
                 "lines": [{"sku": "BULK-07999", "quantity": 2}, {"sku": "MUG-BLUE", "quantity": 1}]
             },
@@ -208,5 +204,5 @@ async def test_an_order_is_priced_without_reading_the_whole_list(
         )
     assert placed.status_code == 202
     assert placed.json()["total_minor"] == 3 * 1490
-    remembered = desk.app.state.service.catalogue._prices
+    remembered = served_orders.app.state.service.catalogue._prices
     assert len(remembered) < 10

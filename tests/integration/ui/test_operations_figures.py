@@ -1,10 +1,10 @@
 """What the operations and warehouse pages read, from the real services."""
 
-import asyncpg
 import httpx
 import pytest
 
 from inventory_api.seed import FIRST_DELIVERY
+from tests.support.databases import connected
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.serving import Served, bearer
 
@@ -76,10 +76,9 @@ def test_a_sku_that_looks_like_a_number_is_found_and_so_is_a_name(
     searches: list[str],
 ) -> None:
     async def add() -> None:
-        connection = await asyncpg.connect(orders_database)
-        if not await connection.fetchval("SELECT true FROM products WHERE sku = $1", sku):
-            await connection.execute(ADD, sku, "Espresso cup")
-        await connection.close()
+        async with connected(orders_database) as connection:
+            if not await connection.fetchval("SELECT true FROM products WHERE sku = $1", sku):
+                await connection.execute(ADD, sku, "Espresso cup")
 
     def found(search: str, **more: str) -> list[str]:
         answer = httpx.get(

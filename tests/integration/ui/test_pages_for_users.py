@@ -1,49 +1,16 @@
 """Every page as its users see it, with real services behind it and no browser in front."""
 
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
-import inventory_api.seed
-from deploy.local.temporal.server import EmbeddedTemporal
-from tests.support.databases import Databases
-from tests.support.event_loop_thread import EventLoopThread
 from tests.support.serving import (
     Served,
     bearer,
-    serve_inventory,
-    serve_orders,
-    serve_worker,
     token,
 )
 from tests.support.ui_client import UiClient, ui_client, ui_settings
-
-
-@pytest.fixture(scope="module")
-def shelves(databases: Databases, loop_thread: EventLoopThread) -> Iterator[Served]:
-    with databases.fresh("inventory") as dsn:
-        loop_thread.run(inventory_api.seed.seed(dsn))
-        with serve_inventory(dsn) as served:
-            yield served
-
-
-@pytest.fixture(scope="module")
-def desk(databases: Databases, shelves: Served, temporal: EmbeddedTemporal) -> Iterator[Served]:
-    with (
-        databases.fresh("orders") as dsn,
-        serve_orders(dsn, shelves.url) as served,
-        serve_worker(dsn, shelves.url),
-    ):
-        yield served
-
-
-@pytest.fixture
-async def alice(desk: Served, shelves: Served, tmp_path: Path) -> AsyncIterator[UiClient]:
-    async with ui_client(ui_settings(desk, shelves, tmp_path)) as visitor:
-        yield visitor
 
 
 async def asked(method: str, url: str, **content: Any) -> httpx.Response:
@@ -101,13 +68,13 @@ def tables(visitor: UiClient) -> list[str]:
 
 
 async def test_what_is_sold_out_is_said_and_the_cart_stays(
-    alice: UiClient, desk: Served, shelves: Served
+    alice: UiClient, served_orders: Served, served_inventory: Served
 ) -> None:
     await alice.open("/")
     alice.presses("Add The last ones to the cart")
     bought = await asked(
         "POST",
-        f"{desk.url}/v1/orders",
+        f"{served_orders.url}/v1/orders",
         headers={**bearer(subject="bob"), "Idempotency-Key": "all-of-them"},
         json={"lines": [{"sku": "LAST-ONE", "quantity": 50}]},
     )
@@ -116,7 +83,7 @@ async def test_what_is_sold_out_is_said_and_the_cart_stays(
     await alice.sees("we do not have enough of what you ordered", "See the order", "€79.00")
     await asked(
         "POST",
-        f"{shelves.url}/v1/stock/LAST-ONE/restock",
+        f"{served_inventory.url}/v1/stock/LAST-ONE/restock",
         headers={**bearer("staff"), "Idempotency-Key": "more"},
         json={"quantity": 50},
     )
@@ -140,13 +107,13 @@ async def test_orders_are_listed_filtered_and_searched(alice: UiClient) -> None:
     await alice.sees("Nothing found")
 
 
-async def test_pages_of_orders_follow_each_other(alice: UiClient, desk: Served) -> None:
+async def test_pages_of_orders_follow_each_other(alice: UiClient, served_orders: Served) -> None:
     await alice.open("/")
     customer = next(iter(_browsers()))["customer"]
     for n in range(17):
         await asked(
             "POST",
-            f"{desk.url}/v1/orders",
+            f"{served_orders.url}/v1/orders",
             headers={**bearer(subject=customer), "Idempotency-Key": f"n-{n}"},
             json={"lines": [{"sku": "NOTEBOOK-A5", "quantity": n + 1}]},
         )
@@ -165,10 +132,12 @@ def _browsers() -> list[dict[str, str]]:
     return [dict(kept) for kept in core.app.storage._users.values()]
 
 
-async def test_the_order_of_somebody_else_is_not_shown(alice: UiClient, desk: Served) -> None:
+async def test_the_order_of_somebody_else_is_not_shown(
+    alice: UiClient, served_orders: Served
+) -> None:
     placed = await asked(
         "POST",
-        f"{desk.url}/v1/orders",
+        f"{served_orders.url}/v1/orders",
         headers={**bearer(subject="bob"), "Idempotency-Key": "mine"},
         json={"lines": [{"sku": "MUG-BLUE", "quantity": 1}]},
     )
@@ -197,7 +166,7 @@ async def test_operations_shows_figures_services_and_the_alert(alice: UiClient) 
 
 
 async def test_the_warehouse_shows_stock_and_ledger_and_restocks_once(
-    alice: UiClient, shelves: Served
+    alice: UiClient, served_inventory: Served
 ) -> None:
     await alice.open("/ops")
     alice.presses("You are a shopper. Act as staff, on this local stack")
@@ -207,14 +176,16 @@ async def test_the_warehouse_shows_stock_and_ledger_and_restocks_once(
     await alice.clicks("restock-KETTLE-STEEL")
     await alice.clicks("restock-now", times=2)
     await alice.sees("50,100", "Restocked")
-    level = await asked("GET", f"{shelves.url}/v1/stock/KETTLE-STEEL", headers=bearer("staff"))
+    level = await asked(
+        "GET", f"{served_inventory.url}/v1/stock/KETTLE-STEEL", headers=bearer("staff")
+    )
     assert level.json()["on_hand"] == 50_100
 
 
 async def test_without_its_services_the_ui_says_so_and_keeps_the_cart(
-    desk: Served, shelves: Served, tmp_path: Path
+    served_orders: Served, served_inventory: Served, tmp_path: Path
 ) -> None:
-    nobody = Served(desk.app, 9)
+    nobody = Served(served_orders.app, 9)
     async with ui_client(ui_settings(nobody, nobody, tmp_path)) as visitor:
         await visitor.open("/")
         await visitor.sees("Our catalogue does not answer", "Your cart is kept")
@@ -223,11 +194,11 @@ async def test_without_its_services_the_ui_says_so_and_keeps_the_cart(
 
 
 async def test_in_production_only_a_token_makes_staff(
-    desk: Served, shelves: Served, tmp_path: Path
+    served_orders: Served, served_inventory: Served, tmp_path: Path
 ) -> None:
     from nicegui import ui
 
-    settings = ui_settings(desk, shelves, tmp_path, environment="production")
+    settings = ui_settings(served_orders, served_inventory, tmp_path, environment="production")
     async with ui_client(settings) as visitor:
         await visitor.open("/ops")
         await visitor.sees("This page is for staff", "Sign in as staff")

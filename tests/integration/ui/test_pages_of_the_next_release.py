@@ -167,7 +167,7 @@ async def test_the_command_line_prints_what_came_after_an_order_had_shipped(
     assert "Told: delivered." in capsys.readouterr().out
 
 
-async def test_add_ons_take_unknown_events_and_leave_them_out_of_what_they_do(
+async def test_subscribers_take_unknown_events_and_leave_them_out_of_what_they_do(
     order_stack: OrderStack, tmp_path: Path
 ) -> None:
     order_id = await next_release.order(

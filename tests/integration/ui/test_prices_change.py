@@ -1,55 +1,23 @@
 """A price that changes between page and click is shown again before it is paid."""
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 from nicegui import ui
 
-import inventory_api.seed
-from deploy.local.temporal.server import EmbeddedTemporal
-from tests.support.databases import Databases
-from tests.support.event_loop_thread import EventLoopThread
-from tests.support.serving import Served, serve_inventory, serve_orders, serve_worker
-from tests.support.ui_client import UiClient, ui_client, ui_settings
+from tests.support.databases import connected
+from tests.support.ui_client import UiClient
 
 
 @pytest.fixture
 async def prices(orders_dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    connection = await asyncpg.connect(orders_dsn)
-    yield connection
-    await connection.execute(
-        "UPDATE products SET unit_price_minor = 1490, currency = 'EUR', sku = 'MUG-BLUE' "
-        "WHERE sku IN ('MUG-BLUE', 'MUG-AWAY')"
-    )
-    await connection.close()
-
-
-@pytest.fixture(scope="module")
-def shelves(databases: Databases, loop_thread: EventLoopThread) -> Iterator[Served]:
-    with databases.fresh("inventory") as dsn:
-        loop_thread.run(inventory_api.seed.seed(dsn))
-        with serve_inventory(dsn) as served:
-            yield served
-
-
-@pytest.fixture(scope="module")
-def orders_dsn(databases: Databases) -> Iterator[str]:
-    with databases.fresh("orders") as dsn:
-        yield dsn
-
-
-@pytest.fixture(scope="module")
-def desk(orders_dsn: str, shelves: Served, temporal: EmbeddedTemporal) -> Iterator[Served]:
-    with serve_orders(orders_dsn, shelves.url) as served, serve_worker(orders_dsn, shelves.url):
-        yield served
-
-
-@pytest.fixture
-async def alice(desk: Served, shelves: Served, tmp_path: Path) -> AsyncIterator[UiClient]:
-    async with ui_client(ui_settings(desk, shelves, tmp_path)) as visitor:
-        yield visitor
+    async with connected(orders_dsn) as connection:
+        yield connection
+        await connection.execute(
+            "UPDATE products SET unit_price_minor = 1490, currency = 'EUR', sku = 'MUG-BLUE' "
+            "WHERE sku IN ('MUG-BLUE', 'MUG-AWAY')"
+        )
 
 
 @pytest.mark.parametrize(

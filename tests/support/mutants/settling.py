@@ -1,7 +1,7 @@
 """Settles orders at a warehouse as the saga does, with the worker's own activities.
 
 One fast attempt, then patient ones until the outcome is known; a release if the shopper leaves,
-and then, as a network may have it, the hold that was in doubt once more. No engine: what is on
+and then, as a network may have it, the hold that was in doubt once more. No Temporal: what is on
 trial is what the warehouse and the activities do to stock.
 """
 

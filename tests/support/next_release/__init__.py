@@ -9,7 +9,7 @@ import asyncpg
 
 from inventory_api.contracts import Line, digest
 from order_api.contracts import order_id_for
-from tests.support.databases import Owner
+from tests.support.databases import Owner, connected
 from tests.support.order_stack import OrderStack
 
 WAITS = "waiting_for_stock"
@@ -65,23 +65,19 @@ async def order(
     """Write an order for one blue mug as the release to come would; return its id."""
     order_id = order_id_for(customer, key)
     fingerprint = digest([Line(sku="MUG-BLUE", quantity=1)])
-    connection = await asyncpg.connect(dsn)
-    async with connection.transaction():
+    async with connected(dsn) as connection, connection.transaction():
         await connection.execute(
             ORDER, order_id, customer, key, fingerprint, status, reason, waiting_for
         )
         await connection.execute(LINE, order_id)
         await _tell(connection, order_id, told)
-    await connection.close()
     return str(order_id)
 
 
 async def tell(dsn: str, order_id: str, *kinds: str) -> None:
     """Add to an order's timeline, all at once, in words that only the release to come knows."""
-    connection = await asyncpg.connect(dsn)
-    async with connection.transaction():
+    async with connected(dsn) as connection, connection.transaction():
         await _tell(connection, UUID(order_id), kinds)
-    await connection.close()
 
 
 async def _tell(
@@ -98,13 +94,10 @@ async def tell_oddly(dsn: str, order_id: str, kind: str, detail: str) -> None:
 
 
 async def take_back(dsn: str, order_id: str) -> None:
-    """Write to the warehouse's books that an order's mug has come back."""
+    """Write to inventory's ledger that an order's mug has come back."""
     await _execute(dsn, RETURNED, UUID(order_id))
 
 
 async def _execute(dsn: str, statement: str, *arguments: Any) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
+    async with connected(dsn) as connection:
         await connection.execute(statement, *arguments)
-    finally:
-        await connection.close()

@@ -103,7 +103,7 @@ def _release_that_did_nothing(truth: Observations) -> None:
     truth.releases, truth.packed_by = 2, frozenset({1})
 
 
-def _engine_lists_nothing(truth: Observations) -> None:
+def _temporal_lists_nothing(truth: Observations) -> None:
     truth.workflows = []
 
 
@@ -235,7 +235,7 @@ def _not_well(truth: Observations) -> None:
         (_told_of_nothing, "I10b"),
         (_never_accepted, "I17b"),
         (_turned_away, "I17b"),
-        (_engine_lists_nothing, "I5"),
+        (_temporal_lists_nothing, "I5"),
         (_nobody_looked, "I20"),
         (_unparked, "I4"),
         (_parked_in_silence, "I4"),

@@ -1,0 +1,33 @@
+"""inventory_api as two replicas on one database, shared by the tests of a module."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import aiohttp
+import pytest
+
+from tests.support.databases import Databases, connected
+from tests.support.inventory_client import InventoryClient
+from tests.support.ledger import broken_promises
+from tests.support.serving import PATIENT, Served, serve_inventory
+
+
+@pytest.fixture(scope="module")
+def dsn(databases: Databases) -> Iterator[str]:
+    with databases.fresh("inventory") as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="module")
+def replicas(dsn: str) -> Iterator[tuple[Served, Served]]:
+    with serve_inventory(dsn, **PATIENT) as first, serve_inventory(dsn, **PATIENT) as second:
+        yield first, second
+
+
+@pytest.fixture
+async def inventory(dsn: str, replicas: tuple[Served, Served]) -> AsyncIterator[InventoryClient]:
+    """Both replicas in turn; afterwards the ledger has to hold."""
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        yield InventoryClient(session, *replicas)
+    async with connected(dsn) as connection:
+        assert await broken_promises(connection) == {}

@@ -1,0 +1,20 @@
+"""Whether processes are there, and waiting until they are not."""
+
+import asyncio
+import time
+
+import psutil
+
+
+async def wait_until_gone(pids: list[int], within_s: float = 10.0) -> None:
+    deadline = time.monotonic() + within_s
+    while alive := [pid for pid in pids if runs(pid)]:
+        assert time.monotonic() < deadline, f"still running: {alive}"
+        await asyncio.sleep(0.02)
+
+
+def runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
