@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.load import Answer
+from tests.support.load import OrderAnswer
 from tests.support.system_under_test import READY_WITHIN_S, SystemUnderTest, latencies
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -44,7 +44,7 @@ async def test_while_a_part_is_away_every_order_is_taken_in_time_and_settled_aft
     await system.assert_stock_balances()
 
 
-def _is_understandable(answer: Answer) -> None:
+def _is_understandable(answer: OrderAnswer) -> None:
     message = answer.body["message"]
     assert message.startswith("We have your order")
     assert not [word for word in JARGON if word in message.lower()]

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from tests.support.database_checks import until
-from tests.support.load import Answer
+from tests.support.load import OrderAnswer
 from tests.support.system_under_test import READY_WITHIN_S, SystemUnderTest, frozen, latencies
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -91,7 +91,7 @@ async def test_while_temporal_is_frozen_orders_are_accepted_in_time(
     await system.assert_moved_once(ended, lines)
 
 
-def _are_helpful(refusals: list[Answer]) -> None:
+def _are_helpful(refusals: list[OrderAnswer]) -> None:
     for refusal in refusals:
         assert refusal.headers["Content-Type"] == "application/problem+json"
         assert refusal.headers["Retry-After"]

@@ -8,7 +8,7 @@ from uuid import uuid4
 import asyncpg
 
 from tests.support.event_loop_thread import EventLoopThread
-from tests.support.raw_http import Answer, exchange, written
+from tests.support.raw_http import RawAnswer, exchange, written
 from tests.support.serving import Served, bearer
 
 JSON = ("Content-Type", "application/json")
@@ -51,14 +51,16 @@ CONTENTS = (
 )
 
 
-def place(apis: BothApis, body: bytes, *headers: tuple[str, str], key: str | None = None) -> Answer:
+def place(
+    apis: BothApis, body: bytes, *headers: tuple[str, str], key: str | None = None
+) -> RawAnswer:
     """Send an order as alice; `headers` come on top of identity and key."""
     keys = [("Idempotency-Key", key)] if key else []
     who = list(bearer().items())
     return exchange(apis.orders.port, written("POST", "/v1/orders", [*who, *keys, *headers], body))
 
 
-def reserve(apis: BothApis, body: bytes, *headers: tuple[str, str]) -> Answer:
+def reserve(apis: BothApis, body: bytes, *headers: tuple[str, str]) -> RawAnswer:
     """Send a reservation for a new order as a service."""
     who = list(bearer("service").items())
     request = written("PUT", f"/v1/reservations/{uuid4()}", [*who, *headers], body)
@@ -67,14 +69,14 @@ def reserve(apis: BothApis, body: bytes, *headers: tuple[str, str]) -> Answer:
 
 def restock(
     apis: BothApis, body: bytes, *headers: tuple[str, str], sku: str = "MUG-BLUE"
-) -> Answer:
+) -> RawAnswer:
     """Send a delivery as staff."""
     who = list(bearer("staff").items())
     request = written("POST", f"/v1/stock/{sku}/restock", [*who, *headers], body)
     return exchange(apis.inventory.port, request)
 
 
-def get(served: Served, path: str, role: str = "shopper", subject: str = "alice") -> Answer:
+def get(served: Served, path: str, role: str = "shopper", subject: str = "alice") -> RawAnswer:
     request = written("GET", path, bearer(role, subject).items())
     return exchange(served.port, request)
 

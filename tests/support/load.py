@@ -18,7 +18,7 @@ PATIENCE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class OrderAnswer:
     """What a shopper saw, at `at` (unix s), `took_s` after they had meant to order.
 
     `status` 0 means that the connection broke: the outcome is unknown.
@@ -46,7 +46,7 @@ async def post_order(
     who: tuple[str, str],
     lines: Lines,
     intended: float | None = None,
-) -> Answer:
+) -> OrderAnswer:
     """Send one order for `who` (customer, key) once; a broken connection is an answer, too."""
     began = time.monotonic() if intended is None else intended
     headers: Mapping[str, str] = {}
@@ -62,7 +62,7 @@ async def post_order(
             status, headers = response.status, dict(response.headers)
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         text = type(error).__name__
-    return Answer(
+    return OrderAnswer(
         customer=who[0],
         key=who[1],
         status=status,

@@ -11,7 +11,7 @@ Headers = Iterable[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RawAnswer:
     """What came back; header names are lower case."""
 
     status: int
@@ -38,7 +38,7 @@ def connect(port: int, timeout_s: float = 15.0) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
 
 
-def read_answer(connection: socket.socket) -> Answer | None:
+def read_answer(connection: socket.socket) -> RawAnswer | None:
     """Return the next answer on the connection, None if it was closed instead."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):  # byte by byte: what follows may be another answer
@@ -58,7 +58,7 @@ def read_answer(connection: socket.socket) -> Answer | None:
     while missing > 0 and (chunk := connection.recv(missing)):
         body += chunk
         missing -= len(chunk)
-    return Answer(int(first.split(" ")[1]), headers, body)
+    return RawAnswer(int(first.split(" ")[1]), headers, body)
 
 
 def is_closed(connection: socket.socket) -> bool:
@@ -73,7 +73,7 @@ def is_closed(connection: socket.socket) -> bool:
     return True
 
 
-def exchange(port: int, request: bytes) -> Answer:
+def exchange(port: int, request: bytes) -> RawAnswer:
     """Send a request on a connection of its own and return the answer."""
     with connect(port) as connection:
         # it may be refused before all of it was sent; the answer is there all the same
@@ -84,7 +84,7 @@ def exchange(port: int, request: bytes) -> Answer:
     return answer
 
 
-def assert_refused(answer: Answer, *statuses: int) -> dict[str, Any]:
+def assert_refused(answer: RawAnswer, *statuses: int) -> dict[str, Any]:
     """Check that an answer is one of these refusals, told as every refusal has to be told."""
     assert answer.status in statuses, (answer.status, answer.body[:500])
     assert answer.headers["content-type"] == "application/problem+json"

@@ -91,8 +91,8 @@ SECONDS = 70
 class Clock:
     """Moves only when told."""
 
-    def __init__(self) -> None:
-        self.now = 0.0
+    def __init__(self, now: float = 0.0) -> None:
+        self.now = now
 
     def __call__(self) -> float:
         return self.now

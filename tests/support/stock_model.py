@@ -17,7 +17,7 @@ class Reserve:
 
 
 @dataclass(frozen=True, slots=True)
-class Settle:
+class CommitOrRelease:
     order_id: UUID
     target: str  # committed or released
 
@@ -29,7 +29,7 @@ class Restock:
     quantity: int
 
 
-Operation = Reserve | Settle | Restock
+Operation = Reserve | CommitOrRelease | Restock
 Outcome = tuple[Any, ...]
 
 
@@ -53,8 +53,8 @@ class Model:
         match operation:
             case Reserve():
                 return self._reserve(operation)
-            case Settle():
-                return self._settle(operation)
+            case CommitOrRelease():
+                return self._commit_or_release(operation)
             case Restock():
                 return self._restock(operation)
 
@@ -78,7 +78,7 @@ class Model:
         self.orders[asked.order_id] = Order(state, wanted, short)
         return (state, False, short)
 
-    def _settle(self, asked: Settle) -> Outcome:
+    def _commit_or_release(self, asked: CommitOrRelease) -> Outcome:
         known = self.orders.get(asked.order_id)
         if known is None:
             if asked.target == "committed":

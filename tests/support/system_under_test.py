@@ -22,7 +22,7 @@ from deploy.local.stack import Stack
 from inventory_api.seed import seed
 from service_kit.observability.percentile import percentile
 from tests.support.database_checks import DatabaseChecks, until
-from tests.support.load import Answer, Lines, post_order
+from tests.support.load import Lines, OrderAnswer, post_order
 
 BUDGET_S = 2.0
 LATEST_S = BUDGET_S + 0.2
@@ -41,7 +41,7 @@ class SystemUnderTest(DatabaseChecks):
         self._tokens: dict[tuple[str, str], str] = {}
         self._shelves = (f"E2E-{number:03}" for number in itertools.count(1))
         self._customers = itertools.count(1)
-        self.answers: list[Answer] = []
+        self.answers: list[OrderAnswer] = []
         self.stalls = Stalls(lambda: stack.processes[ORDER].pid)
         self.figures = [] if figures is None else figures  # printed at the end of the run
 
@@ -75,7 +75,7 @@ class SystemUnderTest(DatabaseChecks):
 
     async def place(
         self, lines: Lines, customer: str, key: str = "1", intended: float | None = None
-    ) -> Answer:
+    ) -> OrderAnswer:
         """One order, sent once."""
         answer = await post_order(
             self.session,
@@ -88,7 +88,7 @@ class SystemUnderTest(DatabaseChecks):
         self.answers.append(answer)
         return answer
 
-    async def assert_in_time(self, answers: Collection[Answer]) -> None:
+    async def assert_in_time(self, answers: Collection[OrderAnswer]) -> None:
         """Fail if anybody waited longer than promised while the machine let them and us run."""
         await self.stalls.caught_up()
         late = [
@@ -109,10 +109,10 @@ class SystemUnderTest(DatabaseChecks):
 
     async def place_stubbornly(
         self, lines: Lines, customer: str, key: str = "1", within_s: float = 30.0
-    ) -> Answer:
+    ) -> OrderAnswer:
         """As a shopper's app does: the same key again until there is an answer to keep."""
 
-        async def ask() -> Answer | None:
+        async def ask() -> OrderAnswer | None:
             answer = await self.place(lines, customer, key)
             return answer if answer.status and answer.status != 503 else None
 
@@ -122,7 +122,7 @@ class SystemUnderTest(DatabaseChecks):
 
     async def stream(
         self, per_second: float, count: int, lines: Lines, customer: str, key: str = "{}"
-    ) -> list[Answer]:
+    ) -> list[OrderAnswer]:
         """`count` orders at an even pace, whatever becomes of each; keys numbered from 1."""
         async with asyncio.TaskGroup() as group:
             placed = [
@@ -152,7 +152,7 @@ class SystemUnderTest(DatabaseChecks):
         return await self.sql("inventory", query, rule) + await self.sql("orders", query, rule)
 
 
-def latencies(answers: Collection[Answer]) -> str:
+def latencies(answers: Collection[OrderAnswer]) -> str:
     """One line for the report."""
     took = [answer.took_s for answer in answers]
     return (

@@ -54,7 +54,7 @@ def kept_beside(file: Path) -> Path:
     return kept
 
 
-def settle_log(file: Path) -> None:
+def checkpoint_log(file: Path) -> None:
     """Bring into the main file what is in the log beside it."""
     connection = sqlite3.connect(file)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -70,7 +70,7 @@ async def test_damage_is_found_and_put_aside_and_the_server_starts_anew(
         assert damage(file) is None, "nothing is wrong with a file in use"
     assert damage(file) is None
     if harm is not without_its_log:
-        settle_log(file)
+        checkpoint_log(file)
         assert damage(file) is None
     harm(file)
     assert damage(file)
@@ -88,7 +88,7 @@ async def valerix(tmp_path: Path) -> AsyncIterator[CommandLine]:
         yield line
 
 
-class BothApis:
+class StackCustomer:
     """One customer of a stack, over HTTP, and its stock."""
 
     def __init__(self, valerix: CommandLine, tokens: dict[str, str]) -> None:
@@ -124,27 +124,27 @@ class BothApis:
         return level
 
 
-async def shop_of(valerix: CommandLine) -> BothApis:
+async def customer_of(valerix: CommandLine) -> StackCustomer:
     tokens = {}
     for role in ("shopper", "staff"):
         _, said = await valerix.run("token", "--role", role)
         tokens[role] = said.strip()
-    return BothApis(valerix, tokens)
+    return StackCustomer(valerix, tokens)
 
 
 async def test_open_orders_end_once_after_a_damaged_file_was_put_aside(
     valerix: CommandLine,
 ) -> None:
     await valerix.up()
-    apis = await shop_of(valerix)
-    before = await apis.stock()
+    customer = await customer_of(valerix)
+    before = await customer.stock()
     state = valerix.home.read_state()
     assert state is not None
     os.kill(state["children"]["inventory_api"]["pid"], signal.SIGSTOP)
-    orders = await asyncio.gather(*(apis.place(f"key-{n}") for n in range(4)))
+    orders = await asyncio.gather(*(customer.place(f"key-{n}") for n in range(4)))
     await valerix.run("stop")
     file = valerix.home.temporal / "temporal.db"
-    settle_log(file)
+    checkpoint_log(file)
     overwritten(file)
 
     code, said = await valerix.run("up")
@@ -155,8 +155,8 @@ async def test_open_orders_end_once_after_a_damaged_file_was_put_aside(
 
     await valerix.up(PUT_ASIDE)
     for order_id in orders:
-        assert (await apis.settled(order_id))["status"] == "shipped"
-    after = await apis.stock()
+        assert (await customer.settled(order_id))["status"] == "shipped"
+    after = await customer.stock()
     assert after["on_hand"] == before["on_hand"] - len(orders)
     assert after["reserved"] == 0
     kept = kept_beside(file)

@@ -32,12 +32,12 @@ from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.ledger import broken_promises
 from tests.support.stock_model import (
+    CommitOrRelease,
     Model,
     Operation,
     Outcome,
     Reserve,
     Restock,
-    Settle,
     one_after_the_other,
 )
 from tests.support.stock_replicas import call, new_sku, replicas
@@ -57,7 +57,7 @@ operations = st.one_of(
 crowds = st.lists(st.tuples(operations, st.integers(0, 2)), min_size=1, max_size=5)
 
 
-class Site:
+class Replicas:
     """Three replicas and a reader of the ledger, in the loop of their own thread."""
 
     def __init__(
@@ -77,9 +77,9 @@ async def ask(stock: Stock, operation: Operation) -> Outcome:
                 verdict = await stock.reserve(call(order_id), lines)
             except OtherLines:
                 return ("other lines",)
-        case Settle(order_id, "committed"):
+        case CommitOrRelease(order_id, "committed"):
             verdict = await stock.commit(call(order_id, "commit"))
-        case Settle(order_id, _):
+        case CommitOrRelease(order_id, _):
             verdict = await stock.release(call(order_id, "release"))
         case Restock(sku, key, quantity):
             restocked = await stock.restock(sku, key, quantity)
@@ -92,7 +92,7 @@ async def ask(stock: Stock, operation: Operation) -> Outcome:
 async def insist(stock: Stock, operation: Operation) -> Outcome:
     """Ask until there is an answer: who is the victim of a deadlock has had no effect.
 
-    A hold that is written between two looks of a settlement can lead to one. The services meet
+    A hold that is written between two looks of a release can lead to one. The services meet
     their lock limit first, answer 503 and are asked again.
     """
     while True:
@@ -100,10 +100,10 @@ async def insist(stock: Stock, operation: Operation) -> Outcome:
             return await ask(stock, operation)
 
 
-class Warehouse(RuleBasedStateMachine):
+class StockMachine(RuleBasedStateMachine):
     """The real warehouse and its model, step by step."""
 
-    site: Site
+    site: Replicas
 
     @initialize(shelves=st.lists(st.integers(0, 12), min_size=SKUS, max_size=SKUS))
     def open(self, shelves: list[int]) -> None:
@@ -144,7 +144,7 @@ class Warehouse(RuleBasedStateMachine):
         if kind == "reserve":
             lines = (Line(sku=self.skus[at], quantity=n) for at, n in detail.items())
             return Reserve(order_id, tuple(lines))
-        return Settle(order_id, {"commit": "committed", "release": "released"}[kind])
+        return CommitOrRelease(order_id, {"commit": "committed", "release": "released"}[kind])
 
     async def _ask_all(
         self, asked: list[tuple[Operation, int]]
@@ -159,18 +159,18 @@ class Warehouse(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def site(loop_thread: EventLoopThread, databases: Databases) -> Iterator[Site]:
+def site(loop_thread: EventLoopThread, databases: Databases) -> Iterator[Replicas]:
     with (
         databases.fresh("inventory") as dsn,
         loop_thread.entered(replicas(dsn, 3, size=6)) as stocks,
     ):
         reader = loop_thread.run(asyncpg.connect(dsn))
-        yield Site(loop_thread, dsn, stocks, reader)
+        yield Replicas(loop_thread, dsn, stocks, reader)
         loop_thread.run(reader.close())
 
 
-def play(site: Site, *phases: Phase) -> None:
-    machine = type("WarehouseOnSite", (Warehouse,), {"site": site})
+def play(site: Replicas, *phases: Phase) -> None:
+    machine = type("WarehouseOnSite", (StockMachine,), {"site": site})
     run_state_machine_as_test(
         machine,
         settings=settings(
@@ -184,7 +184,7 @@ def play(site: Site, *phases: Phase) -> None:
     )
 
 
-def test_the_warehouse_behaves_like_a_dictionary(site: Site) -> None:
+def test_the_warehouse_behaves_like_a_dictionary(site: Replicas) -> None:
     play(site, Phase.generate, Phase.shrink)
 
 
@@ -212,7 +212,7 @@ def test_the_warehouse_behaves_like_a_dictionary(site: Site) -> None:
     ],
 )
 def test_a_warehouse_with_this_mistake_would_be_found_out(
-    site: Site, function: str, right: str, wrong: str
+    site: Replicas, function: str, right: str, wrong: str
 ) -> None:
     query = "SELECT pg_get_functiondef($1::regproc)"
     text = site.loop_thread.run(site.reader.fetchval(query, function))

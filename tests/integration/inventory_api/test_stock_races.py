@@ -47,14 +47,14 @@ async def test_a_commit_and_a_release_that_meet_a_fresh_hold_do_not_both_win(
 ) -> None:
     """Both have looked for holds before there was one, and wait for a lock on another order.
 
-    The hold is then made, and both go on, each believing that the order is theirs to settle.
+    The hold is then made, and both go on, each believing that the order is theirs to end.
     """
-    settlers = {
+    callers = {
         target: await asyncpg.connect(inventory_database) for target in ("committed", "released")
     }
     for _ in range(10):  # whether the two overlap once they are let go is up to the scheduler
         sku = new_sku()
-        others = {target: (uuid4(), new_sku()) for target in settlers}
+        others = {target: (uuid4(), new_sku()) for target in callers}
         shelves = {sku: 20, **{other_sku: 20 for _, other_sku in others.values()}}
         await inventory_api.seed.seed(inventory_database, shelves)
         # somebody else's hold, without which the CHECKs on the shelf would notice
@@ -65,18 +65,16 @@ async def test_a_commit_and_a_release_that_meet_a_fresh_hold_do_not_both_win(
         settling = []
         async with database.transaction():
             await database.fetch(LOCK, [other for other, _ in others.values()])
-            for target, settler in settlers.items():
+            for target, caller in callers.items():
                 batch = [others[target][0], order]
-                settling.append(
-                    asyncio.create_task(settler.fetch(COMMIT_OR_RELEASE, batch, target))
-                )
-                while not await watcher.fetchval(IS_WAITING, settler.get_server_pid()):
+                settling.append(asyncio.create_task(caller.fetch(COMMIT_OR_RELEASE, batch, target)))
+                while not await watcher.fetchval(IS_WAITING, caller.get_server_pid()):
                     await watcher.execute(NAP)
             assert (await stock.reserve(call(order), (line(sku, 3),))).state == "held"
         await asyncio.gather(*settling, return_exceptions=True)
         assert await broken_promises(database) == {}
-    for settler in settlers.values():
-        await settler.close()
+    for caller in callers.values():
+        await caller.close()
 
 
 async def test_orders_that_want_the_same_shelves_in_opposite_order_do_not_deadlock(

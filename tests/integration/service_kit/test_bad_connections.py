@@ -13,7 +13,7 @@ from service_kit.http import request_middleware, server
 from tests.support.bad_bodies import GOOD_LINE, MAX_BODY, lines
 from tests.support.both_apis import JSON, BothApis, get, new_key
 from tests.support.raw_http import (
-    Answer,
+    RawAnswer,
     assert_refused,
     connect,
     exchange,
@@ -147,7 +147,7 @@ def errors_counted(served: Served) -> list[str]:
     return [line for line in page.splitlines() if "_count{" in line and 'status="5' in line]
 
 
-def drip(connection: socket.socket, piece: bytes, every_s: float) -> Answer:
+def drip(connection: socket.socket, piece: bytes, every_s: float) -> RawAnswer:
     """Send pieces, slowly, until there is an answer."""
     end = time.monotonic() + SOON_S
     while time.monotonic() < end:

@@ -9,7 +9,7 @@ import pytest
 from chaos.baseline import service
 from tests.support.bad_bodies import GOOD_LINE, lines
 from tests.support.both_apis import JSON, BothApis, new_key, place
-from tests.support.raw_http import Answer, assert_refused, exchange, written
+from tests.support.raw_http import RawAnswer, assert_refused, exchange, written
 from tests.support.serving import TOKEN_KEY, Served, bearer
 from tests.support.ui_client import ui_client, ui_settings
 
@@ -47,7 +47,7 @@ INVENTORY = [
 ]
 
 
-def asked(served: Served, method: str, path: str, role: str) -> Answer:
+def asked(served: Served, method: str, path: str, role: str) -> RawAnswer:
     """Send the request in the name of a host that is not ours."""
     body = lines(GOOD_LINE) if method != "GET" else None
     head = [*bearer(role).items(), ("Idempotency-Key", new_key()), JSON]

@@ -18,7 +18,14 @@ from starlette.websockets import WebSocket
 from service_kit.http import server
 from tests.support.bad_bodies import GOOD_LINE, lines
 from tests.support.both_apis import JSON, BothApis, new_key
-from tests.support.raw_http import Answer, assert_refused, connect, is_closed, read_answer, written
+from tests.support.raw_http import (
+    RawAnswer,
+    assert_refused,
+    connect,
+    is_closed,
+    read_answer,
+    written,
+)
 from tests.support.serving import Served, bearer, token
 
 H2C = [
@@ -42,7 +49,7 @@ def order_request(offer: list[tuple[str, str]], key: str) -> bytes:
     return written("POST", "/v1/orders", head, lines(GOOD_LINE))
 
 
-def sent(port: int, *pieces: bytes, answers: int = 1) -> list[Answer]:
+def sent(port: int, *pieces: bytes, answers: int = 1) -> list[RawAnswer]:
     """Send the pieces one after the other on one connection and return the answers."""
     with connect(port) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -70,10 +70,14 @@ class MutantStock(Stock):
             return await self._once(call, lambda c: self._refuse(c, call.order_id, lines))
 
     async def commit(self, call: Call) -> Verdict:
-        return await self._once(call, lambda c: self._settle(c, call.order_id, "committed"))
+        return await self._once(
+            call, lambda c: self._commit_or_release(c, call.order_id, "committed")
+        )
 
     async def release(self, call: Call) -> Verdict:
-        return await self._once(call, lambda c: self._settle(c, call.order_id, "released"))
+        return await self._once(
+            call, lambda c: self._commit_or_release(c, call.order_id, "released")
+        )
 
     async def _once(self, call: Call, effect: Effect) -> Verdict:
         """Do `effect` unless its key says that it has been done."""
@@ -130,7 +134,7 @@ class MutantStock(Stock):
         await connection.execute(STATE, order_id, "refused", f'["{lines[0].sku}"]')
         return "refused"
 
-    async def _settle(self, connection: Connection, order_id: UUID, target: str) -> str:
+    async def _commit_or_release(self, connection: Connection, order_id: UUID, target: str) -> str:
         state = await self._state(connection, order_id)
         if state is None and self._mutation == "release without tombstone":
             return target

@@ -7,18 +7,9 @@ from hypothesis import strategies as st
 
 from order_api.contracts import Latency
 from order_api.response_time import Outcome, ResponseTimes
+from tests.support.response_time_vectors import Clock
 
 WINDOW_S = 30.0
-
-
-class Clock:
-    """Moves only when told."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Request:
@@ -47,7 +38,7 @@ steps = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(steps)
 def test_the_average_is_that_of_brute_force(drawn: list[tuple[str, float]]) -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     times = ResponseTimes(clock)
     requests: list[Request] = []
     unseen: list[float] = []
@@ -106,7 +97,7 @@ def measured(
 
 
 def test_red_is_above_one_second_and_not_at_it() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     times = ResponseTimes(clock)
     measured(times, clock, 1.0)
     assert times.read().state == "green"
@@ -115,7 +106,7 @@ def test_red_is_above_one_second_and_not_at_it() -> None:
 
 
 def test_it_turns_green_again_when_the_slow_ones_have_left_the_window() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     times = ResponseTimes(clock)
     measured(times, clock, 8.0)
     clock.now += 20
@@ -126,7 +117,7 @@ def test_it_turns_green_again_when_the_slow_ones_have_left_the_window() -> None:
 
 
 def test_a_request_that_hangs_turns_it_red_before_it_is_answered() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     times = ResponseTimes(clock)
     times.begin("hung", clock.now)
     clock.now += 1.125
@@ -135,7 +126,7 @@ def test_a_request_that_hangs_turns_it_red_before_it_is_answered() -> None:
 
 
 def test_a_request_that_fails_counts_like_any_other() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     times = ResponseTimes(clock)
     measured(times, clock, 2, "failed")
     found = times.read()
@@ -143,7 +134,7 @@ def test_a_request_that_fails_counts_like_any_other() -> None:
 
 
 def test_a_quick_failure_is_red_and_is_forgotten_with_the_window() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     times = ResponseTimes(clock)
     measured(times, clock, 0.125, "failed")
     for _ in range(18):
@@ -158,14 +149,14 @@ def test_a_quick_failure_is_red_and_is_forgotten_with_the_window() -> None:
 
 
 def test_only_refusals_are_no_data() -> None:
-    times = ResponseTimes(Clock())
+    times = ResponseTimes(Clock(1000.0))
     times.end("unseen", "refused")
     found = times.read()
     assert (found.state, found.count, found.refused) == ("no_data", 0, 1)
 
 
 def test_percentiles_are_of_the_orders_that_were_tried() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     times = ResponseTimes(clock)
     for _ in range(10):
         measured(times, clock, 2.0)
@@ -176,7 +167,7 @@ def test_percentiles_are_of_the_orders_that_were_tried() -> None:
 
 
 def test_what_nobody_looks_at_does_not_pile_up() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     times = ResponseTimes(clock)
     for _ in range(10_000):
         measured(times, clock, 0.5)

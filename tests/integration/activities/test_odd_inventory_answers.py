@@ -26,7 +26,7 @@ PATIENCE_S = 0.5
 STEP = StepCall(order_id=ORDER, lines=(Line(sku="MUG-BLUE", quantity=1),))
 
 
-class Warehouse:
+class FakeInventory:
     """A real HTTP server that gives whatever answer a test wants."""
 
     def __init__(self) -> None:
@@ -55,8 +55,8 @@ class Warehouse:
 
 
 @pytest.fixture
-async def warehouse() -> AsyncIterator[Warehouse]:
-    odd = Warehouse()
+async def warehouse() -> AsyncIterator[FakeInventory]:
+    odd = FakeInventory()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", odd.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -134,7 +134,7 @@ UNBELIEVABLE: dict[str, Handler] = {
 
 @pytest.mark.parametrize("answer", UNBELIEVABLE.values(), ids=UNBELIEVABLE.keys())
 async def test_this_answer_leaves_the_outcome_unknown(
-    warehouse: Warehouse, answer: Handler
+    warehouse: FakeInventory, answer: Handler
 ) -> None:
     warehouse.answer = answer
     failure = await warehouse.failure()
@@ -158,7 +158,7 @@ async def test_this_answer_leaves_the_outcome_unknown(
     ],
 )
 async def test_a_warehouse_imposes_a_pause_only_within_reason(
-    warehouse: Warehouse, retry_after: str, pause_s: float | None
+    warehouse: FakeInventory, retry_after: str, pause_s: float | None
 ) -> None:
     warehouse.answer = always("{}", 429, Retry_After=retry_after)
     pause = (await warehouse.failure()).next_retry_delay
@@ -167,7 +167,7 @@ async def test_a_warehouse_imposes_a_pause_only_within_reason(
 
 @pytest.mark.parametrize("status", [400, 413, 422])
 async def test_a_request_that_can_never_work_is_not_repeated(
-    warehouse: Warehouse, status: int
+    warehouse: FakeInventory, status: int
 ) -> None:
     warehouse.answer = always('{"type":"/problems/' + "x" * 10_000 + '"}', status)
     failure = await warehouse.failure()
@@ -184,7 +184,7 @@ async def test_a_request_that_can_never_work_is_not_repeated(
     ],
 )
 async def test_a_refusal_about_this_order_is_final(
-    warehouse: Warehouse, slug: str, kind: str
+    warehouse: FakeInventory, slug: str, kind: str
 ) -> None:
     detail = "not enough \ud800\x00\n " + "é" * 10_000
     warehouse.answer = always(about(type=f"/problems/{slug}", detail=detail), 409)
@@ -192,7 +192,7 @@ async def test_a_refusal_about_this_order_is_final(
     assert (failure.type, failure.non_retryable) == (kind, True)
 
 
-async def test_a_believable_answer_is_believed(warehouse: Warehouse) -> None:
+async def test_a_believable_answer_is_believed(warehouse: FakeInventory) -> None:
     warehouse.answer = always(about(state="held", more="members that a later version adds"))
     done = await warehouse.reserve()
     assert (done.state, done.attempt) == ("held", 1)
@@ -244,7 +244,7 @@ async def reset(request: web.Request) -> web.StreamResponse:
 
 @pytest.mark.parametrize("answer", [trickle, black_hole, endless, cut, reset])
 async def test_a_warehouse_that_never_finishes_is_not_waited_for(
-    warehouse: Warehouse, answer: Handler
+    warehouse: FakeInventory, answer: Handler
 ) -> None:
     warehouse.answer = answer
     began = time.monotonic()
@@ -254,7 +254,7 @@ async def test_a_warehouse_that_never_finishes_is_not_waited_for(
 
 
 async def test_a_warehouse_that_is_not_there_leaves_the_outcome_unknown(
-    warehouse: Warehouse, unused_tcp_port: int
+    warehouse: FakeInventory, unused_tcp_port: int
 ) -> None:
     warehouse.activities._reservations = f"http://127.0.0.1:{unused_tcp_port}/v1/reservations"
     assert (await warehouse.failure()).type == errors.UNKNOWN_OUTCOME
