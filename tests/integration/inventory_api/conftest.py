@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
+import httpx
 import pytest
 
 from tests.support.databases import Databases, connected
 from tests.support.inventory_client import InventoryClient
 from tests.support.ledger import broken_promises
-from tests.support.serving import PATIENT, Served, serve_inventory
+from tests.support.serving import PATIENT, Served, bearer, serve_inventory
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +21,10 @@ def dsn(databases: Databases) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def replicas(dsn: str) -> Iterator[tuple[Served, Served]]:
     with serve_inventory(dsn, **PATIENT) as first, serve_inventory(dsn, **PATIENT) as second:
+        for served in (first, second):
+            # With its first request FastAPI makes the routes ready and silences warnings meanwhile,
+            # for the whole process: two that do so at once may let one through, an error here.
+            httpx.get(f"{served.url}/v1/stock", headers=bearer("service")).raise_for_status()
         yield first, second
 
 

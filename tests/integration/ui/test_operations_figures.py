@@ -1,12 +1,15 @@
 """What the operations and warehouse pages read, from the real services."""
 
+from collections.abc import Iterator
+
 import httpx
 import pytest
 
+from deploy.local.temporal.server import EmbeddedTemporal
 from inventory_api.seed import FIRST_DELIVERY
 from tests.support.databases import connected
 from tests.support.event_loop_thread import EventLoopThread
-from tests.support.serving import Served, bearer
+from tests.support.serving import Served, bearer, serve_orders
 
 STAFF = bearer("staff", "otto")
 
@@ -53,6 +56,15 @@ def test_orders_are_found_by_number_and_by_sku(order_app: Served, worker: Served
     assert found("mug", status="rejected") == []
 
 
+@pytest.fixture
+def quick_order_app(
+    temporal: EmbeddedTemporal, orders_database: str, inventory_app: Served
+) -> Iterator[Served]:
+    """order_api that answers 202 at once: nobody works on its orders."""
+    with serve_orders(orders_database, inventory_app.url, answer_budget_s=0) as served:
+        yield served
+
+
 ADD = """
 INSERT INTO products (sku, name, description, unit_price_minor, currency, image_url, listed)
 VALUES ($1, $2, '', 100, 'EUR', '', true)
@@ -71,7 +83,7 @@ VALUES ($1, $2, '', 100, 'EUR', '', true)
 def test_a_sku_that_looks_like_a_number_is_found_and_so_is_a_name(
     loop_thread: EventLoopThread,
     orders_database: str,
-    order_app: Served,
+    quick_order_app: Served,
     sku: str,
     searches: list[str],
 ) -> None:
@@ -82,14 +94,14 @@ def test_a_sku_that_looks_like_a_number_is_found_and_so_is_a_name(
 
     def found(search: str, **more: str) -> list[str]:
         answer = httpx.get(
-            f"{order_app.url}/v1/orders", headers=STAFF, params={"search": search} | more
+            f"{quick_order_app.url}/v1/orders", headers=STAFF, params={"search": search} | more
         )
         assert answer.status_code == 200, answer.text
         return [order["order_id"] for order in answer.json()["items"]]
 
     loop_thread.run(add())
-    order_id = place(order_app.url, f"key-{sku}", sku).json()["order_id"]
-    place(order_app.url, f"another-{sku}")
+    order_id = place(quick_order_app.url, f"key-{sku}", sku).json()["order_id"]
+    place(quick_order_app.url, f"another-{sku}")
     for search in searches:
         assert found(search, scope="all") == [order_id], search
         assert found(search) == [], "another's"
