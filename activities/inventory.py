@@ -16,11 +16,8 @@ from activities import errors
 from activities.contracts import StepCall, StepDone
 from activities.references import WarehouseSteps
 from inventory_api.contracts import OUT_OF_STOCK
-from service_kit.fault_points import Call, FaultPoints
 
 MAX_ANSWER_BYTES = 64 * 1024
-BEFORE_REQUEST = "worker.before_request"
-AFTER_ANSWER = "worker.after_answer"
 
 STEP_ATTEMPTS = Counter(
     "saga_step_attempts",
@@ -50,7 +47,6 @@ class InventoryActivities(WarehouseSteps):
         base_url: str,
         token: str,
         timeouts: HttpTimeouts,
-        faults: FaultPoints,
     ) -> None:
         self._session = session
         self._reservations = f"{base_url.rstrip('/')}/v1/reservations"
@@ -60,7 +56,6 @@ class InventoryActivities(WarehouseSteps):
             "Accept-Encoding": "identity",
         }
         self._timeouts = timeouts
-        self._faults = faults
 
     @activity.defn(name="reserve")
     async def reserve(self, step: StepCall) -> StepDone:
@@ -89,9 +84,7 @@ class InventoryActivities(WarehouseSteps):
     ) -> StepDone:
         info = activity.info()
         attempt = step.first_attempt + info.attempt - 1
-        call = Call(step.order_id, operation, attempt)
         STEP_ATTEMPTS.labels(operation, str(attempt > 1).lower()).inc()
-        await self._faults.reach(BEFORE_REQUEST, call)
         headers = {**self._headers, "X-Attempt": str(attempt)}
         propagate.inject(headers)
         url = f"{self._reservations}/{step.order_id}{path}"
@@ -111,7 +104,6 @@ class InventoryActivities(WarehouseSteps):
             # the type only: the text may repeat headers and addresses
             raise errors.unknown_outcome(f"{operation}: {type(error).__name__}") from None
         state = _verdict(response.status, response.headers, content, step, operation, expected)
-        await self._faults.reach(AFTER_ANSWER, call)
         return StepDone(state=state, at=datetime.now(UTC), attempt=attempt)
 
 

@@ -6,7 +6,6 @@ from temporalio import activity
 
 from activities.contracts import StatusUpdate, StoredStatus
 from activities.references import OrderRecords
-from service_kit.fault_points import Call, FaultPoints
 
 
 class OrderLedger(Protocol):
@@ -23,16 +22,10 @@ class OrderLedger(Protocol):
 class OrderActivities(OrderRecords):
     """The saga's one way of telling the order service what has happened."""
 
-    def __init__(self, ledger: OrderLedger, faults: FaultPoints) -> None:
+    def __init__(self, ledger: OrderLedger) -> None:
         self._ledger = ledger
-        self._faults = faults
 
     @activity.defn(name="record")
     async def record(self, update: StatusUpdate) -> StoredStatus:
         """Bring the order's row and timeline up to date."""
-        attempt = update.first_attempt + activity.info().attempt - 1
-        call = Call(update.order_id, "record", attempt)
-        await self._faults.reach("worker.before_record", call)
-        recorded = await self._ledger.record(update)
-        await self._faults.reach("worker.after_record", call)
-        return recorded
+        return await self._ledger.record(update)

@@ -15,6 +15,7 @@ from deploy.local.running_stack import RunningStack, issue_token, require_runnin
 from deploy.local.services import INVENTORY, ORDER
 from deploy.terminal import out, print_unwrapped
 from order_api.contracts import order_id_for
+from workflows.contracts import workflow_id
 
 OWNERS = (INVENTORY, ORDER)
 TIMEOUT_S = 5.0
@@ -64,7 +65,7 @@ def show_prediction(count: int, customer: str) -> None:
         return
     for order_id, operation, attempt, rule in hits:
         what = f"attempt {attempt} to {operation}: {_fault(rule)}"
-        print_unwrapped(f"{keys[order_id]:<8} order-{order_id}  {what}")
+        print_unwrapped(f"{keys[order_id]:<8} {workflow_id(order_id)}  {what}")
     orders = len({order_id for order_id, *_ in hits})
     out.print(f"{orders} of the next {count} orders of {customer} will be hit.", style="bold")
 

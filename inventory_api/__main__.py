@@ -1,9 +1,8 @@
-"""Entry point of inventory_api; the only place that knows both service and fault injector."""
+"""Entry point of inventory_api; the only place of it that knows the fault injector."""
 
 from inventory_api.main import create_app
 from inventory_api.settings import InventorySettings
 from service_kit.http import server
-from service_kit.http.tokens import verifier_for
 from service_kit.observability import logs, tracing
 from service_kit.process.settings import load
 
@@ -14,14 +13,9 @@ def main() -> None:
     logs.configure("inventory_api", settings.log_level, settings.log_format)
     end_tracing = tracing.configure("inventory_api")
     if settings.fault_injection:
-        # not even imported in production
-        from chaos.injection.crash_route import crash_router
-        from chaos.injection.injector import injecting
-        from chaos.injection.routes import router
+        from chaos.injection import inventory_service  # not even imported in production
 
-        app = create_app(settings, injecting("inventory"))
-        app.include_router(router)
-        app.include_router(crash_router(verifier_for(settings)))
+        app = inventory_service.create_app(settings)
     else:
         app = create_app(settings)
     server.run(app, settings.host, settings.port)

@@ -6,17 +6,18 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from inventory_api.reservations import Reservations
 from inventory_api.routes import router
 from inventory_api.settings import InventorySettings
 from inventory_api.state import InventoryApiState
 from inventory_api.stock import Stock
-from service_kit.fault_points import Injector, no_injector
 from service_kit.http import application
 from service_kit.http.tokens import verifier_for
 from service_kit.observability.health import Health
 from service_kit.postgres import database_health, pool
 from service_kit.postgres.long_transactions import LongTransactions
 from service_kit.postgres.migrations import latest
+from service_kit.postgres.pool import Extension, Pool, as_it_is
 from service_kit.process import supervised
 from service_kit.process.background import Background
 from service_kit.process.supervised import Supervised
@@ -26,44 +27,64 @@ TABLES = ("stock", "reservations", "movements")
 OLDEST_TRANSACTION = "postgres:oldest_transaction"
 
 
-def create_app(settings: InventorySettings, injector: Injector = no_injector) -> FastAPI:
-    """Return the application; nothing is connected until it starts."""
+class Parts:
+    """Makes what the application stands on; fault runs have parts of their own (`chaos`)."""
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def pool(
+        self, settings: InventorySettings, extended: Extension = as_it_is
+    ) -> AsyncIterator[Pool]:
+        """Give the connections to the database, with `extended` abilities."""
         connections = await pool.create(
             settings.database_url.get_secret_value(),
             name="inventory_api",
             size=settings.pool_size,
             lock_timeout_s=settings.lock_timeout_s,
             statement_timeout_s=settings.statement_timeout_s,
+            extended=extended,
         )
-        long_transactions = LongTransactions(connections)
-        reading = Supervised("long transactions", long_transactions.keep_reading)
-        async with injector(connections) as faults, Background(reading.run()):
-            app.state.service = InventoryApiState(
-                pool=connections,
-                stock=Stock(
-                    connections,
-                    faults,
-                    deadline_s=settings.request_deadline_s,
-                    writers=settings.group_writers,
-                ),
-                verifier=verifier_for(settings),
-                faults=faults,
-                health=_health(connections, long_transactions, reading),
-            )
-            yield
-        connections.terminate()
+        try:
+            yield connections
+        finally:
+            connections.terminate()
+
+    def stock(self, settings: InventorySettings, connections: Pool) -> Stock:
+        """Return the shelf and the ledger."""
+        return Stock(
+            connections, deadline_s=settings.request_deadline_s, writers=settings.group_writers
+        )
+
+    def reservations(self, stock: Stock) -> Reservations:
+        """Return what the saga's calls are handed to."""
+        return stock
+
+
+def create_app(settings: InventorySettings, parts: Parts | None = None) -> FastAPI:
+    """Return the application; nothing is connected until it starts."""
+    parts = parts or Parts()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with parts.pool(settings) as connections:
+            long_transactions = LongTransactions(connections)
+            reading = Supervised("long transactions", long_transactions.keep_reading)
+            stock = parts.stock(settings, connections)
+            async with Background(reading.run()):
+                app.state.service = InventoryApiState(
+                    pool=connections,
+                    stock=stock,
+                    reservations=parts.reservations(stock),
+                    verifier=verifier_for(settings),
+                    health=_health(connections, long_transactions, reading),
+                )
+                yield
 
     app = application.create("Valerix inventory", lifespan, lambda: app.state.service.health)
     app.include_router(router)
     return app
 
 
-def _health(
-    connections: pool.Pool, long_transactions: LongTransactions, reading: Supervised
-) -> Health:
+def _health(connections: Pool, long_transactions: LongTransactions, reading: Supervised) -> Health:
     database = database_health.probes(connections, TABLES, latest(MIGRATIONS))
     others = {OLDEST_TRANSACTION: long_transactions.probe, **supervised.probes(reading)}
     return Health(

@@ -1,12 +1,12 @@
 """HTTP routes of inventory_api; every call is idempotent."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 from uuid import UUID
 
 import asyncpg
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from inventory_api import refusals
 from inventory_api.contracts import (
@@ -21,9 +21,8 @@ from inventory_api.contracts import (
     StockLevels,
 )
 from inventory_api.metrics import EFFECTS
-from inventory_api.state import InventoryApiState, state_of
+from inventory_api.state import state_of
 from inventory_api.verdicts import OtherLines, Verdict
-from service_kit.fault_points import Call
 from service_kit.http.idempotency_key import read as read_idempotency_key
 from service_kit.http.idempotency_key import read_quoted as read_quoted_key
 from service_kit.http.openapi import body_of, problems
@@ -40,7 +39,6 @@ BUSY: tuple[type[Exception], ...] = (
     *POSTGRES_UNAVAILABLE,
     asyncpg.IntegrityConstraintViolationError,
 )
-MAX_ATTEMPT = 1_000_000
 
 
 async def member(request: Request) -> Caller:
@@ -63,25 +61,6 @@ def database_limits() -> Iterator[None]:
         raise unavailable("warehouse-busy", f"The warehouse's database {how}.") from None
 
 
-@asynccontextmanager
-async def _taking_effect(state: InventoryApiState, call: Call) -> AsyncIterator[None]:
-    """Bound what the database may take, between the fault points before and after it."""
-    await state.faults.reach("inventory.on_request", call)
-    with database_limits():
-        yield
-    await state.faults.reach("inventory.after_commit", call)
-
-
-def _call(order_id: UUID, operation: str, x_attempt: str | None) -> Call:
-    # The header serves the fault injector and the logs; no effect depends on it.
-    known = x_attempt is not None and x_attempt.isascii() and x_attempt.isdigit()
-    attempt = min(int(x_attempt[:7]), MAX_ATTEMPT) if known and x_attempt else 1
-    return Call(order_id, operation, max(attempt, 1))
-
-
-Attempt = Annotated[str | None, Header(alias="X-Attempt", description="Count of this attempt")]
-
-
 @router.put(
     "/reservations/{order_id}",
     response_model=ReservationAnswer,
@@ -92,15 +71,13 @@ async def reserve(
     request: Request,
     order_id: UUID,
     caller: Annotated[Caller, Depends(member)],
-    x_attempt: Attempt = None,
 ) -> Response:
     """Hold all lines for the order, or none."""
     state = state_of(request)
     body = await read(request, ReserveRequest)
-    call = _call(order_id, "reserve", x_attempt)
-    async with _taking_effect(state, call):
+    with database_limits():
         try:
-            verdict = await state.stock.reserve(call, body.lines)
+            verdict = await state.reservations.reserve(order_id, body.lines)
         except OtherLines:
             raise unprocessable(
                 "The order was reserved before with other lines.", order_id=str(order_id)
@@ -114,7 +91,7 @@ async def reserve(
     else:
         problem = None
     # A copy of a reserve gets the first answer, even if the order has been committed since.
-    return await _answer(state, call, verdict, "held", problem)
+    return _answer("reserve", order_id, verdict, "held", problem)
 
 
 @router.post(
@@ -126,13 +103,11 @@ async def commit(
     request: Request,
     order_id: UUID,
     caller: Annotated[Caller, Depends(member)],
-    x_attempt: Attempt = None,
 ) -> Response:
     """Ship: what the order holds leaves the shelf."""
     state = state_of(request)
-    call = _call(order_id, "commit", x_attempt)
-    async with _taking_effect(state, call):
-        verdict = await state.stock.commit(call)
+    with database_limits():
+        verdict = await state.reservations.commit(order_id)
     problem = None
     if verdict.state is None:
         problem = refusals.unknown(order_id)
@@ -140,7 +115,7 @@ async def commit(
         problem = refusals.conflict(
             verdict.state, order_id, f"The order is {verdict.state}; there is nothing to commit."
         )
-    return await _answer(state, call, verdict, "committed", problem)
+    return _answer("commit", order_id, verdict, "committed", problem)
 
 
 @router.post(
@@ -152,20 +127,18 @@ async def release(
     request: Request,
     order_id: UUID,
     caller: Annotated[Caller, Depends(member)],
-    x_attempt: Attempt = None,
 ) -> Response:
     """Undo a hold; for an unknown order, make sure that none can follow."""
     state = state_of(request)
-    call = _call(order_id, "release", x_attempt)
-    async with _taking_effect(state, call):
-        verdict = await state.stock.release(call)
+    with database_limits():
+        verdict = await state.reservations.release(order_id)
     problem = None
     if verdict.state == "committed":
         problem = refusals.conflict(
             "committed", order_id, "The order has shipped; its stock is gone."
         )
     # A refused order holds nothing, which is all that a release asks for.
-    return await _answer(state, call, verdict, "released", problem)
+    return _answer("release", order_id, verdict, "released", problem)
 
 
 @router.get(
@@ -266,18 +239,17 @@ async def movements(
     return Ledger(items=page, next_cursor=str(page[-1].movement_id) if more else None)
 
 
-async def _answer(
-    state: InventoryApiState, call: Call, verdict: Verdict, answer: str, problem: Problem | None
+def _answer(
+    operation: str, order_id: UUID, verdict: Verdict, answer: str, problem: Problem | None
 ) -> Response:
-    """Count the verdict, pass the last fault point, and answer."""
-    EFFECTS.labels(call.operation, str(verdict.replayed).lower()).inc()
-    await state.faults.reach("inventory.before_response", call)
+    """Count the verdict and answer."""
+    EFFECTS.labels(operation, str(verdict.replayed).lower()).inc()
     replayed = {"Idempotent-Replayed": "true"} if verdict.replayed else {}
     if problem is not None:
         problem.headers.update(replayed)
         raise problem
     return Response(
-        f'{{"order_id":"{call.order_id}","state":"{answer}"}}',
+        f'{{"order_id":"{order_id}","state":"{answer}"}}',
         media_type="application/json",
         headers=replayed,
     )

@@ -5,8 +5,8 @@ from typing import cast
 
 from starlette.requests import Request
 
+from inventory_api.reservations import Reservations
 from inventory_api.stock import Stock
-from service_kit.fault_points import FaultPoints
 from service_kit.http.tokens import TokenVerifier
 from service_kit.observability.health import Health
 from service_kit.postgres.pool import Pool
@@ -18,8 +18,8 @@ class InventoryApiState:
 
     pool: Pool
     stock: Stock
+    reservations: Reservations
     verifier: TokenVerifier
-    faults: FaultPoints
     health: Health
 
 

@@ -22,7 +22,6 @@ from inventory_api.contracts import (
     digest,
 )
 from inventory_api.verdicts import OtherLines, Restocked, Verdict
-from service_kit.fault_points import Call, FaultPoints
 from service_kit.postgres.group_commit import GroupCommit
 from service_kit.postgres.pool import Connection, Pool, leaves_doubt, within
 
@@ -43,11 +42,8 @@ class Stock:
     bounds every call: TimeoutError means that the outcome is unknown and the call may be repeated.
     """
 
-    def __init__(
-        self, pool: Pool, faults: FaultPoints, *, deadline_s: float, writers: int = 2
-    ) -> None:
+    def __init__(self, pool: Pool, *, deadline_s: float, writers: int = 2) -> None:
         self._pool = pool
-        self._faults = faults
         self._deadline_s = deadline_s
         shared: dict[str, Any] = {
             # A key that another replica wrote at the same moment; asking again finds its row.
@@ -61,31 +57,20 @@ class Stock:
         self._commit = GroupCommit[UUID, Verdict](self._commit_batch, _itself, **shared)
         self._release = GroupCommit[UUID, Verdict](self._release_batch, _itself, **shared)
 
-    async def reserve(self, call: Call, lines: tuple[Line, ...]) -> Verdict:
+    async def reserve(self, order_id: UUID, lines: tuple[Line, ...]) -> Verdict:
         """Hold all `lines` for the order or none; OtherLines if it already asked for others."""
-        request = _Reserve(call.order_id, lines)
-        if self._faults.planned(BEFORE_COMMIT, call):
-            row = await self._alone(call, RESERVE, _reserve_arguments([request]))
-            verdict = _reserve_verdict(row)
-        else:
-            verdict = await self._reserve.submit(request)
+        verdict = await self._reserve.submit(_Reserve(order_id, lines))
         if verdict.conflict:
             raise OtherLines
         return verdict
 
-    async def commit(self, call: Call) -> Verdict:
+    async def commit(self, order_id: UUID) -> Verdict:
         """Take a held order's pieces off the shelf. Only a held order changes."""
-        if self._faults.planned(BEFORE_COMMIT, call):
-            row = await self._alone(call, COMMIT_OR_RELEASE, ([call.order_id], "committed"))
-            return Verdict(row["state"], row["replayed"])
-        return await self._commit.submit(call.order_id)
+        return await self._commit.submit(order_id)
 
-    async def release(self, call: Call) -> Verdict:
+    async def release(self, order_id: UUID) -> Verdict:
         """Give a held order's pieces back, or leave a tombstone that a late reserve will find."""
-        if self._faults.planned(BEFORE_COMMIT, call):
-            row = await self._alone(call, COMMIT_OR_RELEASE, ([call.order_id], "released"))
-            return Verdict(row["state"], row["replayed"])
-        return await self._release.submit(call.order_id)
+        return await self._release.submit(order_id)
 
     async def _reserve_batch(self, requests: Sequence[_Reserve]) -> list[Verdict | Exception]:
         async def write(connection: Connection, some: Sequence[_Reserve]) -> list[Verdict]:
@@ -138,14 +123,6 @@ class Stock:
                 return [
                     error if order_of(request) in stuck else next(verdicts) for request in requests
                 ]
-
-    async def _alone(self, call: Call, sql: str, arguments: tuple[Any, ...]) -> asyncpg.Record:
-        """Run one order's statement in an open transaction, with a fault waiting before COMMIT."""
-        async with self._pool.acquire() as connection, connection.transaction():
-            row = await connection.fetchrow(sql, *arguments)
-            assert row is not None  # one order in, one row out
-            await self._faults.reach(BEFORE_COMMIT, call)
-            return row
 
     async def restock(self, sku: str, key: str, quantity: int) -> Restocked:
         """Add `quantity` pieces once per `key`."""
@@ -204,8 +181,6 @@ class Stock:
             updated_at=row["updated_at"],
         )
 
-
-BEFORE_COMMIT = "inventory.before_commit"
 
 # See migrations/0006_typed_verdicts.sql for what these functions do: one round trip for a batch.
 RESERVE = """

@@ -1,7 +1,7 @@
 """Build the order_api application from its settings."""
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
@@ -18,7 +18,7 @@ from order_api.missing_workflows import MissingWorkflows
 from order_api.open_streams import OpenStreams
 from order_api.operations import Operations
 from order_api.order_requests import OrderRequests
-from order_api.placement import OrderPlacement
+from order_api.placement import OrderPlacement, Sagas
 from order_api.rate_limit import RateLimit
 from order_api.relay import Relay
 from order_api.response_time import ResponseTimes
@@ -26,7 +26,6 @@ from order_api.routes import router
 from order_api.settings import OrderSettings
 from order_api.state import OrderApiState
 from order_api.workflow_client import OrderWorkflows
-from service_kit.fault_points import Injector, no_injector
 from service_kit.http import application
 from service_kit.http.client_session import open_session
 from service_kit.http.tokens import verifier_for
@@ -35,20 +34,51 @@ from service_kit.observability.readiness import readiness_of
 from service_kit.postgres import database_health, pool
 from service_kit.postgres.long_transactions import LongTransactions
 from service_kit.postgres.migrations import latest
+from service_kit.postgres.pool import Extension, Pool, as_it_is
 from service_kit.process import supervised
 from service_kit.process.background import Background
 from service_kit.process.supervised import Supervised
 from service_kit.temporal import connect
 
 
-def create_app(settings: OrderSettings, injector: Injector = no_injector) -> FastAPI:
+class Parts:
+    """Makes what the application stands on; fault runs have parts of their own (`chaos`)."""
+
+    @asynccontextmanager
+    async def pool(
+        self, settings: OrderSettings, extended: Extension = as_it_is
+    ) -> AsyncIterator[Pool]:
+        """Give the connections to the database, with `extended` abilities."""
+        connections = await pool.create(
+            settings.database_url.get_secret_value(),
+            name="order_api",
+            size=settings.pool_size,
+            lock_timeout_s=settings.accept_deadline_s / 3,
+            statement_timeout_s=settings.accept_deadline_s / 2,
+            extended=extended,
+        )
+        try:
+            yield connections
+        finally:
+            connections.terminate()
+
+    def store(self, connections: Pool, notifier: Notifier) -> Store:
+        """Return the orders database."""
+        return Store(connections, notifier)
+
+    def sagas(self, workflows: OrderWorkflows) -> Sagas:
+        """Return what the placing and cancelling of orders is handed to."""
+        return workflows
+
+
+def create_app(settings: OrderSettings, parts: Parts | None = None) -> FastAPI:
     """Return the application; nothing is connected until it starts."""
     response_times = ResponseTimes(instance=f"{socket.gethostname()}:{settings.port}")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            app.state.service = await _start(settings, injector, response_times, stack)
+            app.state.service = await _start(settings, parts or Parts(), response_times, stack)
             yield
 
     app = application.create("Valerix orders", lifespan, lambda: app.state.service.health)
@@ -58,77 +88,57 @@ def create_app(settings: OrderSettings, injector: Injector = no_injector) -> Fas
 
 
 async def _start(
-    settings: OrderSettings,
-    injector: Injector,
-    response_times: ResponseTimes,
-    stack: AsyncExitStack,
+    settings: OrderSettings, parts: Parts, response_times: ResponseTimes, stack: AsyncExitStack
 ) -> OrderApiState:
-    connections = await _connections(settings)
-    stack.callback(connections.terminate)
-    faults = await stack.enter_async_context(injector(connections))
+    connections = await stack.enter_async_context(parts.pool(settings))
     notifier = await stack.enter_async_context(Notifier(connections))
     session = await stack.enter_async_context(open_session())
-    store = Store(connections, notifier, faults)
+    store = parts.store(connections, notifier)
     workflows = OrderWorkflows(await connect(lazy=True), settings.saga.workflow_task_s)
     relay = Relay(store, workflows)
     event_stream = OrderEventStream(settings.database_url.get_secret_value(), store)
-    catalogue = Catalogue(store)
     show_window(response_times)
     operations = Operations(store, response_times)
     long_transactions = LongTransactions(connections)
-    tasks = [
-        Supervised(name, work)
-        for name, work in (
-            ("relay", relay.run),
-            ("missing workflows", MissingWorkflows(store, workflows, relay).run),
-            ("event stream", event_stream.run),
-            ("event stream poll", event_stream.keep_polling),
-            ("operations", operations.keep_reading),
-            ("long transactions", long_transactions.keep_reading),
-        )
-    ]
+    tasks = _supervised(
+        {
+            "relay": relay.run,
+            "missing workflows": MissingWorkflows(store, workflows, relay).run,
+            "event stream": event_stream.run,
+            "event stream poll": event_stream.keep_polling,
+            "operations": operations.keep_reading,
+            "long transactions": long_transactions.keep_reading,
+        }
+    )
     await stack.enter_async_context(Background(*(task.run() for task in tasks)))
-    limit = RateLimit(settings.rate_limit_per_minute)
-    acceptance = Acceptance(settings, store, catalogue, limit)
+    work: dict[str, Probe] = {
+        "postgres:oldest_transaction": long_transactions.probe,
+        "relay:set_aside": relay.set_aside.none,
+        "orders:answers": response_times.failing,
+        **supervised.probes(*tasks),
+    }
+    catalogue = Catalogue(store)
+    acceptance = Acceptance(settings, store, catalogue, RateLimit(settings.rate_limit_per_minute))
     return OrderApiState(
         store=store,
         catalogue=catalogue,
-        placement=OrderPlacement(settings, store, acceptance, workflows, relay, faults),
+        placement=OrderPlacement(settings, store, acceptance, parts.sagas(workflows), relay),
         event_stream=event_stream,
         streams=OpenStreams(settings.streams, settings.streams_per_customer),
         verifier=verifier_for(settings),
         response_times=response_times,
         operations=operations,
-        faults=faults,
-        health=_health(
-            settings,
-            connections,
-            store,
-            workflows,
-            session,
-            {
-                "postgres:oldest_transaction": long_transactions.probe,
-                "relay:set_aside": relay.set_aside.none,
-                "orders:answers": response_times.failing,
-                **supervised.probes(*tasks),
-            },
-        ),
+        health=_health(settings, connections, store, workflows, session, work),
     )
 
 
-async def _connections(settings: OrderSettings) -> pool.Pool:
-    return await pool.create(
-        settings.database_url.get_secret_value(),
-        name="order_api",
-        size=settings.pool_size,
-        lock_timeout_s=settings.accept_deadline_s / 3,
-        statement_timeout_s=settings.accept_deadline_s / 2,
-    )
+def _supervised(works: Mapping[str, Callable[[], Awaitable[None]]]) -> list[Supervised]:
+    return [Supervised(name, work) for name, work in works.items()]
 
 
 def _health(
     settings: OrderSettings,
-    connections: pool.Pool,
+    connections: Pool,
     store: Store,
     workflows: OrderWorkflows,
     session: aiohttp.ClientSession,

@@ -7,18 +7,33 @@ gets to see in this answer.
 
 import asyncio
 import time
+from collections.abc import Iterable
+from typing import Protocol
+from uuid import UUID
 
 from activities.contracts import OPEN
 from order_api.acceptance import ANSWER_MARGIN_S, Acceptance
-from order_api.contracts import PlaceOrder
+from order_api.contracts import OrderLine, PlaceOrder
 from order_api.db.store import Store
 from order_api.db.stored_order import Placed, StoredOrder
 from order_api.metrics import ACCEPTED
 from order_api.relay import Relay
 from order_api.settings import OrderSettings
-from order_api.workflow_client import TEMPORAL_ERRORS, OrderWorkflows
-from service_kit.fault_points import Call, FaultPoints
+from order_api.workflow_client import TEMPORAL_ERRORS
 from service_kit.postgres.pool import POSTGRES_ERRORS
+from workflows.contracts import OrderOutcome
+
+
+class Sagas(Protocol):
+    """What shoppers ask of the workflow of their order; see `OrderWorkflows`."""
+
+    async def first_answer(
+        self, order_id: UUID, lines: Iterable[OrderLine], wait_s: float
+    ) -> OrderOutcome: ...
+
+    async def cancel(
+        self, order_id: UUID, lines: Iterable[OrderLine], wait_s: float
+    ) -> OrderOutcome: ...
 
 
 class OrderPlacement:
@@ -29,16 +44,14 @@ class OrderPlacement:
         settings: OrderSettings,
         store: Store,
         acceptance: Acceptance,
-        workflows: OrderWorkflows,
+        workflows: Sagas,
         relay: Relay,
-        faults: FaultPoints,
     ) -> None:
         self._settings = settings
         self._store = store
         self._acceptance = acceptance
         self._workflows = workflows
         self._relay = relay
-        self._faults = faults
         self._free_slots = settings.wait_slots
 
     async def place(
@@ -97,12 +110,8 @@ class OrderPlacement:
                 order.order_id, order.lines, max(wait_s, 0.0)
             )
         except TEMPORAL_ERRORS:
-            seen = await self._again(order, deadline)
-        else:
-            seen = order.with_outcome(outcome)
-        # Started, or at least asked for: a crash here leaves it to the shopper's retry.
-        await self._faults.reach("order.after_start", Call(order.order_id, "accept"))
-        return seen
+            return await self._again(order, deadline)
+        return order.with_outcome(outcome)
 
     async def _again(self, order: StoredOrder, deadline: float) -> StoredOrder:
         """Return the order's newest row: it may have ended while we could not see its workflow."""

@@ -12,7 +12,6 @@ from order_api.open_streams import OpenStreams
 from order_api.operations import Operations
 from order_api.placement import OrderPlacement
 from order_api.response_time import ResponseTimes
-from service_kit.fault_points import FaultPoints
 from service_kit.http.tokens import TokenVerifier
 from service_kit.observability.health import Health
 
@@ -29,7 +28,6 @@ class OrderApiState:
     verifier: TokenVerifier
     response_times: ResponseTimes
     operations: Operations
-    faults: FaultPoints
     health: Health
 
 

@@ -1,9 +1,8 @@
-"""Entry point of the worker; the only place that knows both service and fault injector."""
+"""Entry point of the worker; the only place of it that knows the fault injector."""
 
 import logging
 
 from service_kit.http import server
-from service_kit.http.tokens import verifier_for
 from service_kit.observability import logs, tracing
 from service_kit.process.settings import load
 from service_kit.temporal import expose_sdk_metrics
@@ -21,12 +20,9 @@ def main() -> None:
     end_tracing = tracing.configure("worker")
     expose_sdk_metrics()
     if settings.fault_injection:
-        # not even imported in production
-        from chaos.injection.crash_route import crash_router
-        from chaos.injection.injector import injecting
+        from chaos.injection import worker_service  # not even imported in production
 
-        app = create_app(settings, injecting("orders"))
-        app.include_router(crash_router(verifier_for(settings)))
+        app = worker_service.create_app(settings)
     else:
         app = create_app(settings)
     server.run(app, settings.host, settings.port)

@@ -1,23 +1,24 @@
 """Build the worker application, with health page, from its settings."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI
+from temporalio.worker import Interceptor
 
 from activities.inventory import HttpTimeouts, InventoryActivities
 from activities.orders import OrderActivities
 from order_api.db.notifier import Notifier
 from order_api.db.schema import MIGRATIONS, TABLES
 from order_api.db.store import Store
-from service_kit.fault_points import Injector, no_injector
 from service_kit.http import application
 from service_kit.http.client_session import open_session
 from service_kit.observability.health import Health, Probe
 from service_kit.observability.readiness import readiness_of
 from service_kit.postgres import database_health, pool
 from service_kit.postgres.migrations import latest
+from service_kit.postgres.pool import Pool
 from service_kit.process.background import Background
 from worker.settings import WorkerSettings
 from worker.temporal_worker import OrderWorker
@@ -34,32 +35,45 @@ class WorkerState:
     health: Health
 
 
-def create_app(settings: WorkerSettings, injector: Injector = no_injector) -> FastAPI:
+class Parts:
+    """Makes what the worker stands on; fault runs have parts of their own (`chaos`)."""
+
+    @asynccontextmanager
+    async def pool(self, settings: WorkerSettings) -> AsyncIterator[Pool]:
+        """Give the connections to the orders database."""
+        connections = await pool.create(
+            settings.orders_database_url.get_secret_value(),
+            name="worker",
+            size=settings.pool_size,
+            lock_timeout_s=LOCK_TIMEOUT_S,
+            statement_timeout_s=STATEMENT_TIMEOUT_S,
+        )
+        try:
+            yield connections
+        finally:
+            connections.terminate()
+
+    def interceptors(self) -> Sequence[Interceptor]:
+        """Return what stands around every activity."""
+        return ()
+
+
+def create_app(settings: WorkerSettings, parts: Parts | None = None) -> FastAPI:
     """Return an application that works on orders for as long as it runs."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            app.state.service = await _start(settings, injector, stack)
+            app.state.service = await _start(settings, parts or Parts(), stack)
             yield
 
     app = application.create("Valerix worker", lifespan, lambda: app.state.service.health)
     return app
 
 
-async def _start(
-    settings: WorkerSettings, injector: Injector, stack: AsyncExitStack
-) -> WorkerState:
+async def _start(settings: WorkerSettings, parts: Parts, stack: AsyncExitStack) -> WorkerState:
     POLICIES.apply(settings.saga)
-    connections = await pool.create(
-        settings.orders_database_url.get_secret_value(),
-        name="worker",
-        size=settings.pool_size,
-        lock_timeout_s=LOCK_TIMEOUT_S,
-        statement_timeout_s=STATEMENT_TIMEOUT_S,
-    )
-    stack.callback(connections.terminate)
-    faults = await stack.enter_async_context(injector(connections))
+    connections = await stack.enter_async_context(parts.pool(settings))
     notifier = await stack.enter_async_context(Notifier(connections))
     session = await stack.enter_async_context(open_session())
     inventory = InventoryActivities(
@@ -67,10 +81,9 @@ async def _start(
         settings.inventory_url,
         settings.inventory_token.get_secret_value(),
         HttpTimeouts(settings.saga.fast_http_s, settings.saga.durable_http_s),
-        faults,
     )
-    orders = OrderActivities(Store(connections, notifier, faults), faults)
-    worker = OrderWorker(settings, inventory, orders)
+    orders = OrderActivities(Store(connections, notifier))
+    worker = OrderWorker(settings, inventory, orders, parts.interceptors())
     await stack.enter_async_context(Background(worker.run()))
     database = database_health.probes(connections, TABLES, latest(MIGRATIONS))
     probes: dict[str, Probe] = {

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio.client import Client
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
+from temporalio.worker import Interceptor, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities.inventory import InventoryActivities
@@ -39,7 +39,10 @@ def runner(*, sandbox: bool) -> WorkflowRunner:
 
 
 def build(
-    client: Client, activities: Sequence[Callable[..., Any]], settings: WorkerSettings
+    client: Client,
+    activities: Sequence[Callable[..., Any]],
+    settings: WorkerSettings,
+    interceptors: Sequence[Interceptor] = (),
 ) -> Worker:
     """Return a worker on the task queue of orders; it polls once it is run."""
     return Worker(
@@ -47,6 +50,7 @@ def build(
         task_queue=TASK_QUEUE,
         workflows=[OrderWorkflow],
         activities=activities,
+        interceptors=interceptors,
         workflow_runner=runner(sandbox=settings.sandbox),
         max_cached_workflows=settings.cached_workflows,
         max_concurrent_workflow_tasks=settings.workflow_tasks,
@@ -65,17 +69,22 @@ class OrderWorker:
     """A worker from before the first connection to after the last task."""
 
     def __init__(
-        self, settings: WorkerSettings, inventory: InventoryActivities, orders: OrderActivities
+        self,
+        settings: WorkerSettings,
+        inventory: InventoryActivities,
+        orders: OrderActivities,
+        interceptors: Sequence[Interceptor] = (),
     ) -> None:
         self._settings = settings
         self._activities = order_activities(inventory, orders)
+        self._interceptors = interceptors
         self._client: Client | None = None
         self._worker: Worker | None = None
 
     async def run(self) -> None:
         """Connect, however long that takes, and work until cancelled."""
         self._client = await self._connected()
-        self._worker = build(self._client, self._activities, self._settings)
+        self._worker = build(self._client, self._activities, self._settings, self._interceptors)
         _log.info("worker polls", task_queue=TASK_QUEUE)
         await self._worker.run()
 

@@ -19,7 +19,6 @@ from inventory_api.contracts import Line
 from inventory_api.main import MIGRATIONS
 from inventory_api.seed import seed
 from inventory_api.stock import Stock
-from service_kit.fault_points import Call, NoFaults
 from service_kit.postgres import pool
 from service_kit.postgres.migrations import migrate
 
@@ -93,7 +92,7 @@ async def _reservations(stock: Stock, seconds: float) -> tuple[int, float]:
     async def one_caller() -> None:
         nonlocal held
         while time.perf_counter() < end:
-            verdict = await stock.reserve(Call(uuid.uuid4(), "reserve"), wanted)
+            verdict = await stock.reserve(uuid.uuid4(), wanted)
             held += verdict.state == "held"
 
     await asyncio.gather(*(one_caller() for _ in range(CALLERS)))
@@ -107,7 +106,7 @@ async def hot_sku(harness: Harness, plan: Plan) -> list[Row]:
         connections = await pool.create(
             dsn, name="bench", size=8, lock_timeout_s=2.0, statement_timeout_s=60.0
         )
-        stock = Stock(connections, NoFaults(), deadline_s=5.0)
+        stock = Stock(connections, deadline_s=5.0)
         plan.say("one hot SKU: warming up")
         held, _ = await _reservations(stock, 2.0)
         rows = {clients: await _pgbench(harness, dsn, clients, 2) for clients in CLIENTS}

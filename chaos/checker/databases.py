@@ -7,6 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
+from activities.contracts import TERMINAL
 from chaos.checker.observations import (
     Movement,
     Observations,
@@ -27,7 +28,7 @@ FROM orders o LEFT JOIN order_lines l USING (order_id) GROUP BY o.order_id
 EVENTS = "SELECT seq, order_id, type, at FROM order_events ORDER BY seq"
 OPEN = """
 SELECT count(*) FROM orders
-WHERE status NOT IN ('shipped', 'rejected', 'cancelled', 'failed') AND customer = ANY($1::text[])
+WHERE status <> ALL($2::text[]) AND customer = ANY($1::text[])
 """
 STATUSES = "SELECT order_id, status FROM orders"
 NOTIFIED = "SELECT event_seq, count(*) AS n FROM notifications GROUP BY event_seq"
@@ -94,7 +95,7 @@ async def snapshots(dsn: str, within_s: float = 10.0) -> list[Snapshot]:
 
 async def open_orders(dsn: str, customers: Collection[str]) -> int:
     """Return how many orders of these customers have not ended."""
-    return await _count(dsn, OPEN, list(customers))
+    return await _count(dsn, OPEN, list(customers), list(TERMINAL))
 
 
 async def unread_events(dsn: str) -> int:

@@ -10,8 +10,8 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Literal
 from uuid import UUID
 
@@ -19,8 +19,8 @@ from prometheus_client import Counter
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from chaos.injection.rules import FaultRule, decide
-from service_kit.fault_points import AnswerInstead, Call, FaultPoints
+from chaos.injection.rules import Call, FaultRule, decide
+from service_kit.http.answer_instead import AnswerInstead
 from service_kit.http.problems import internal_error
 from service_kit.observability import logs
 from service_kit.postgres.pool import POSTGRES_ERRORS, Pool
@@ -32,21 +32,40 @@ FIRED = Counter("faults_fired", "Faults injected into this process.", ["point", 
 _log = logs.get(__name__)
 
 
-class InjectedError(RuntimeError):
+class InjectedError(Exception):
     """What a fault of kind `error` raises outside of HTTP."""
 
 
 class Injector:
     """The fault points of one process: rules from its database, evidence into it."""
 
-    def __init__(self, pool: Pool, owner: Literal["inventory", "orders"]) -> None:
-        self._pool = pool
+    def __init__(self, owner: Literal["inventory", "orders"]) -> None:
+        self._connections: Pool | None = None
         self.owner = owner
         # None until they have been read for the first time.
         self._rules: tuple[FaultRule, ...] | None = None
 
+    @asynccontextmanager
+    async def using(self, pool: Pool) -> AsyncIterator[None]:
+        """Follow the rules in the database behind `pool`, and write the evidence there."""
+        self._connections = pool
+        # Before the first request: a process that a fault has just killed must know its rules.
+        with contextlib.suppress(*POSTGRES_ERRORS):
+            await self.reload()
+        following = asyncio.create_task(self.keep_reloading())
+        try:
+            yield
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+    @property
+    def _pool(self) -> Pool:
+        assert self._connections is not None, "not started"
+        return self._connections
+
     def planned(self, point: str, call: Call) -> bool:
-        """Tell whether a rule fires here."""
+        """Tell whether a rule fires for `call` at `point`, or has fired."""
         return bool(self._rules) and decide(self._rules or (), point, call) is not None
 
     async def reach(self, point: str, call: Call) -> None:
@@ -187,24 +206,3 @@ def corrupted(call: Call) -> Response:
         json.dumps({"order_id": str(UUID(int=call.order_id.int ^ 1)), "state": "held"}),
     )
     return Response(bodies[call.order_id.int % len(bodies)], media_type="application/json")
-
-
-def injecting(
-    owner: Literal["inventory", "orders"],
-) -> Callable[[Pool], AbstractAsyncContextManager[FaultPoints]]:
-    """Return what gives a process its injector once its pool is open."""
-
-    @asynccontextmanager
-    async def of_pool(pool: Pool) -> AsyncIterator[FaultPoints]:
-        injector = Injector(pool, owner)
-        # Before the first request: a process that a fault has just killed must know its rules.
-        with contextlib.suppress(*POSTGRES_ERRORS):
-            await injector.reload()
-        following = asyncio.create_task(injector.keep_reloading())
-        try:
-            yield injector
-        finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
-
-    return of_pool

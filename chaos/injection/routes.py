@@ -3,7 +3,7 @@
 from typing import Annotated, Any, get_args
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from chaos.injection.injector import Injector
@@ -25,9 +25,15 @@ def staff(request: Request) -> Caller:
 
 def injector_of(request: Request) -> Injector:
     """Return the injector of the process that serves `request`."""
-    injector = request.app.state.service.faults
+    injector = request.app.state.injector
     assert isinstance(injector, Injector)
     return injector
+
+
+def add(app: FastAPI, injector: Injector) -> None:
+    """Give `app` these calls; they switch the rules of `injector`."""
+    app.state.injector = injector
+    app.include_router(router)
 
 
 Staff = Annotated[Caller, Depends(staff)]

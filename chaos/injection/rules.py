@@ -6,12 +6,11 @@ nothing, and the orders that will be hit can be named before the first one is se
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol, Self, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
-
-from service_kit.fault_points import Call
 
 Point = Literal[
     "inventory.on_request",
@@ -30,6 +29,17 @@ Fault = Literal["delay", "crash", "error", "drop", "corrupt"]
 Operation = Literal["reserve", "commit", "release", "record", "accept"]
 
 MAX_DELAY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One attempt, counted from 1, at one operation for one order."""
+
+    order_id: UUID
+    operation: str
+    attempt: int = 1
+
+
 # What a worker or the accept path sends is not HTTP, or not yet: nothing there to spoil.
 _SPOILS_ANSWERS: frozenset[str] = frozenset({"drop", "corrupt"})
 

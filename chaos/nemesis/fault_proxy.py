@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import TextIO
 from uuid import UUID
 
-from chaos.injection.rules import decide
+from chaos.injection.rules import Call, decide
 from chaos.nemesis.http_proxy import Client, HttpProxy, Message
 from chaos.scenarios.network_faults import Link, NetworkFault
 from chaos.scenarios.records import Fired
-from service_kit.fault_points import Call
 
 _RESERVATION = re.compile(rb"^(?:PUT|POST) /v1/reservations/([0-9a-f-]{36})(?:/(\w+))? ")
 _ATTEMPT = re.compile(rb"\r\nx-attempt: *(\d+)", re.IGNORECASE)

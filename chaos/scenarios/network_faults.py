@@ -4,8 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from chaos.injection.rules import Operation, draw
-from service_kit.fault_points import Call
+from chaos.injection.rules import Call, Operation, draw
 
 Link = Literal["wire.inventory", "wire.order"]
 NetworkFaultKind = Literal[

@@ -22,7 +22,6 @@ from order_api.db.stored_order import (
     from_row,
 )
 from order_api.search import Search
-from service_kit.fault_points import Call, FaultPoints
 from service_kit.postgres.group_commit import GroupCommit
 from service_kit.postgres.pool import Connection, Pool, leaves_doubt, within
 from workflows import messages
@@ -36,10 +35,9 @@ MAX_RELAY_DELAY_S = 180.0
 class Store:
     """The orders database. Each call is bounded; TimeoutError leaves its outcome unknown."""
 
-    def __init__(self, pool: Pool, notifier: Notifier, faults: FaultPoints) -> None:
+    def __init__(self, pool: Pool, notifier: Notifier) -> None:
         self._pool = pool
         self._notifier = notifier
-        self._faults = faults
         raced = (asyncpg.IntegrityConstraintViolationError, asyncpg.DeadlockDetectedError)
         self._accepting = GroupCommit[NewOrder, Accepted](
             self._accept_batch,
@@ -60,16 +58,9 @@ class Store:
 
     async def accept(self, new: NewOrder) -> Accepted:
         """Make the order durable, or return the one that this key has made before."""
-        call = Call(new.order_id, "accept")
-        if self._faults.planned("order.before_commit", call):
-            async with self._pool.acquire() as connection, connection.transaction():
-                [accepted] = await self._insert(connection, [new])
-                await self._faults.reach("order.before_commit", call)
-        else:
-            accepted = await self._accepting.submit(new)
+        accepted = await self._accepting.submit(new)
         if accepted.created:
             self._notifier.notify([new.order_id])
-        await self._faults.reach("order.after_commit", call)
         return accepted
 
     async def _accept_batch(self, batch: Sequence[NewOrder]) -> list[Accepted]:

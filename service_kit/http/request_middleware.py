@@ -11,7 +11,7 @@ import uuid
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service_kit.fault_points import AnswerInstead
+from service_kit.http.answer_instead import AnswerInstead
 from service_kit.http.problems import Problem, internal_error, unavailable
 from service_kit.observability import logs
 from service_kit.observability.metrics import REQUEST_SECONDS, REQUESTS_IN_FLIGHT
@@ -74,8 +74,8 @@ class RequestMiddleware:
                 await problem.response()(scope, receive, send_marked)
         except ClientDisconnect:
             status = CLIENT_CLOSED_REQUEST
-        except AnswerInstead as fault:
-            await _answer_instead(fault, scope, receive, send_marked)
+        except AnswerInstead as instead:
+            await _answer_instead(instead, scope, receive, send_marked)
         except Exception:
             _log.exception("request failed", path=scope["path"])
             if not answered:
@@ -154,9 +154,11 @@ def _limited(receive: Receive) -> Receive:
     return receive_limited
 
 
-async def _answer_instead(fault: AnswerInstead, scope: Scope, receive: Receive, send: Send) -> None:
-    if fault.response is not None:
-        await fault.response(scope, receive, send)
+async def _answer_instead(
+    instead: AnswerInstead, scope: Scope, receive: Receive, send: Send
+) -> None:
+    if instead.response is not None:
+        await instead.response(scope, receive, send)
     else:
         scope["extensions"]["valerix.transport"]["transport"].abort()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:  # generic for the type checker only
 else:
     Pool = asyncpg.Pool
     Connection = asyncpg.pool.PoolConnectionProxy
+
+# Returns a subclass of the class of connections that it is given.
+Extension = Callable[[type[asyncpg.Connection]], type[asyncpg.Connection]]
 
 # What a caller may see when the database is gone, slow, full or starting: nothing of the request
 # itself was wrong, and unless a commit was on its way nothing was written.
@@ -99,6 +102,11 @@ _MAX_LATE_CONNECTIONS = 64
 _late_connections: "set[asyncio.Task[None]]" = set()
 
 
+def as_it_is(connection_class: type[asyncpg.Connection]) -> type[asyncpg.Connection]:
+    """Extend nothing."""
+    return connection_class
+
+
 async def create(
     dsn: str,
     *,
@@ -107,11 +115,13 @@ async def create(
     lock_timeout_s: float,
     statement_timeout_s: float,
     min_size: int = 0,
+    extended: Extension = as_it_is,
 ) -> Pool:
     """Return a pool of up to `size` connections that need not be able to connect yet.
 
     `lock_timeout_s` and `statement_timeout_s` are enforced by the server on every statement,
     so a caller that has stopped waiting has not left work behind. `dsn` may name several servers.
+    `extended` gives the connections more than they can do by themselves.
     """
     pool: Pool = asyncpg.create_pool(
         dsn,
@@ -121,7 +131,9 @@ async def create(
         max_inactive_connection_lifetime=60.0,
         timeout=CONNECT_S,
         reset=_end_if_read_only,
-        connection_class=tracing.TracedConnection if tracing.is_on() else asyncpg.Connection,
+        connection_class=extended(
+            tracing.TracedConnection if tracing.is_on() else asyncpg.Connection
+        ),
         server_settings={
             "application_name": name,
             "lock_timeout": f"{round(lock_timeout_s * 1000)}ms",

@@ -20,7 +20,7 @@ from chaos.checker.observations import Observations, OrderRow
 from chaos.checker.orders import ends_as_promised
 from chaos.client.history import Entry
 from chaos.injection.injector import PUT_RULE
-from chaos.injection.rules import FaultRule
+from chaos.injection.rules import Call, FaultRule
 from chaos.nemesis.fault_proxy import Evidence, FaultProxy, call_at_inventory
 from chaos.scenarios.catalogue import EFFECTS
 from chaos.scenarios.network_faults import NetworkFault
@@ -31,7 +31,6 @@ from deploy.local.process.child import ChildSpec
 from deploy.local.process.probes import answers_ok
 from deploy.local.process.supervisor import SupervisedProcess
 from deploy.local.settings import PROJECT
-from service_kit.fault_points import Call, NoFaults
 from service_kit.http.tokens import issue
 from tests.support.databases import Databases, connected
 from tests.support.event_loop_thread import EventLoopThread
@@ -146,7 +145,7 @@ async def trial(
     ):
         proxy.upstreams, proxy.network_faults = ports, NETWORK_FAULTS
         activities = InventoryActivities(
-            session, proxy.url, issue(KEY, "worker", "service"), HttpTimeouts(0.6, 5.0), NoFaults()
+            session, proxy.url, issue(KEY, "worker", "service"), HttpTimeouts(0.6, 5.0)
         )
         settler = Settler(activities, **caller)
         gate = asyncio.Semaphore(12)

@@ -3,11 +3,9 @@
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from uuid import UUID, uuid4
 
 from inventory_api.contracts import Line
 from inventory_api.stock import Stock
-from service_kit.fault_points import Call, NoFaults
 from service_kit.postgres import pool
 
 _numbers = itertools.count(1)
@@ -20,10 +18,6 @@ def new_sku() -> str:
 
 def line(sku: str, quantity: int = 1) -> Line:
     return Line(sku=sku, quantity=quantity)
-
-
-def call(order_id: UUID | None = None, operation: str = "reserve") -> Call:
-    return Call(order_id or uuid4(), operation)
 
 
 @asynccontextmanager
@@ -50,5 +44,5 @@ async def replicas(
                 statement_timeout_s=(lock_timeout_s + deadline_s) / 2,
             )
             stack.callback(connections.terminate)
-            stocks.append(Stock(connections, NoFaults(), deadline_s=deadline_s))
+            stocks.append(Stock(connections, deadline_s=deadline_s))
         yield stocks

@@ -18,7 +18,6 @@ from activities import errors
 from activities.contracts import StepCall, StepDone
 from activities.inventory import HttpTimeouts, InventoryActivities
 from inventory_api.contracts import Line
-from service_kit.fault_points import NoFaults
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ORDER = uuid4()
@@ -70,7 +69,6 @@ async def warehouse() -> AsyncIterator[FakeInventory]:
             f"http://127.0.0.1:{address[1]}/",
             "token",
             HttpTimeouts(PATIENCE_S, PATIENCE_S),
-            NoFaults(),
         )
         yield odd
     await runner.cleanup()

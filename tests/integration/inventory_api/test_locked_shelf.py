@@ -16,7 +16,7 @@ from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.ledger import broken_promises
 from tests.support.serving import bearer, serve_inventory
-from tests.support.stock_replicas import call, line, replicas
+from tests.support.stock_replicas import line, replicas
 
 # The worker gives a fast attempt 0.6 s; far above that to allow for a busy machine.
 QUICK_S = 2.0
@@ -106,16 +106,16 @@ async def test_those_who_share_a_batch_with_a_locked_shelf_are_served(
     async with replicas(dsn, lock_timeout_s=0.2, deadline_s=10) as [stock]:
         held = [uuid4() for _ in range(4)]
         for number, order in enumerate(held):
-            await stock.reserve(call(order), (line("LOCKED" if number % 2 else "ELSE"),))
+            await stock.reserve(order, (line("LOCKED" if number % 2 else "ELSE"),))
         async with holder.transaction():
             await holder.fetch("SELECT FROM stock WHERE sku = 'LOCKED' FOR UPDATE")
-            busy = [stock.reserve(call(), (line("LOCKED"), line("ELSE"))) for _ in range(10)]
-            free = [stock.reserve(call(), (line("ELSE"),)) for _ in range(10)]
-            unknown = stock.reserve(call(), (line("NO-SUCH"),))
+            busy = [stock.reserve(uuid4(), (line("LOCKED"), line("ELSE"))) for _ in range(10)]
+            free = [stock.reserve(uuid4(), (line("ELSE"),)) for _ in range(10)]
+            unknown = stock.reserve(uuid4(), (line("NO-SUCH"),))
             mixed = [one for pair in zip(busy, free, strict=True) for one in pair]
             answers = await asyncio.gather(*mixed, unknown, return_exceptions=True)
             settled = await asyncio.gather(
-                *(stock.commit(call(order)) for order in held), return_exceptions=True
+                *(stock.commit(order) for order in held), return_exceptions=True
             )
     assert [told(answer) for answer in answers] == ["locked", "held"] * 10 + ["refused"]
     assert [told(answer) for answer in settled] == ["committed", "locked"] * 2

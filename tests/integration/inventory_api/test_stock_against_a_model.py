@@ -40,7 +40,7 @@ from tests.support.stock_model import (
     Restock,
     one_after_the_other,
 )
-from tests.support.stock_replicas import call, new_sku, replicas
+from tests.support.stock_replicas import new_sku, replicas
 
 ORDERS = 4
 SKUS = 3
@@ -74,13 +74,13 @@ async def ask(stock: Stock, operation: Operation) -> Outcome:
     match operation:
         case Reserve(order_id, lines):
             try:
-                verdict = await stock.reserve(call(order_id), lines)
+                verdict = await stock.reserve(order_id, lines)
             except OtherLines:
                 return ("other lines",)
         case CommitOrRelease(order_id, "committed"):
-            verdict = await stock.commit(call(order_id, "commit"))
+            verdict = await stock.commit(order_id)
         case CommitOrRelease(order_id, _):
-            verdict = await stock.release(call(order_id, "release"))
+            verdict = await stock.release(order_id)
         case Restock(sku, key, quantity):
             restocked = await stock.restock(sku, key, quantity)
             assert restocked.level is not None

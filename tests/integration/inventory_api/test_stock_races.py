@@ -12,7 +12,7 @@ import inventory_api.seed
 from inventory_api.stock import COMMIT_OR_RELEASE, Stock
 from tests.support.databases import connected
 from tests.support.ledger import broken_promises
-from tests.support.stock_replicas import call, line, new_sku, replicas
+from tests.support.stock_replicas import line, new_sku, replicas
 
 Connection = asyncpg.Connection
 
@@ -58,9 +58,9 @@ async def test_a_commit_and_a_release_that_meet_a_fresh_hold_do_not_both_win(
         shelves = {sku: 20, **{other_sku: 20 for _, other_sku in others.values()}}
         await inventory_api.seed.seed(inventory_database, shelves)
         # somebody else's hold, without which the CHECKs on the shelf would notice
-        await stock.reserve(call(), (line(sku, 10),))
+        await stock.reserve(uuid4(), (line(sku, 10),))
         for other, other_sku in others.values():
-            await stock.reserve(call(other), (line(other_sku),))
+            await stock.reserve(other, (line(other_sku),))
         order = uuid4()
         settling = []
         async with database.transaction():
@@ -70,7 +70,7 @@ async def test_a_commit_and_a_release_that_meet_a_fresh_hold_do_not_both_win(
                 settling.append(asyncio.create_task(caller.fetch(COMMIT_OR_RELEASE, batch, target)))
                 while not await watcher.fetchval(IS_WAITING, caller.get_server_pid()):
                     await watcher.execute(NAP)
-            assert (await stock.reserve(call(order), (line(sku, 3),))).state == "held"
+            assert (await stock.reserve(order, (line(sku, 3),))).state == "held"
         await asyncio.gather(*settling, return_exceptions=True)
         assert await broken_promises(database) == {}
     for caller in callers.values():
@@ -89,13 +89,13 @@ async def test_orders_that_want_the_same_shelves_in_opposite_order_do_not_deadlo
             stock, order = stocks[number % 3], uuid4()
             wanted = [line(sku) for sku in (skus if number % 2 else reversed(skus))]
             if number % 5 == 0:  # a release that overtakes its hold, on another replica
-                early = asyncio.create_task(stocks[(number + 1) % 3].release(call(order)))
-                await stock.reserve(call(order), tuple(wanted))
+                early = asyncio.create_task(stocks[(number + 1) % 3].release(order))
+                await stock.reserve(order, tuple(wanted))
                 await early
             else:
-                assert (await stock.reserve(call(order), tuple(wanted))).state == "held"
+                assert (await stock.reserve(order, tuple(wanted))).state == "held"
             end = stock.commit if number % 3 else stock.release
-            await end(call(order))
+            await end(order)
 
         await asyncio.gather(*(live(number) for number in range(400)))
     assert await broken_promises(database) == {}
@@ -111,11 +111,11 @@ async def test_a_release_that_races_its_own_hold_leaves_nothing_held(
 
         async def give_up(order: UUID) -> str | None:
             await asyncio.sleep(dice.random() / 10)
-            return (await there.release(call(order))).state
+            return (await there.release(order)).state
 
         async def hold(order: UUID) -> None:
             await asyncio.sleep(dice.random() / 10)
-            await here.reserve(call(order), (line(sku),))
+            await here.reserve(order, (line(sku),))
 
         orders = [uuid4() for _ in range(200)]
         # a few in either order, so that both are met however slow the machine; the others race
@@ -140,8 +140,8 @@ async def test_a_caller_that_leaves_does_not_take_its_neighbours_along(
     sku = new_sku()
     await inventory_api.seed.seed(inventory_database, {sku: 100})
     async with replicas(inventory_database) as [stock]:
-        staying = [asyncio.create_task(stock.reserve(call(), (line(sku),))) for _ in range(50)]
-        leaving = [asyncio.create_task(stock.reserve(call(), (line(sku),))) for _ in range(50)]
+        staying = [asyncio.create_task(stock.reserve(uuid4(), (line(sku),))) for _ in range(50)]
+        leaving = [asyncio.create_task(stock.reserve(uuid4(), (line(sku),))) for _ in range(50)]
         await asyncio.sleep(0)
         for task in leaving:
             task.cancel()

@@ -17,7 +17,6 @@ from order_api.db.notifier import Notifier
 from order_api.db.store import Store
 from order_api.event_stream import OrderEventStream
 from order_api.main import create_app
-from service_kit.fault_points import NoFaults
 from service_kit.postgres import pool
 from service_kit.postgres.pool import Pool
 from service_kit.process.background import Background
@@ -31,7 +30,7 @@ class CountingStore(Store):
     """The real store, and how often streams and their look-out have asked it."""
 
     def __init__(self, connections: Pool, notifier: Notifier) -> None:
-        super().__init__(connections, notifier, NoFaults())
+        super().__init__(connections, notifier)
         self.reads = 0
         self.reading = 0
         self.most_at_once = 0

@@ -13,7 +13,6 @@ from order_api.contracts import order_id_for
 from order_api.db.notifier import Notifier
 from order_api.db.store import Store
 from order_api.db.stored_order import Accepted
-from service_kit.fault_points import NoFaults
 from service_kit.postgres import pool
 from tests.support.new_orders import new_order, progress
 
@@ -30,7 +29,7 @@ async def connections(orders_database: str) -> AsyncIterator[pool.Pool]:
 @pytest.fixture
 async def store(connections: pool.Pool) -> AsyncIterator[Store]:
     async with Notifier(connections) as notifier:
-        yield Store(connections, notifier, NoFaults())
+        yield Store(connections, notifier)
 
 
 async def test_orders_that_arrive_together_are_stored_together_and_a_known_one_is_found_again(
@@ -59,7 +58,7 @@ async def test_the_same_order_from_many_sides_is_made_once(
     store: Store, connections: pool.Pool
 ) -> None:
     async with Notifier(connections) as notifier:
-        replica = Store(connections, notifier, NoFaults())
+        replica = Store(connections, notifier)
         answers = await asyncio.gather(
             *((store, replica)[n % 2].accept(new_order("one")) for n in range(40))
         )

@@ -14,7 +14,6 @@ from order_api.contracts import OrderLine, order_id_for
 from order_api.db.notifier import Notifier
 from order_api.db.store import Store
 from order_api.db.stored_order import NewOrder
-from service_kit.fault_points import NoFaults
 from service_kit.postgres import pool
 from tests.support.databases import Databases, connected, name_in
 from tests.support.order_stack import OrderStack, Shopper, eventually
@@ -63,7 +62,7 @@ async def test_orders_that_were_stored_and_never_started_are_started_by_the_rela
         order_stack.orders_dsn, name="dies", size=2, lock_timeout_s=1, statement_timeout_s=1
     )
     async with Notifier(connections) as notifier:
-        store = Store(connections, notifier, NoFaults())
+        store = Store(connections, notifier)
         orders = [uuid.uuid4() for _ in range(60)]  # more than the relay takes at once
         for order_id in orders:
             line = OrderLine(sku="MUG-BLUE", quantity=1, unit_price_minor=1490)

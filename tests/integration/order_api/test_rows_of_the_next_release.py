@@ -13,7 +13,6 @@ from activities.contracts import StatusUpdate, StoredStatus, TimelineEntry
 from order_api.db import order_lists
 from order_api.db.notifier import Notifier
 from order_api.db.store import Store
-from service_kit.fault_points import NoFaults
 from service_kit.postgres import pool
 from tests.support import next_release
 from tests.support.next_release import EXPIRED, WAITS
@@ -228,7 +227,7 @@ async def store(order_stack: OrderStack) -> AsyncIterator[Store]:
         order_stack.orders_dsn, name="store", size=4, lock_timeout_s=10, statement_timeout_s=10
     )
     async with Notifier(connections) as notifier:
-        yield Store(connections, notifier, NoFaults())
+        yield Store(connections, notifier)
     connections.terminate()
 
 

@@ -1,22 +1,26 @@
 """Start inventory_api with a warehouse that has one thing wrong with it, or nothing."""
 
 import os
+from functools import partial
 
 import inventory_api.__main__
-import inventory_api.main
+from chaos.injection import inventory_service
+from inventory_api.settings import InventorySettings
 from inventory_api.stock import Stock
-from service_kit.fault_points import FaultPoints
 from service_kit.postgres.pool import Pool
 from tests.support.mutants.stock import MUTATIONS, MutantStock
 
 
-def mutant(pool: Pool, faults: FaultPoints, *, deadline_s: float, writers: int) -> Stock:
-    """Return the warehouse that MUTATION names; with none, the real one would stand here."""
-    mutation = os.environ["MUTATION"]
-    assert mutation in MUTATIONS
-    return MutantStock(pool, faults, mutation)
+class MutantParts(inventory_service.PartsWithFaults):
+    """The parts of inventory_api, but for the stock that MUTATION names."""
+
+    def stock(self, settings: InventorySettings, connections: Pool) -> Stock:
+        """Return the mutant; with MUTATION "none" one that is right."""
+        mutation = os.environ["MUTATION"]
+        assert mutation in MUTATIONS
+        return MutantStock(connections, self.commits, mutation)
 
 
 if __name__ == "__main__":
-    vars(inventory_api.main)["Stock"] = mutant
+    vars(inventory_service)["create_app"] = partial(inventory_service.create_app, parts=MutantParts)
     inventory_api.__main__.main()

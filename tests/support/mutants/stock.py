@@ -10,10 +10,11 @@ from uuid import UUID
 
 import asyncpg
 
+from chaos.injection.attempts import attempt
+from chaos.injection.commit_faults import CommitFaults
 from inventory_api.contracts import Line
-from inventory_api.stock import BEFORE_COMMIT, Stock
+from inventory_api.stock import Stock
 from inventory_api.verdicts import Verdict
-from service_kit.fault_points import Call, FaultPoints
 from service_kit.postgres.pool import Connection, Pool
 
 Mutation = Literal[
@@ -58,53 +59,56 @@ Effect = Callable[[Connection], Awaitable[str]]
 class MutantStock(Stock):
     """Decides and writes its own way; only reading is left as it is."""
 
-    def __init__(self, pool: Pool, faults: FaultPoints, mutation: Mutation) -> None:
-        super().__init__(pool, faults, deadline_s=1.0)
+    def __init__(self, pool: Pool, commits: CommitFaults, mutation: Mutation) -> None:
+        super().__init__(pool, deadline_s=1.0)
+        self._commits = commits
         self._mutation = mutation
         self._memory: dict[str, str] = {}
 
-    async def reserve(self, call: Call, lines: tuple[Line, ...]) -> Verdict:
+    async def reserve(self, order_id: UUID, lines: tuple[Line, ...]) -> Verdict:
         try:
-            return await self._once(call, lambda c: self._hold(c, call.order_id, lines))
+            return await self._once("reserve", order_id, lambda c: self._hold(c, order_id, lines))
         except asyncpg.CheckViolationError:
-            return await self._once(call, lambda c: self._refuse(c, call.order_id, lines))
+            return await self._once("reserve", order_id, lambda c: self._refuse(c, order_id, lines))
 
-    async def commit(self, call: Call) -> Verdict:
+    async def commit(self, order_id: UUID) -> Verdict:
         return await self._once(
-            call, lambda c: self._commit_or_release(c, call.order_id, "committed")
+            "commit", order_id, lambda c: self._commit_or_release(c, order_id, "committed")
         )
 
-    async def release(self, call: Call) -> Verdict:
+    async def release(self, order_id: UUID) -> Verdict:
         return await self._once(
-            call, lambda c: self._commit_or_release(c, call.order_id, "released")
+            "release", order_id, lambda c: self._commit_or_release(c, order_id, "released")
         )
 
-    async def _once(self, call: Call, effect: Effect) -> Verdict:
+    async def _once(self, operation: str, order_id: UUID, effect: Effect) -> Verdict:
         """Do `effect` unless its key says that it has been done."""
-        key = f"{call.order_id}/{call.operation}"
+        key = f"{order_id}/{operation}"
         if self._mutation == "key includes the attempt":
-            key += f"/{call.attempt}"
-        if self._mutation == "key in another transaction":
-            return await self._in_two(call, key, effect)
-        async with self._pool.acquire() as connection, connection.transaction():
-            done = await self._known(connection, key)
-            if done is not None:
-                return Verdict(done, replayed=True)
-            state = await effect(connection)
-            await self._faults.reach(BEFORE_COMMIT, call)
-            await self._remember(connection, key, state)
-        return Verdict(state, replayed=False)
-
-    async def _in_two(self, call: Call, key: str, effect: Effect) -> Verdict:
+            key += f"/{attempt.get()}"
         async with self._pool.acquire() as connection:
-            done = await self._known(connection, key)
-            if done is not None:
-                return Verdict(done, replayed=True)
-            async with connection.transaction():
-                state = await effect(connection)
-            await self._faults.reach(BEFORE_COMMIT, call)
-            await self._remember(connection, key, state)
-        return Verdict(state, replayed=False)
+            if self._mutation == "key in another transaction":
+                done, state = await self._in_two(connection, key, operation, order_id, effect)
+            else:
+                async with connection.transaction():
+                    done, state = await self._known(connection, key), ""
+                    if done is None:
+                        state = await effect(connection)
+                        await self._commits.strike(operation, [order_id])
+                        await self._remember(connection, key, state)
+        return Verdict(done or state, replayed=done is not None)
+
+    async def _in_two(
+        self, connection: Connection, key: str, operation: str, order_id: UUID, effect: Effect
+    ) -> tuple[str | None, str]:
+        done = await self._known(connection, key)
+        if done is not None:
+            return done, done
+        async with connection.transaction():
+            state = await effect(connection)
+        await self._commits.strike(operation, [order_id])
+        await self._remember(connection, key, state)
+        return None, state
 
     async def _known(self, connection: Connection, key: str) -> str | None:
         if self._mutation == "no unique key":

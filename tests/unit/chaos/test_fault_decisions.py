@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from chaos.injection.rules import GREMLIN, FaultRule, Operation, decide, draw, predict
-from service_kit.fault_points import Call
+from chaos.injection.rules import GREMLIN, Call, FaultRule, Operation, decide, draw, predict
 
 ORDERS = [UUID(int=number * 0x9E3779B97F4A7C15) for number in range(1, 4001)]
 
