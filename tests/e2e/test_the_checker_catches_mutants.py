@@ -132,6 +132,31 @@ def _replica(
     return SupervisedProcess(spec, logs), port
 
 
+def placed(planned: tuple[PlannedOrder, ...], statuses: list[str]) -> Observations:
+    """Return what is known of the orders but the warehouse: how each was asked for, and ended."""
+    now = datetime.now(UTC)
+    return Observations(
+        planned=planned,
+        history=[
+            Entry(0.0, "invoke", "cancel" if again else "place", order.number,
+                  str(order.order_id), 1)
+            for order in planned
+            for again in ((False, True) if order.cancels else (False,))
+        ],
+        orders=[
+            OrderRow(
+                order.order_id, order.customer, order.key, status, None,
+                {line.sku: line.quantity for line in order.lines}, now, now,
+            )
+            for order, status in zip(planned, statuses, strict=True)
+        ],
+        events=[],
+        movements=[],
+        reservations={},
+        shelves=[],
+    )  # fmt: skip
+
+
 async def trial(
     dsn: str, logs: Path, mutation: str, **caller: bool
 ) -> tuple[set[str], dict[str, str]]:
@@ -158,27 +183,9 @@ async def trial(
         await proxy.quiet()
     movements, reservations, shelves, fired = await read_warehouse(dsn)
     assert {each.rule for each in fired} == {rule.name for rule in RULES}
-    now = datetime.now(UTC)
-    observations = Observations(
-        planned=planned,
-        history=[
-            Entry(0.0, "invoke", "cancel" if again else "place", order.number,
-                  str(order.order_id), 1)
-            for order in planned
-            for again in ((False, True) if order.cancels else (False,))
-        ],
-        orders=[
-            OrderRow(
-                order.order_id, order.customer, order.key, status, None,
-                {line.sku: line.quantity for line in order.lines}, now, now,
-            )
-            for order, status in zip(planned, statuses, strict=True)
-        ],
-        events=[],
-        movements=movements,
-        reservations=reservations,
-        shelves=shelves,
-        fired=fired,
+    observations = replace(
+        placed(planned, statuses), movements=movements, reservations=reservations,
+        shelves=shelves, fired=fired,
     )  # fmt: skip
     checks = [*stock_checks(observations), ends_as_promised(observations)]
     found = {check.name: check.violations[0] for check in checks if not check.holds}

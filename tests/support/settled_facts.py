@@ -34,37 +34,15 @@ def fired_as(identity: Identity) -> Fired:
 
 def settled_facts(orders: Sequence[PlannedOrder]) -> Observations:
     """Return observations of orders that were placed once and have shipped: nothing is wrong."""
-    delivered = dict.fromkeys(FIRST_DELIVERY, 1000000)
-    movements = [
-        Movement(n, None, sku, "initial", pieces)
-        for n, (sku, pieces) in enumerate(delivered.items())
-    ]
-    gone: Counter[str] = Counter()
-    for order in orders:
-        for operation in ("reserve", "commit"):
-            for line in order.lines:
-                movements.append(
-                    Movement(len(movements), order.order_id, line.sku, operation, line.quantity)
-                )
-        gone.update({line.sku: line.quantity for line in order.lines})
-    shelves = [Shelf(sku, pieces - gone[sku], 0) for sku, pieces in delivered.items()]
+    movements, shelves = _stock_after(orders)
     events = [
         OrderEvent(2 * order.number + n, order.order_id, kind, NOW)
         for order in orders
         for n, kind in enumerate(("received", "shipped"))
     ]
-    history = [
-        Entry(
-            at=float(order.number), kind=kind, operation="place", number=order.number,
-            order_id=str(order.order_id), try_=1, status=status, seconds=0.05,
-            since_intended=0.05, state=state, answered_id=str(order.order_id) if state else None,
-        )
-        for order in orders
-        for kind, status, state in ANSWERED
-    ]  # fmt: skip
     return Observations(
         planned=tuple(orders),
-        history=history,
+        history=[entry for order in orders for entry in _history_of(order)],
         orders=[
             OrderRow(
                 order.order_id, order.customer, order.key, "shipped", None,
@@ -88,3 +66,31 @@ def settled_facts(orders: Sequence[PlannedOrder]) -> Observations:
         notifications={event.seq: 1 for event in events},
         settled_within_s=1.0,
     )  # fmt: skip
+
+
+def _stock_after(orders: Sequence[PlannedOrder]) -> tuple[list[Movement], list[Shelf]]:
+    delivered = dict.fromkeys(FIRST_DELIVERY, 1000000)
+    movements = [
+        Movement(n, None, sku, "initial", pieces)
+        for n, (sku, pieces) in enumerate(delivered.items())
+    ]
+    gone: Counter[str] = Counter()
+    for order in orders:
+        for operation in ("reserve", "commit"):
+            for line in order.lines:
+                movements.append(
+                    Movement(len(movements), order.order_id, line.sku, operation, line.quantity)
+                )
+        gone.update({line.sku: line.quantity for line in order.lines})
+    return movements, [Shelf(sku, pieces - gone[sku], 0) for sku, pieces in delivered.items()]
+
+
+def _history_of(order: PlannedOrder) -> list[Entry]:
+    return [
+        Entry(
+            at=float(order.number), kind=kind, operation="place", number=order.number,
+            order_id=str(order.order_id), try_=1, status=status, seconds=0.05,
+            since_intended=0.05, state=state, answered_id=str(order.order_id) if state else None,
+        )
+        for kind, status, state in ANSWERED
+    ]  # fmt: skip
