@@ -7,9 +7,10 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 
@@ -17,6 +18,7 @@ from bench.harness import processes
 from bench.harness.load import Shoppers
 from bench.harness.results import Row
 from deploy.local.ports import LOOPBACK
+from deploy.local.postgres.connection import connected
 from deploy.local.settings import Ports, StackSettings
 from deploy.local.stack import Stack
 
@@ -128,14 +130,9 @@ class Harness:
             oversold = await connection.fetchval(OVERSOLD)
         return shipped == left and not oversold
 
-    @asynccontextmanager
-    async def database(self, name: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    def database(self, name: str) -> AbstractAsyncContextManager["asyncpg.Connection[Any]"]:
         """Give a connection to one of the databases."""
-        connection = await asyncpg.connect(self.stack.postgres.dsn(name))
-        try:
-            yield connection
-        finally:
-            await connection.close()
+        return connected(self.stack.postgres.dsn(name))
 
 
 @contextlib.contextmanager

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import ClassVar
 from uuid import UUID
 
-import asyncpg
-
 from chaos.baseline.outcomes import Outcomes, judge
 from chaos.baseline.service import Policy
 from chaos.checker.databases import read_warehouse
@@ -19,6 +17,7 @@ from chaos.nemesis.system import system_of
 from chaos.scenarios.workload import PlannedOrder
 from chaos.target.target import ProxiedSystem
 from deploy.local.ports import free_port
+from deploy.local.postgres.connection import connected
 from deploy.local.process.child import ChildSpec
 from deploy.local.process.probes import answers_ok
 from deploy.local.process.supervisor import SupervisedProcess
@@ -90,11 +89,8 @@ class BaselineStack(ProxiedSystem):
     async def result(self, orders: Sequence[PlannedOrder], history: Sequence[Entry]) -> Outcomes:
         """Hold what shoppers were told against what left the shelf."""
         movements, _, _, fired = await read_warehouse(self.stack.postgres.dsn("inventory"))
-        connection = await asyncpg.connect(self.stack.postgres.dsn("orders"))
-        try:
+        async with connected(self.stack.postgres.dsn("orders")) as connection:
             rows = await connection.fetch(RESERVATIONS)
-        finally:
-            await connection.close()
         moved: defaultdict[UUID, set[str]] = defaultdict(set)
         for movement in movements:
             if movement.order_id is not None:

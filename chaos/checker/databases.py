@@ -2,10 +2,9 @@
 
 import time
 from collections.abc import Collection
-from typing import Any
 from uuid import UUID
 
-import asyncpg
+from asyncpg import Record
 
 from activities.contracts import TERMINAL
 from chaos.checker.observations import (
@@ -19,6 +18,7 @@ from chaos.checker.observations import (
 from chaos.client.history import Entry
 from chaos.scenarios.records import Fired
 from chaos.scenarios.workload import PlannedOrder
+from deploy.local.postgres.connection import connected
 
 ORDERS = """
 SELECT o.order_id, o.customer, o.idempotency_key AS key, o.status, o.reason, o.created_at,
@@ -38,7 +38,10 @@ SELECT count(*) FROM order_events e, subscriber_cursors c WHERE (e.tx, e.seq) > 
 MOVEMENTS = "SELECT movement_id, order_id, sku, operation, quantity FROM movements ORDER BY 1"
 RESERVATIONS = "SELECT order_id, state FROM reservations"
 SHELVES = "SELECT sku, on_hand, reserved FROM stock ORDER BY sku"
-FIRED = "SELECT rule, order_id, operation, attempt, point, fault, at FROM fault_log ORDER BY id"
+FIRED = """
+SELECT rule, order_id, operation, attempt, point, fault, extract(epoch FROM at)::float8
+FROM fault_log ORDER BY id
+"""
 # One statement, one snapshot of the database: level and ledger as of the same instant.
 CONSERVATION = """
 SELECT s.sku, s.on_hand, s.reserved,
@@ -59,38 +62,23 @@ async def read_warehouse(
     dsn: str,
 ) -> tuple[list[Movement], dict[UUID, str], list[Shelf], list[Fired]]:
     """Return the ledger, the reservations' states, the shelves and the evidence of faults."""
-    connection = await asyncpg.connect(dsn)
-    try:
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            movements = [
-                Movement(r["movement_id"], r["order_id"], r["sku"], r["operation"], r["quantity"])
-                for r in await connection.fetch(MOVEMENTS)
-            ]
-            states = {r["order_id"]: r["state"] for r in await connection.fetch(RESERVATIONS)}
-            shelves = [
-                Shelf(r["sku"], r["on_hand"], r["reserved"])
-                for r in await connection.fetch(SHELVES)
-            ]
-            fired = [_evidence(row) for row in await connection.fetch(FIRED)]
-    finally:
-        await connection.close()
+    async with (
+        connected(dsn) as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        movements = [Movement(*row) for row in await connection.fetch(MOVEMENTS)]
+        states = {r["order_id"]: r["state"] for r in await connection.fetch(RESERVATIONS)}
+        shelves = [Shelf(*row) for row in await connection.fetch(SHELVES)]
+        fired = [Fired(*row) for row in await connection.fetch(FIRED)]
     return movements, states, shelves, fired
 
 
 async def snapshots(dsn: str, within_s: float = 10.0) -> list[Snapshot]:
     """Return every SKU's level and what the ledger says of it, as of this instant."""
-    connection = await asyncpg.connect(dsn, timeout=within_s)
-    try:
+    async with connected(dsn, timeout=within_s) as connection:
         rows = await connection.fetch(CONSERVATION, timeout=within_s)
-    finally:
-        await connection.close()
     now = time.time()
-    return [
-        Snapshot(
-            now, r["sku"], r["on_hand"], r["reserved"], r["ledger_on_hand"], r["ledger_reserved"]
-        )
-        for r in rows
-    ]
+    return [Snapshot(now, *row) for row in rows]
 
 
 async def open_orders(dsn: str, customers: Collection[str]) -> int:
@@ -103,22 +91,21 @@ async def unread_events(dsn: str) -> int:
     return await _count(dsn, UNREAD)
 
 
+async def faults_fired(dsn: str) -> int:
+    """Return how many faults have fired that a database has the evidence of."""
+    return await _count(dsn, "SELECT count(*) FROM fault_log")
+
+
 async def statuses(dsn: str) -> dict[UUID, str]:
     """Return the status of every order."""
-    connection = await asyncpg.connect(dsn)
-    try:
+    async with connected(dsn) as connection:
         return {r["order_id"]: r["status"] for r in await connection.fetch(STATUSES)}
-    finally:
-        await connection.close()
 
 
 async def _count(dsn: str, sql: str, *values: object) -> int:
-    connection = await asyncpg.connect(dsn, timeout=2.0)
-    try:
+    async with connected(dsn, timeout=2.0) as connection:
         found: int = await connection.fetchval(sql, *values)
         return found
-    finally:
-        await connection.close()
 
 
 async def read_databases(
@@ -129,17 +116,11 @@ async def read_databases(
 ) -> Observations:
     """Return what the databases hold, joined with the client's side."""
     movements, reservations, shelves, fired = await read_warehouse(inventory_dsn)
-    connection = await asyncpg.connect(orders_dsn)
-    try:
+    async with connected(orders_dsn) as connection:
         orders = [_order(row) for row in await connection.fetch(ORDERS)]
-        events = [
-            OrderEvent(r["seq"], r["order_id"], r["type"], r["at"])
-            for r in await connection.fetch(EVENTS)
-        ]
-        fired += [_evidence(row) for row in await connection.fetch(FIRED)]
+        events = [OrderEvent(*row) for row in await connection.fetch(EVENTS)]
+        fired += [Fired(*row) for row in await connection.fetch(FIRED)]
         notified = {r["event_seq"]: r["n"] for r in await connection.fetch(NOTIFIED)}
-    finally:
-        await connection.close()
     return Observations(
         planned=planned,
         history=history,
@@ -153,7 +134,7 @@ async def read_databases(
     )
 
 
-def _order(row: asyncpg.Record) -> OrderRow:
+def _order(row: Record) -> OrderRow:
     lines: dict[str, int] = {}
     for sku, quantity in zip(row["skus"], row["quantities"], strict=True):
         if sku is None:  # an order without lines, as this release makes none
@@ -163,16 +144,3 @@ def _order(row: asyncpg.Record) -> OrderRow:
         row["order_id"], row["customer"], row["key"], row["status"], row["reason"], lines,
         row["created_at"], row["updated_at"],
     )  # fmt: skip
-
-
-def _evidence(row: Any) -> Fired:
-    """Return the evidence in a row of `fault_log`."""
-    return Fired(
-        rule=row["rule"],
-        order_id=row["order_id"],
-        operation=row["operation"],
-        attempt=row["attempt"],
-        point=row["point"],
-        fault=row["fault"],
-        at=row["at"].timestamp(),
-    )

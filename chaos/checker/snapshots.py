@@ -4,9 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-import asyncpg
-
-from chaos.checker.databases import snapshots
+from chaos.checker.databases import faults_fired, snapshots
 from chaos.checker.observations import Snapshot
 from service_kit.postgres.pool import POSTGRES_ERRORS
 
@@ -38,7 +36,8 @@ class Watch:
                 taken = await snapshots(self._dsn("inventory"))
                 self.snapshots += taken
                 self.violations += sum(not shot.conserves for shot in taken)
-                self.faults_fired = await self._count_fired()
+                fired = [await faults_fired(self._dsn(each)) for each in ("inventory", "orders")]
+                self.faults_fired = sum(fired)
             on_look()
             await asyncio.sleep(EVERY_S / 2)
 
@@ -49,13 +48,3 @@ class Watch:
         if seen >= SEEN_SHARE * self.looks:
             return None
         return f"the warehouse's books were seen {seen} of {self.looks} times"
-
-    async def _count_fired(self) -> int:
-        total = 0
-        for database in ("inventory", "orders"):
-            connection = await asyncpg.connect(self._dsn(database), timeout=2.0)
-            try:
-                total += await connection.fetchval("SELECT count(*) FROM fault_log")
-            finally:
-                await connection.close()
-        return total

@@ -10,8 +10,6 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Protocol, TextIO
 
-import asyncpg
-
 from chaos.client.pacing import no_delay, wait_until_due
 from chaos.client.scheduling_stalls import Stall
 from chaos.nemesis.full_disk import fill
@@ -21,6 +19,7 @@ from chaos.nemesis.system import System, service_of
 from chaos.scenarios.records import RECONNECTED_S, Disturbance
 from chaos.scenarios.scenario import Event
 from chaos.scenarios.schedule import ScheduledEvent
+from deploy.local.postgres.connection import connected
 from deploy.local.services import INVENTORY
 from deploy.local.stack import POSTGRES
 
@@ -201,10 +200,6 @@ async def _hit(system: System, names: Sequence[str], scheduled: ScheduledEvent) 
 async def _lock(system: System, event: Event) -> None:
     """Hold every row of a table (`database.table`) for a while, as a careless person would."""
     database, _, table = event.target.partition(".")
-    connection = await asyncpg.connect(system.admin_dsn(database))
-    try:
-        async with connection.transaction():
-            await connection.execute(LOCK.format(table=table))
-            await asyncio.sleep(event.seconds)
-    finally:
-        await connection.close()
+    async with connected(system.admin_dsn(database)) as connection, connection.transaction():
+        await connection.execute(LOCK.format(table=table))
+        await asyncio.sleep(event.seconds)

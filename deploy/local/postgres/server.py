@@ -187,10 +187,9 @@ class EmbeddedPostgres:
 
     async def create_databases(self) -> None:
         """Create roles and databases and say who may connect; safe on every start."""
-        import asyncpg
+        from deploy.local.postgres.connection import connected
 
-        connection = await asyncpg.connect(self.admin_dsn())
-        try:
+        async with connected(self.admin_dsn()) as connection:
             roles = {row["rolname"] for row in await connection.fetch(_ROLES)}
             present = {row["datname"] for row in await connection.fetch(_DATABASES)}
             for name in DATABASES:
@@ -203,8 +202,6 @@ class EmbeddedPostgres:
                     await connection.execute(f"CREATE DATABASE {name} OWNER {name}")
             for name in (*DATABASES, "postgres", "template1"):
                 await connection.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
-        finally:
-            await connection.close()
 
     def _account(self) -> Account | None:
         return unprivileged_account(self.data, (self.binaries.postgres, self.binaries.share))
