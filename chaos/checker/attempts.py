@@ -1,6 +1,7 @@
 """Attempts: which ones an order's workflow made and how each went, by Temporal's history."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,13 @@ from temporalio.service import RPCError
 from workflows.contracts import workflow_id
 
 _LOCAL = "core_local_activity"
+# How a durable attempt ends, and what that makes of it; None: it succeeded.
+_ENDINGS: Mapping[int, str | None] = {
+    EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED: None,
+    EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED: "failed",
+    EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT: "timed out",
+    EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED: "cancelled",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,34 +75,16 @@ def _ended(
     started: dict[int, tuple[int, float]],
     at: float,
 ) -> list[Attempt]:
-    endings: dict[int, tuple[Any, str | None]] = {
-        EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED: (
-            event.activity_task_completed_event_attributes,
-            None,
-        ),
-        EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED: (
-            event.activity_task_failed_event_attributes,
-            "failed",
-        ),
-        EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT: (
-            event.activity_task_timed_out_event_attributes,
-            "timed out",
-        ),
-        EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED: (
-            event.activity_task_canceled_event_attributes,
-            "cancelled",
-        ),
-    }
-    if event.event_type not in endings:
+    if event.event_type not in _ENDINGS:
         return []
-    attributes, failure = endings[event.event_type]
+    attributes = getattr(event, event.WhichOneof("attributes"))
     operation, since = scheduled[attributes.scheduled_event_id]
     last, last_since = started.get(attributes.scheduled_event_id, (1, since))
     # Durable attempts continue the count of the fast one.
     earlier = [
         Attempt(operation, n + 1, "earlier attempt failed", since, at) for n in range(1, last)
     ]
-    return [*earlier, Attempt(operation, last + 1, failure, last_since, at)]
+    return [*earlier, Attempt(operation, last + 1, _ENDINGS[event.event_type], last_since, at)]
 
 
 def _root(failure: Any) -> str:
