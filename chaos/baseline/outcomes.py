@@ -41,7 +41,7 @@ def judge(
     """
     told: dict[str, str] = {}
     for entry in history:
-        if entry.operation == "place" and entry.kind != "invoke":
+        if entry.ends_placing:
             told[entry.order_id] = entry.state or told.get(entry.order_id, "nothing")
     kinds: Counter[str] = Counter()
     examples: dict[str, str] = {}
@@ -58,7 +58,7 @@ def first_words(history: Sequence[Entry]) -> Counter[str]:
     """Return what shoppers were told first, by kind of answer."""
     first: dict[str, str] = {}
     for entry in history:
-        if entry.operation == "place" and entry.kind != "invoke":
+        if entry.ends_placing:
             first.setdefault(entry.order_id, _in_words(entry))
     return Counter(first.values())
 

@@ -67,28 +67,18 @@ async def compare(
         fired=evidence.total(),
         agreed=len(expected & evidence.keys()),
         unpredicted=[
-            f"{_words(i)} fired, nobody had predicted it" for i in evidence - _of(expected)
+            f"{_words(i)} fired, nobody had predicted it" for i in evidence - Counter(expected)
         ],
     )
-    missing = [identity for identity in promised if identity not in evidence]
+    excuses = _Excuses(points, observations, disturbances, abstained)
     known: dict[UUID, list[Attempt]] = {}
-    for identity in missing:
-        order_id = identity[1]
-        if order_id not in known and identity[2] != "accept":
+    for identity in promised:
+        if identity in evidence:
+            continue
+        _, order_id, operation, _ = identity
+        if order_id not in known and operation != "accept":
             known[order_id] = await attempts_of(order_id)
-        if identity[2] == "accept":
-            excuse = _excuse_accept(
-                identity, points[identity[0]], observations, disturbances, abstained
-            )
-        else:
-            excuse = _excuse(
-                identity,
-                points[identity[0]],
-                known[order_id],
-                observations,
-                disturbances,
-                abstained,
-            )
+        excuse = excuses.of(identity, known.get(order_id, []))
         if excuse is None:
             result.unexplained.append(f"{_words(identity)} was predicted and has not fired")
         else:
@@ -96,85 +86,76 @@ async def compare(
     return result
 
 
-def _of(identities: set[Identity]) -> Counter[Identity]:
-    return Counter(dict.fromkeys(identities, 1))
-
-
 def _words(identity: Identity) -> str:
     rule, order_id, operation, attempt = identity
     return f"{rule} on attempt {attempt} to {operation} order {order_id}"
 
 
-def _excuse(
-    identity: Identity,
-    point: str,
-    attempts: Sequence[Attempt],
-    observations: Observations,
-    disturbances: Sequence[Disturbance],
-    abstained: frozenset[tuple[str, UUID]],
-) -> str | None:
-    rule, order_id, operation, number = identity
-    if abstained & {(rule, order_id), (UNKNOWN, order_id)}:
-        return "the injector could not write evidence, and held back"
-    if order_id not in observations.by_id:
-        return "the order was never accepted"
-    hits = [
-        fired
-        for fired in observations.affected.get(order_id, ())
-        if (fired.operation, fired.attempt) == (operation, number)
-    ]
-    if ended := [fired for fired in hits if fired.fault != "delay"]:
-        return f"another fault ended the attempt: {ended[0].rule}"
-    mine = [attempt for attempt in attempts if attempt.operation == operation]
-    this = [attempt for attempt in mine if attempt.number == number]
-    if not this:
-        return "the attempt was not needed" if mine or attempts else None
-    if any(attempt.failure is None for attempt in this):
-        return None  # it went all the way and nothing happened to it
-    if hits:
-        return f"another fault made the attempt too late: {hits[0].rule}"
-    if point in _AFTER_ITS_DATABASE and (order_id, operation, number) in observations.turned_away:
-        return "the warehouse was too busy for the attempt: 503"
-    for attempt in this:
-        for gone in disturbances:
-            if gone.begin <= attempt.at and attempt.since <= gone.end:
-                return f"cut off on the way: {gone.why}"
-    return None
+@dataclass(frozen=True, slots=True)
+class _Excuses:
+    """Why a fault need not have fired: what is known of the attempt that it was for."""
 
+    points: Mapping[str, str]
+    observations: Observations
+    disturbances: Sequence[Disturbance]
+    abstained: frozenset[tuple[str, UUID]]
 
-def _excuse_accept(
-    identity: Identity,
-    point: str,
-    observations: Observations,
-    disturbances: Sequence[Disturbance],
-    abstained: frozenset[tuple[str, UUID]],
-) -> str | None:
-    rule, order_id, _, number = identity
-    if abstained & {(rule, order_id), (UNKNOWN, order_id)}:
-        return "the injector could not write evidence, and held back"
-    answers = [
-        entry
-        for entry in observations.entries_by_order.get(str(order_id), ())
-        if entry.operation == "place" and entry.kind != "invoke"
-    ]
-    if point == "wire.order":
-        sent = [entry for entry in answers if entry.try_ == number]
+    def of(self, identity: Identity, attempts: Sequence[Attempt]) -> str | None:
+        """Return the excuse; `attempts` are all that the order's workflow made."""
+        rule, order_id, operation, _ = identity
+        if self.abstained & {(rule, order_id), (UNKNOWN, order_id)}:
+            return "the injector could not write evidence, and held back"
+        if self.points[rule] == "wire.order":
+            return self._of_sending(identity)
+        if order_id not in self.observations.by_id:
+            return "the order was never accepted"
+        if operation == "accept":
+            return self._of_accepting(identity)
+        return self._of_attempt(identity, attempts)
+
+    def _of_attempt(self, identity: Identity, attempts: Sequence[Attempt]) -> str | None:
+        rule, order_id, operation, number = identity
+        hits = [
+            fired
+            for fired in self.observations.affected.get(order_id, ())
+            if (fired.operation, fired.attempt) == (operation, number)
+        ]
+        if ended := [fired for fired in hits if fired.fault != "delay"]:
+            return f"another fault ended the attempt: {ended[0].rule}"
+        this = [each for each in attempts if (each.operation, each.number) == (operation, number)]
+        if not this:
+            return "the attempt was not needed" if attempts else None
+        if any(attempt.failure is None for attempt in this):
+            return None  # it went all the way and nothing happened to it
+        if hits:
+            return f"another fault made the attempt too late: {hits[0].rule}"
+        busy = (order_id, operation, number) in self.observations.turned_away
+        if busy and self.points[rule] in _AFTER_ITS_DATABASE:
+            return "the warehouse was too busy for the attempt: 503"
+        cut_off = (self._cut_off(attempt.since, attempt.at) for attempt in this)
+        return next((excuse for excuse in cut_off if excuse), None)
+
+    def _of_sending(self, identity: Identity) -> str | None:
+        _, order_id, _, number = identity
+        sent = [each for each in self.observations.answers_to(order_id) if each.try_ == number]
         if not sent:
             return "the attempt was not needed"
         # A client that found no room to connect in has never reached the proxy.
         return "the request was never sent" if sent[0].status is None else None
-    if order_id not in observations.by_id:
-        return "the order was never accepted"
-    if point != "order.after_start":
-        return None
-    # The only point on the way that an answer can pass by: it is for those who saw the workflow.
-    if all(entry.status == 202 or entry.status is None for entry in answers):
-        return "the answer was given without waiting for the workflow"
-    first = answers[0]
-    if first.kind == "info" or len(answers) > 1:
-        return "the order had ended before its shopper got through"
-    begin = first.at - (first.seconds or 0.0)
-    for gone in disturbances:
-        if gone.begin <= first.at and begin <= gone.end:
-            return f"cut off on the way: {gone.why}"
-    return None
+
+    def _of_accepting(self, identity: Identity) -> str | None:
+        rule, order_id, _, _ = identity
+        if self.points[rule] != "order.after_start":
+            return None
+        answers = self.observations.answers_to(order_id)
+        # The only point on the way that an answer can pass by: for those who saw the workflow.
+        if all(entry.status == 202 or entry.status is None for entry in answers):
+            return "the answer was given without waiting for the workflow"
+        first = answers[0]
+        if first.kind == "info" or len(answers) > 1:
+            return "the order had ended before its shopper got through"
+        return self._cut_off(first.at - (first.seconds or 0.0), first.at)
+
+    def _cut_off(self, begin: float, end: float) -> str | None:
+        gone = (each.why for each in self.disturbances if each.touches(begin, end))
+        return next((f"cut off on the way: {why}" for why in gone), None)

@@ -74,7 +74,9 @@ def compare_latencies(
         seconds, at = first
         if blocks[order.number] == "calm":
             groups["calm"].append(seconds)
-        elif order.order_id in observations.affected or _disturbed(at - seconds, at, disturbances):
+        elif order.order_id in observations.affected or any(
+            gone.touches(at - seconds, at) for gone in disturbances
+        ):
             groups["affected"].append(seconds)
         else:
             groups["unaffected"].append(seconds)
@@ -100,10 +102,6 @@ def _first_answer(observations: Observations, order_id: UUID) -> tuple[float, fl
         if entry.kind == "ok" or entry.status == 409:
             break
     return last
-
-
-def _disturbed(begin: float, end: float, disturbances: Sequence[Disturbance]) -> bool:
-    return any(gone.begin <= end and begin <= gone.end for gone in disturbances)
 
 
 def _latencies(seconds: Sequence[float]) -> Latencies | None:

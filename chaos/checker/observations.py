@@ -168,6 +168,11 @@ class Observations:
             found[entry.order_id].append(entry)
         return dict(found)
 
+    def answers_to(self, order_id: UUID) -> list[Entry]:
+        """Return what came of each sending of an order, in turn."""
+        entries = self.entries_by_order.get(str(order_id), ())
+        return [entry for entry in entries if entry.ends_placing]
+
     @cached_property
     def affected(self) -> "dict[UUID, list[Fired]]":
         """Faults that fired, by the order they hit."""

@@ -112,8 +112,7 @@ def answers_to_judge(observations: Observations) -> list[Entry]:
     return [
         entry
         for entry in observations.history
-        if entry.kind != "invoke"
-        and entry.operation == "place"
+        if entry.ends_placing
         # A connection that breaks at once is a fault's doing; silence is not.
         and (entry.status is not None or (entry.seconds or 0.0) > limit)
         # What the network did on the way to the shopper is not the service's answer time.

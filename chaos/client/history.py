@@ -38,6 +38,11 @@ class Entry:
     problem: str | None = None
     advised: bool = True
 
+    @property
+    def ends_placing(self) -> bool:
+        """Whether it is what came of sending an order."""
+        return self.operation == "place" and self.kind != "invoke"
+
 
 def kind_of(status: int | None) -> Kind:
     """Return what an answer with this status (None: there was none) tells a client."""

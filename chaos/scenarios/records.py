@@ -35,3 +35,7 @@ class Disturbance:
     begin: float
     end: float
     why: str
+
+    def touches(self, begin: float, end: float) -> bool:
+        """Tell whether some of it was between these moments."""
+        return self.begin <= end and begin <= self.end
