@@ -16,7 +16,7 @@ from chaos.client.history import Entry
 from chaos.run_result import RunResult
 from chaos.scenarios.catalogue import SCENARIOS
 from chaos.scenarios.fault_matrix import ROWS
-from chaos.scenarios.prediction import as_text
+from chaos.scenarios.prediction import as_text, in_order
 
 TEMPLATE = Path(__file__).parent / "report.html"
 _DATA = "/*DATA*/null"
@@ -32,14 +32,8 @@ def write(result: RunResult) -> Path:
     embedded = json.dumps(data).replace("</", "<\\/")
     page.write_text(TEMPLATE.read_text().replace(_DATA, embedded))
     (out / "junit.xml").write_text(junit(result))
-    (out / "faults-fired.jsonl").write_text(
-        as_text(
-            sorted(
-                (fired.identity for fired in result.observations.fired),
-                key=lambda i: (i[0], str(i[1]), i[2], i[3]),
-            )
-        )
-    )
+    fired = in_order(each.identity for each in result.observations.fired)
+    (out / "faults-fired.jsonl").write_text(as_text(fired))
     for replay in result.observations.replays:
         if replay.history is not None:
             (out / "histories").mkdir(exist_ok=True)
@@ -71,26 +65,8 @@ def as_data(result: RunResult) -> dict[str, Any]:
             for fault in result.faults
         ],
         "matrix": _matrix(result),
-        "agreement": {
-            "predicted": agreement.predicted,
-            "fired": agreement.fired,
-            "agreed": agreement.agreed,
-            "unpredicted": agreement.unpredicted,
-            "unexplained": agreement.unexplained,
-            "excused": dict(agreement.excused.most_common()),
-        },
-        "pace": {
-            **{
-                name: None if part is None else asdict(part)
-                for name, part in (
-                    ("calm", result.latency.calm),
-                    ("unaffected", result.latency.unaffected),
-                    ("affected", result.latency.affected),
-                )
-            },
-            "ratio": result.latency.ratio,
-            "enforced": result.latency.enforced,
-        },
+        "agreement": {**vars(agreement), "excused": dict(agreement.excused.most_common())},
+        "pace": {**asdict(result.latency), "ratio": result.latency.ratio},
         "product": _product(result),
         "naive": _naive(result),
         "web_ui": result.web_ui,
@@ -112,19 +88,11 @@ def _product(result: RunResult) -> dict[str, Any]:
     ends = {
         entry.order_id: entry.state for entry in observations.history if entry.state in TERMINAL
     }
-    told = [
-        Entry(
-            0.0,
-            "ok",
-            "place",
-            0,
-            str(row.order_id),
-            1,
-            state=ends.get(str(row.order_id), row.status),
-        )
-        for row in observations.orders
-        if row.order_id in mine
-    ]
+    told = []
+    for row in observations.orders:
+        if row.order_id in mine:
+            order, state = str(row.order_id), ends.get(str(row.order_id), row.status)
+            told.append(Entry(0.0, "ok", "place", 0, order, 1, state=state))
     judged = judge("", observations.planned, told, tries, moved, observations.fired)
     return {
         "right": judged.correct,
@@ -170,19 +138,8 @@ def _affected(result: RunResult) -> list[dict[str, Any]]:
     found = []
     for order_id, hits in observations.affected.items():
         order, row = numbers.get(order_id), observations.by_id.get(order_id)
-        answers = [
-            entry
-            for entry in observations.entries_by_order.get(str(order_id), ())
-            if entry.operation == "place" and entry.kind != "invoke"
-        ]
-        first_sent = min(
-            (
-                e.at
-                for e in observations.entries_by_order.get(str(order_id), ())
-                if e.operation == "place"
-            ),
-            default=None,
-        )
+        entries = observations.entries_by_order.get(str(order_id), ())
+        first_sent = min((e.at for e in entries if e.operation == "place"), default=None)
         end = ended.get(order_id)
         found.append(
             {
@@ -191,7 +148,7 @@ def _affected(result: RunResult) -> list[dict[str, Any]]:
                 "faults": [
                     f"{hit.rule} ({hit.operation} {hit.attempt}) {_clock(hit.at)}" for hit in hits
                 ],
-                "told": [_told(entry) for entry in answers[:3]],
+                "told": [_told(entry) for entry in observations.answers_to(order_id)[:3]],
                 "status": "never accepted" if row is None else row.status,
                 "reason": None if row is None else row.reason,
                 "settled_at": None if end is None else _clock(end),

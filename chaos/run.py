@@ -188,7 +188,6 @@ class Run:
             nemesis.fired,
             plan.schedule,
             config.promised,
-            setting.history.entries,
             config.skipped_faults,
         )
         latency = compare_latencies(
@@ -203,7 +202,7 @@ class Run:
             agreement.as_check(),
         ]
         return RunResult(
-            config, plan, checks, faults, agreement, latency, observations,
+            config, checks, faults, agreement, latency, observations,
             setting.shoppers.counts, nemesis.disturbances, outcomes, setting.target.web_ui,
             self._started_at, time.monotonic() - self._began,
         )  # fmt: skip

@@ -11,7 +11,6 @@ from chaos.checker.latency import LatencyComparison
 from chaos.checker.observations import Observations
 from chaos.client.load import LoadCounts
 from chaos.run_config import RunConfig
-from chaos.scenarios.plan import Plan
 from chaos.scenarios.records import Disturbance
 
 
@@ -44,7 +43,6 @@ class RunResult:
     """All that the report says."""
 
     config: RunConfig
-    plan: Plan
     checks: list[Check]
     faults: list[FaultCount]
     agreement: Agreement

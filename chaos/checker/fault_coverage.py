@@ -8,7 +8,6 @@ from types import MappingProxyType
 from activities.contracts import TERMINAL
 from chaos.checker.check_result import Check, check
 from chaos.checker.observations import Observations
-from chaos.client.history import Entry
 from chaos.scenarios.records import Identity
 from chaos.scenarios.scenario import Scenario
 from chaos.scenarios.schedule import ScheduledEvent
@@ -55,7 +54,6 @@ def count_faults(
     events: Counter[str],
     schedule: Iterable[ScheduledEvent],
     promised: Sequence[Identity],
-    history: Iterable[Entry],
     skipped: Mapping[str, str] = MappingProxyType({}),
 ) -> list[FaultCount]:
     """Return one line for each fault that the scenario plans; `skipped` says why not, by name."""
@@ -92,7 +90,7 @@ def count_faults(
             )
             for event in scenario.events
         ),
-        *_by_shoppers(scenario, observations, history),
+        *_by_shoppers(scenario, observations),
     ]
 
 
@@ -109,11 +107,10 @@ def _contested(
     )
 
 
-def _by_shoppers(
-    scenario: Scenario, observations: Observations, history: Iterable[Entry]
-) -> Iterator[FaultCount]:
+def _by_shoppers(scenario: Scenario, observations: Observations) -> Iterator[FaultCount]:
     """Yield the faults that are made by sending orders again."""
     if scenario.crowd.double_clicks:
+        history = observations.history
         again = {e.order_id for e in history if e.operation == "place" and e.try_ == 2}
         clicks = [order for order in observations.planned if order.clicks > 1]
         yield FaultCount(

@@ -28,7 +28,12 @@ def predicted(rules: Sequence[Rule], orders: Iterable[UUID]) -> list[Identity]:
         operations = _AT.get(point) or _AT[point.partition(".")[0]]
         for order_id, operation, attempt, rule in predict(here, ids, operations):
             found.add((rule.name, order_id, operation, attempt))
-    return sorted(found, key=lambda i: (i[0], str(i[1]), i[2], i[3]))
+    return in_order(found)
+
+
+def in_order(identities: Iterable[Identity]) -> list[Identity]:
+    """Return faults by rule, order, operation and attempt."""
+    return sorted(identities, key=lambda i: (i[0], str(i[1]), i[2], i[3]))
 
 
 def as_text(identities: Iterable[Identity]) -> str:

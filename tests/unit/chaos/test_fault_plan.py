@@ -78,15 +78,15 @@ def test_a_fault_that_does_not_fire_fails_the_run_by_its_name(name: str) -> None
         observations.fired = [fired_as(each) for each in plan.promised if each[0] != without]
         turns = Counter(scheduled.event.name for scheduled in plan.schedule)
         events = Counter({name: times for name, times in turns.items() if name != without})
-        clicks = [
-            Entry(0.0, "ok", "place", o.number, str(o.order_id), 2)
+        observations.history = [
+            Entry(0.0, "invoke", "place", o.number, str(o.order_id), 2)
             for o in plan.orders
             if o.clicks > 1 and without != "double-click"
         ]
         gone = 0 if without == "history-gone" else scenario.forgets
         observations.forgotten = frozenset(o.order_id for o in plan.orders[:gone])
         return planned_faults_fired(
-            count_faults(scenario, observations, events, plan.schedule, plan.promised, clicks),
+            count_faults(scenario, observations, events, plan.schedule, plan.promised),
             observations,
         )
 
