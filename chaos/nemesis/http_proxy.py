@@ -9,11 +9,10 @@ import itertools
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Self
 
+from chaos.nemesis.proxy import Proxy
 from deploy.local.ports import LOOPBACK
 
-MAX_HEAD = 64 * 1024
 CONNECT_S = 1.0
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
@@ -32,55 +31,22 @@ class Message:
         return self.head + self.body
 
 
-class HttpProxy:
+class HttpProxy(Proxy):
     """Passes requests to its `upstreams` (ports on loopback) in turn."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.upstreams: Sequence[int] = ()
         self._turn = itertools.count()
-        self._open = asyncio.Event()
-        self._open.set()
         self._under_way = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
-        self._server: asyncio.Server | None = None
         self._loose: set[asyncio.Task[Message | None]] = set()
-        self._connections: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        """Begin to listen."""
-        self._server = await asyncio.start_server(self._accept, LOOPBACK, 0, limit=MAX_HEAD)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Close everything."""
-        assert self._server is not None
-        self._server.close()
-        tasks = [*self._connections, *self._loose]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # transports close themselves in the loop's next turn
-
-    @property
-    def port(self) -> int:
-        """The port that clients connect to."""
-        assert self._server is not None
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
 
     @property
     def url(self) -> str:
         """Where clients connect to."""
         return f"http://{LOOPBACK}:{self.port}"
-
-    async def cut(self, seconds: float) -> None:
-        """Let nothing through for a while, in either direction."""
-        self._open.clear()
-        try:
-            await asyncio.sleep(seconds)
-        finally:
-            self._open.set()
 
     async def quiet(self) -> None:
         """Return once nothing is under way to a server, not even for a client that has left."""
@@ -112,7 +78,9 @@ class HttpProxy:
 
         task = asyncio.create_task(deliver())
         self._loose.add(task)
+        self._tasks.add(task)
         task.add_done_callback(self._loose.discard)
+        task.add_done_callback(self._tasks.discard)
         return task
 
     async def deliver(self, request: Message, client: "Client | None" = None) -> Message | None:
@@ -130,12 +98,12 @@ class HttpProxy:
                 self._quiet.set()
 
     async def _try_each(self, request: Message, client: "Client | None") -> Message | None:
-        await self._open.wait()
+        await self._is_open.wait()
         for _ in range(len(self.upstreams)):
             port = self.upstreams[next(self._turn) % len(self.upstreams)]
             try:
                 async with asyncio.timeout(CONNECT_S):
-                    reader, writer = await asyncio.open_connection(LOOPBACK, port, limit=MAX_HEAD)
+                    reader, writer = await asyncio.open_connection(LOOPBACK, port)
             except (OSError, TimeoutError):
                 continue
             try:
@@ -145,7 +113,7 @@ class HttpProxy:
                     return await self._stream(head, reader, client)
                 answer = None if head is None else Message(head, await _body(head, reader))
                 self.heed(request, answer)
-                await self._open.wait()
+                await self._is_open.wait()
                 return answer
             except (OSError, ValueError, asyncio.IncompleteReadError):
                 return None  # it may have been served: passing it on again is not ours to decide
@@ -157,26 +125,15 @@ class HttpProxy:
         client.has_begun = True
         await client.send(head)
         async for chunk in _chunks(reader):
-            await self._open.wait()
+            await self._is_open.wait()
             await client.send(chunk)
         return Message(head)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
-        try:
-            while (head := await _head(reader)) is not None:
-                request = Message(head, await _body(head, reader))
-                if not await self.serve(request, Client(reader, writer)):
-                    break
-        except (OSError, ValueError, RuntimeError, asyncio.IncompleteReadError):
-            pass  # one side has gone away: so does the other
-        except asyncio.CancelledError:
-            pass  # the run is over
-        finally:
-            self._connections.discard(task)
-            writer.close()
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while (head := await _head(reader)) is not None:
+            request = Message(head, await _body(head, reader))
+            if not await self.serve(request, Client(reader, writer)):
+                break
 
 
 class Client:
@@ -202,7 +159,7 @@ class Client:
 
 
 async def _head(reader: asyncio.StreamReader) -> bytes | None:
-    """Return the head of the next message, None at the end of the connection."""
+    """Return the head of the next message (64 KiB at most), None at the connection's end."""
     try:
         return await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError as end:

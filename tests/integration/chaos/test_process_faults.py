@@ -51,9 +51,9 @@ class DeafAtFirst(TcpProxy):
 
     answers = False
 
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.answers:
-            await super()._forward(reader, writer)
+            await super()._carry(reader, writer)
         else:
             self.answers = True
             await reader.read()  # until the client has had enough
