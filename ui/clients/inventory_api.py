@@ -1,43 +1,25 @@
 """Client of inventory_api: typed calls, each on behalf of somebody and with a deadline."""
 
-import asyncio
 from collections.abc import Collection
 
 from inventory_api.contracts import Ledger, StockLevel, StockLevels
-from ui.clients.batches import BATCH_SIZE, batches
-from ui.clients.http import Http, read
-from ui.identity import UI, Identity
+from ui.clients.service import ServiceClient
+from ui.identity import Identity
 
 
-class InventoryApi:
+class InventoryApi(ServiceClient):
     """The warehouse."""
-
-    def __init__(self, http: Http, base_url: str) -> None:
-        self._http = http
-        self.url = base_url.rstrip("/")
 
     async def stock(
         self, *, search: str | None = None, cursor: str | None = None, limit: int = 20
     ) -> StockLevels:
         """Return a page of levels, by SKU."""
-        params = {"search": search, "cursor": cursor, "limit": limit}
-        return read(
-            StockLevels, await self._http.ask("GET", f"{self.url}/v1/stock", UI, params=params)
-        )
+        return await self._get(StockLevels, "/v1/stock", search=search, cursor=cursor, limit=limit)
 
     async def stock_of(self, skus: Collection[str]) -> dict[str, StockLevel]:
         """Return the levels of those of these SKUs that the warehouse keeps."""
-        url = f"{self.url}/v1/stock"
-        pages = await asyncio.gather(
-            *(
-                self._http.ask(
-                    "GET", url, UI, params={"sku": some, "limit": BATCH_SIZE}, within_s=1.0
-                )
-                for some in batches(skus)
-            )
-        )
-        levels = [level for page in pages for level in read(StockLevels, page).items]
-        return {level.sku: level for level in levels}
+        pages = await self._of_skus(StockLevels, "/v1/stock", skus, within_s=1.0)
+        return {level.sku: level for page in pages for level in page.items}
 
     async def movements(
         self,
@@ -49,17 +31,11 @@ class InventoryApi:
         limit: int = 25,
     ) -> Ledger:
         """Return a page of the ledger, newest first."""
-        params = {"sku": sku, "operation": operation, "cursor": cursor, "limit": limit}
-        url = f"{self.url}/v1/movements"
-        return read(Ledger, await self._http.ask("GET", url, who, params=params))
+        wanted = {"sku": sku, "operation": operation, "cursor": cursor, "limit": limit}
+        return await self._get(Ledger, "/v1/movements", who, **wanted)
 
     async def restock(self, who: Identity, sku: str, quantity: int, key: str) -> StockLevel:
         """Add pieces, once per key."""
-        content = await self._http.ask(
-            "POST",
-            f"{self.url}/v1/stock/{sku}/restock",
-            who,
-            body={"quantity": quantity},
-            headers={"Idempotency-Key": key},
-        )
-        return read(StockLevel, content)
+        body, headers = {"quantity": quantity}, {"Idempotency-Key": key}
+        path = f"/v1/stock/{sku}/restock"
+        return await self._ask(StockLevel, "POST", path, who, body=body, headers=headers)

@@ -16,8 +16,8 @@ from order_api.contracts import (
     TimelineEvent,
     order_id_for,
 )
-from ui.clients.batches import BATCH_SIZE, batches
-from ui.clients.http import REQUEST_TIMEOUT_S, Http, NoAnswer, read, refusal
+from ui.clients.http import REQUEST_TIMEOUT_S, NoAnswer, read, refusal
+from ui.clients.service import ServiceClient
 from ui.identity import UI, Identity
 
 # Beyond the answer budget (2 s and 0.2 s) of the longest call there is.
@@ -30,30 +30,19 @@ class NothingFollows(Exception):
     """All that happened to the order has been told."""
 
 
-class OrderApi:
+class OrderApi(ServiceClient):
     """The order service."""
-
-    def __init__(self, http: Http, base_url: str) -> None:
-        self._http = http
-        self.url = base_url.rstrip("/")
 
     async def products(
         self, *, search: str | None = None, cursor: str | None = None, limit: int = 20
     ) -> Products:
         """Return a page of what is on sale, by SKU."""
-        params = {"search": search, "cursor": cursor, "limit": limit}
-        return read(
-            Products, await self._http.ask("GET", f"{self.url}/v1/products", UI, params=params)
-        )
+        return await self._get(Products, "/v1/products", search=search, cursor=cursor, limit=limit)
 
     async def products_of(self, skus: Collection[str]) -> dict[str, Product]:
         """Return those of these products that are on sale, by SKU."""
-        found: dict[str, Product] = {}
-        for some in batches(skus):
-            params = {"sku": some, "limit": BATCH_SIZE}
-            page = await self._http.ask("GET", f"{self.url}/v1/products", UI, params=params)
-            found |= {product.sku: product for product in read(Products, page).items}
-        return found
+        pages = await self._of_skus(Products, "/v1/products", skus)
+        return {product.sku: product for page in pages for product in page.items}
 
     async def place(
         self,
@@ -74,15 +63,10 @@ class OrderApi:
             body["expected_total_minor"] = expected_total_minor
         if expected_currency is not None:
             body["expected_currency"] = expected_currency
-        content = await self._http.ask(
-            "POST",
-            f"{self.url}/v1/orders",
-            who,
-            body=body,
-            headers={"Idempotency-Key": key},
-            within_s=ORDER_TIMEOUT_S,
+        headers = {"Idempotency-Key": key}
+        order = await self._ask(
+            Order, "POST", "/v1/orders", who, body=body, headers=headers, within_s=ORDER_TIMEOUT_S
         )
-        order = read(Order, content)
         if order.order_id != order_id_for(who.subject, key):
             raise NoAnswer("an answer about another order")
         return order
@@ -98,24 +82,25 @@ class OrderApi:
         everyone: bool = False,
     ) -> OrderPage:
         """Return a page of orders, newest first."""
-        params = {
-            "status": status,
-            "search": search,
-            "cursor": cursor,
-            "limit": limit,
-            "scope": "all" if everyone else None,
-        }
-        url = f"{self.url}/v1/orders"
-        return read(OrderPage, await self._http.ask("GET", url, who, params=params))
+        return await self._get(
+            OrderPage,
+            "/v1/orders",
+            who,
+            status=status,
+            search=search,
+            cursor=cursor,
+            limit=limit,
+            scope="all" if everyone else None,
+        )
 
     async def order(self, who: Identity, order_id: UUID) -> Order:
         """Return one order."""
-        return read(Order, await self._http.ask("GET", f"{self.url}/v1/orders/{order_id}", who))
+        return await self._get(Order, f"/v1/orders/{order_id}", who)
 
     async def cancel(self, who: Identity, order_id: UUID) -> Order:
         """Ask to cancel it; a Refusal says that it was too late."""
-        url = f"{self.url}/v1/orders/{order_id}/cancel"
-        return read(Order, await self._http.ask("POST", url, who, within_s=ORDER_TIMEOUT_S))
+        path = f"/v1/orders/{order_id}/cancel"
+        return await self._ask(Order, "POST", path, who, within_s=ORDER_TIMEOUT_S)
 
     async def follow(self, order_id: UUID, after: int) -> AsyncIterator[TimelineEvent | None]:
         """Yield the order's events as they are written, None as a sign of life, until its last.
@@ -151,15 +136,11 @@ class OrderApi:
 
     async def summary(self) -> OperationsSummary:
         """Return how the service as a whole is doing."""
-        return read(
-            OperationsSummary, await self._http.ask("GET", f"{self.url}/v1/ops/summary", UI)
-        )
+        return await self._get(OperationsSummary, "/v1/ops/summary")
 
     async def response_time(self) -> ResponseTime:
         """Return how fast and how well orders are answered; needs nothing but the process."""
-        return read(
-            ResponseTime, await self._http.ask("GET", f"{self.url}/v1/ops/response-time", UI)
-        )
+        return await self._get(ResponseTime, "/v1/ops/response-time")
 
 
 def _event(content: bytes) -> TimelineEvent | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
@@ -201,24 +202,19 @@ class OperationsPoller:
 
     async def _health_at(self, name: str, url: str) -> ServiceHealth:
         try:
-            async with (
-                asyncio.timeout(HEALTH_TIMEOUT_S),
-                self._http.session.get(f"{url}/health") as answer,
-            ):
-                return _health_of(name, await answer.json(content_type=None))
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+            return _health_of(name, json.loads(await self._page(f"{url}/health")))
+        except ValueError:
             return ServiceHealth(name, "gone", ("does not answer",))
 
     async def _read_metrics(self) -> MetricTotals:
-        pages = await asyncio.gather(*(self._metrics_at(url) for url in self._services.values()))
+        urls = self._services.values()
+        pages = await asyncio.gather(*(self._page(f"{url}/metrics") for url in urls))
         return metric_totals(pages, self.now.metrics)
 
-    async def _metrics_at(self, url: str) -> str:
+    async def _page(self, url: str) -> str:
+        """Return what a service tells everybody, nothing if it does not."""
         try:
-            async with (
-                asyncio.timeout(HEALTH_TIMEOUT_S),
-                self._http.session.get(f"{url}/metrics") as answer,
-            ):
+            async with asyncio.timeout(HEALTH_TIMEOUT_S), self._http.session.get(url) as answer:
                 return await answer.text()
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             return ""
