@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import entry_points
 
@@ -31,13 +30,6 @@ STATEMENT_TIMEOUT_S = 1.0
 STUCK_S = 60.0
 
 _log = logs.get(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class SubscribersState:
-    """What the health routes need."""
-
-    health: Health
 
 
 def installed() -> dict[str, Subscriber]:
@@ -73,11 +65,11 @@ def create_app(settings: SubscriberSettings, subscribers: Mapping[str, Subscribe
                 thread.start()
                 stack.push_async_callback(thread.stop)
             listening = Supervised("listen", partial(_listen, dsn, threads))
-            app.state.service = SubscribersState(_health(connections, threads, listening))
+            app.state.health = _health(connections, threads, listening)
             await stack.enter_async_context(Background(listening.run(), _watch(threads)))
             yield
 
-    app = application.create("Valerix subscribers", lifespan, lambda: app.state.service.health)
+    app = application.create("Valerix subscribers", lifespan, lambda: app.state.health)
     return app
 
 

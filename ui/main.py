@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -12,7 +11,6 @@ from nicegui import background_tasks, ui
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service_kit.http import application
-from service_kit.observability.health import Health
 from service_kit.process.background import Background
 from ui.backend import Backend
 from ui.browser_storage import keep_in
@@ -34,13 +32,6 @@ _HEADERS = [
     (b"referrer-policy", b"same-origin"),
     (b"x-content-type-options", b"nosniff"),
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What the health routes need."""
-
-    health: Health
 
 
 class OnlyFromHere:
@@ -67,14 +58,13 @@ def create_app(settings: UiSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await backend.open()
-        app.state.service = State(backend.health)
         async with Background(*(task.run() for task in backend.tasks)):
             if settings.fault_injection:
                 background_tasks.create(backend.verification.look_up(), name="scenarios")
             yield
         await backend.close()
 
-    app = application.create("Valerix", lifespan, lambda: app.state.service.health)
+    app = application.create("Valerix", lifespan, lambda: backend.health)
     app.add_middleware(OnlyFromHere)
     keep_in(settings.storage)
     register(backend)

@@ -55,16 +55,8 @@ def print_table(console: Console, rows: Sequence[Row], context: dict[str, Any]) 
         verdict = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}[row.met]
         name = row.section if row.section != section else ""
         section = row.section
-        table.add_row(
-            name,
-            row.what,
-            shown(row.value),
-            row.unit,
-            row.bar,
-            verdict,
-            row.note,
-            end_section=False,
-        )
+        figure = (row.what, shown(row.value), row.unit, row.bar, verdict, row.note)
+        table.add_row(name, *figure)
     console.print(table)
     for name, value in context.items():
         text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import sys
 from dataclasses import dataclass
 from statistics import median
@@ -11,8 +10,8 @@ from bench.harness.load import Answers
 from bench.harness.processes import OWN, memory_mib
 from bench.harness.results import Row, at_least, at_most
 from bench.harness.stack import OURS, CpuUsage, Harness, Plan
-from deploy.local.ports import LOOPBACK
 from deploy.local.process.environment import service_environment
+from deploy.local.services import temporal_environment
 from deploy.local.settings import PROJECT
 
 CONCURRENCY = (16, 32, 64)
@@ -42,9 +41,7 @@ async def baseline_rate(
         stdout=asyncio.subprocess.PIPE,
         env={
             **service_environment(),
-            "TEMPORAL_ADDRESS": f"{LOOPBACK}:{harness.stack.settings.ports.temporal}",
-            "TEMPORAL_NAMESPACE": "default",
-            "TEMPORAL_CONFIG_FILE": os.devnull,
+            **temporal_environment(harness.stack.settings.ports.temporal),
         },
     )
     async with harness.cpu_usage() as cpu_usage:

@@ -15,12 +15,12 @@ from chaos.client.scheduling_stalls import Stall
 from chaos.nemesis.full_disk import fill
 from chaos.nemesis.patched_process import turned
 from chaos.nemesis.processes import all_ready_again, freeze, kill, restart, stop_for
-from chaos.nemesis.system import System, service_of
+from chaos.nemesis.system import System
 from chaos.scenarios.records import RECONNECTED_S, Disturbance
 from chaos.scenarios.scenario import Event
 from chaos.scenarios.schedule import ScheduledEvent
 from deploy.local.postgres.connection import connected
-from deploy.local.services import INVENTORY
+from deploy.local.services import INVENTORY, service_of
 from deploy.local.stack import POSTGRES
 
 # Ahead, behind, and a jump back of two hours in the middle of the work.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from deploy.local.process.child import kill_group
-from deploy.local.services import INVENTORY
+from deploy.local.services import INVENTORY, service_of
 from deploy.local.stack import POSTGRES, TEMPORAL, Stack
 
 
@@ -84,11 +84,6 @@ def system_of(stack: Stack) -> System:
         token=stack.token,
         logs=stack.state_dir.logs,
     )
-
-
-def service_of(name: str) -> str:
-    """Return `inventory_api` for `inventory_api-2`."""
-    return name.partition("-")[0]
 
 
 def deadly(name: str) -> signal.Signals:

@@ -12,7 +12,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from chaos.nemesis.network import Network
-from chaos.nemesis.system import Process, System, service_of
+from chaos.nemesis.system import Process, System
 from chaos.nemesis.temporal_faults import TemporalFaults
 from chaos.scenarios.network_faults import Link
 from chaos.scenarios.scenario import EventKind
@@ -29,7 +29,7 @@ from deploy.local.running_stack import (
     issue_token,
     require_running_stack,
 )
-from deploy.local.services import ORDER
+from deploy.local.services import ORDER, service_of
 from deploy.local.stack import POSTGRES, TEMPORAL
 from deploy.local.state_dir import StateDir
 

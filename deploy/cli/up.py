@@ -20,7 +20,7 @@ from rich.text import Text
 from deploy.local.ports import LOOPBACK
 from deploy.local.process.privileges import LINUX, end_with_parent
 from deploy.local.process.probes import http_get
-from deploy.local.services import ORDER, UI
+from deploy.local.services import ORDER, UI, service_of
 from deploy.local.settings import StackSettings
 from deploy.local.stack import POSTGRES, TEMPORAL, Stack
 from deploy.local.temporal.database_file import DamagedTemporalFile
@@ -159,13 +159,13 @@ async def _show(stack: Stack, took_s: float) -> None:
     for title in ("what", "address", "state", "pid", "for"):
         table.add_column(title)
     order = [UI, ORDER, *(name for name in _PURPOSES if name not in (UI, ORDER))]
-    shown = sorted(stack.processes, key=lambda name: order.index(name.partition("-")[0]))
+    shown = sorted(stack.processes, key=lambda name: order.index(service_of(name)))
     for name in shown:
         process = stack.processes[name]
         address = f"{LOOPBACK}:{stack.settings.ports.postgres}"
         if name != POSTGRES:
             address = stack.url(name)
-        what = _PURPOSES[name.partition("-")[0]]
+        what = _PURPOSES[service_of(name)]
         table.add_row(name, address, coloured(process.state), str(process.pid), what)
     out.print(f"\nReady after {took_s:.1f} s.\n", style="bold green")
     out.print(table)

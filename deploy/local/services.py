@@ -12,28 +12,19 @@ from deploy.local.process.environment import service_environment
 from deploy.local.process.probes import answers_ok
 from deploy.local.settings import PROJECT, StackSettings
 
+# Services are named as their packages; of replicas, all but the first have a number: `-2`.
 INVENTORY = "inventory_api"
 ORDER = "order_api"
 WORKER = "worker"
 SUBSCRIBERS = "subscribers"
 UI = "ui"
 
-MODULES = {
-    INVENTORY: "inventory_api",
-    ORDER: "order_api",
-    WORKER: "worker",
-    SUBSCRIBERS: "subscribers",
-    UI: "ui",
-}
 _SERVICE_TOKEN_TTL_S = 366 * 24 * 3600
 
 
-def is_installed(name: str) -> bool:
-    """Tell whether this process can be started at all: its package has an entry point."""
-    try:
-        return importlib.util.find_spec(f"{MODULES[name]}.__main__") is not None
-    except ModuleNotFoundError:
-        return False
+def service_of(name: str) -> str:
+    """Return `inventory_api` for `inventory_api-2`."""
+    return name.partition("-")[0]
 
 
 class Services:
@@ -53,9 +44,13 @@ class Services:
         for number in range(2, settings.inventory_replicas + 1):
             self.ports[f"{INVENTORY}-{number}"] = free_port()
 
-    def names(self) -> list[str]:
-        """Return all names, in the order of the table that a person sees."""
-        return list(self.ports)
+    @staticmethod
+    def is_installed(name: str) -> bool:
+        """Tell whether this process can be started at all: its package has an entry point."""
+        try:
+            return importlib.util.find_spec(f"{service_of(name)}.__main__") is not None
+        except ModuleNotFoundError:
+            return False
 
     def url(self, name: str) -> str:
         """Return where a service answers."""
@@ -63,7 +58,7 @@ class Services:
 
     def spec(self, name: str) -> ChildSpec:
         """Return how a service is run; the environment is made now, settings of the stack win."""
-        service = name.partition("-")[0]
+        service = service_of(name)
         port = self.ports[name]
         own = {
             INVENTORY: self._inventory,
@@ -71,7 +66,9 @@ class Services:
             WORKER: self._worker,
             SUBSCRIBERS: self._subscribers,
             UI: self._ui,
-        }[service](port)
+        }[service]()
+        prefix = service.removesuffix("_api").upper()
+        address = {f"{prefix}_HOST": LOOPBACK, f"{prefix}_PORT": str(port)}
         extra = {**self._settings.extra_env.get(service, {})}
         extra |= self._settings.extra_env.get(name, {})
 
@@ -80,9 +77,9 @@ class Services:
 
         return ChildSpec(
             name=name,
-            argv=(sys.executable, "-m", MODULES[service]),
+            argv=(sys.executable, "-m", service),
             ready=ready,
-            env={**self._shared(), **own, **extra},
+            env={**self._shared(), **address, **own, **extra},
             cwd=_folder_to_run_in(),
         )
 
@@ -99,46 +96,32 @@ class Services:
             "PYTHONUNBUFFERED": "1",
         }
 
-    def _inventory(self, port: int) -> dict[str, str]:
-        return {
-            "INVENTORY_DATABASE_URL": self._dsn("inventory"),
-            "INVENTORY_HOST": LOOPBACK,
-            "INVENTORY_PORT": str(port),
-        }
+    def _inventory(self) -> dict[str, str]:
+        return {"INVENTORY_DATABASE_URL": self._dsn("inventory")}
 
-    def _order(self, port: int) -> dict[str, str]:
+    def _order(self) -> dict[str, str]:
         return {
-            **self._temporal(),
+            **temporal_environment(self._settings.ports.temporal),
             "ORDERS_DATABASE_URL": self._dsn("orders"),
-            "ORDER_HOST": LOOPBACK,
-            "ORDER_PORT": str(port),
             "INVENTORY_URL": self.url(INVENTORY),
         }
 
-    def _worker(self, port: int) -> dict[str, str]:
+    def _worker(self) -> dict[str, str]:
         from service_kit.http.tokens import issue
 
         token = issue(self._token_key, "worker", "service", _SERVICE_TOKEN_TTL_S)
         return {
-            **self._temporal(),
+            **temporal_environment(self._settings.ports.temporal),
             "ORDERS_DATABASE_URL": self._dsn("orders"),
             "INVENTORY_URL": self.url(INVENTORY),
             "INVENTORY_TOKEN": token,
-            "WORKER_HOST": LOOPBACK,
-            "WORKER_PORT": str(port),
         }
 
-    def _subscribers(self, port: int) -> dict[str, str]:
-        return {
-            "ORDERS_DATABASE_URL": self._dsn("orders"),
-            "SUBSCRIBERS_HOST": LOOPBACK,
-            "SUBSCRIBERS_PORT": str(port),
-        }
+    def _subscribers(self) -> dict[str, str]:
+        return {"ORDERS_DATABASE_URL": self._dsn("orders")}
 
-    def _ui(self, port: int) -> dict[str, str]:
+    def _ui(self) -> dict[str, str]:
         return {
-            "UI_HOST": LOOPBACK,
-            "UI_PORT": str(port),
             "ORDER_API_URL": self.url(ORDER),
             "INVENTORY_API_URL": self.url(INVENTORY),
             "WORKER_URL": self.url(WORKER),
@@ -147,13 +130,15 @@ class Services:
             "UI_STORAGE": str(self._settings.home / "ui"),
         }
 
-    def _temporal(self) -> dict[str, str]:
-        return {
-            "TEMPORAL_ADDRESS": f"{LOOPBACK}:{self._settings.ports.temporal}",
-            "TEMPORAL_NAMESPACE": "default",
-            # A profile in the person's own configuration file must not add a cloud's TLS to this.
-            "TEMPORAL_CONFIG_FILE": os.devnull,
-        }
+
+def temporal_environment(port: int) -> dict[str, str]:
+    """Return what sends a process to the stack's own Temporal."""
+    return {
+        "TEMPORAL_ADDRESS": f"{LOOPBACK}:{port}",
+        "TEMPORAL_NAMESPACE": "default",
+        # A profile in the person's own configuration file must not add a cloud's TLS to this.
+        "TEMPORAL_CONFIG_FILE": os.devnull,
+    }
 
 
 def _folder_to_run_in() -> Path:

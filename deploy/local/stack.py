@@ -24,7 +24,7 @@ from deploy.local.process.orphans import end_orphans, start_watchdog
 from deploy.local.process.privileges import LINUX
 from deploy.local.process.supervisor import SupervisedProcess, log_handler
 from deploy.local.schema import migrate_and_seed
-from deploy.local.services import INVENTORY, ORDER, SUBSCRIBERS, UI, WORKER, Services, is_installed
+from deploy.local.services import INVENTORY, ORDER, SUBSCRIBERS, UI, WORKER, Services, service_of
 from deploy.local.settings import StackSettings
 from deploy.local.state_dir import StateDir, StateDirLock
 from deploy.local.temporal import database_file
@@ -125,7 +125,7 @@ class Stack:
     async def down(self) -> None:
         """Stop everything in order and let go of the lock. Safe to call more than once."""
         for group in _STOP_ORDER:
-            members = [each for name, each in self.processes.items() if _service(name) in group]
+            members = [each for name, each in self.processes.items() if service_of(name) in group]
             await asyncio.gather(*(member.stop() for member in members))
         if self._watchdog is not None:
             self._watchdog.kill()
@@ -205,7 +205,7 @@ class Stack:
                 group.create_task(self._start_temporal(temporal))
             await database.wait()
             for name in self.services.ports:
-                if self._included(name) and is_installed(_service(name)):
+                if self._included(name) and self.services.is_installed(name):
                     needs = temporal if name == WORKER else database
                     group.create_task(self._start_service(name, needs))
 
@@ -258,16 +258,11 @@ class Stack:
 
     def _included(self, name: str) -> bool:
         only = self.settings.only
-        return only is None or _service(name) in only
+        return only is None or service_of(name) in only
 
     def _publish(self) -> None:
         if self._published:
             self.state_dir.write_state(self.state())
-
-
-def _service(name: str) -> str:
-    """Return `inventory_api` for `inventory_api-2`."""
-    return name.partition("-")[0]
 
 
 def _first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -16,6 +16,7 @@ from deploy.local.postgres.binaries import PostgresBinaries
 from deploy.local.process.child import ChildSpec, kill_group, launch
 from deploy.local.process.privileges import Account
 from deploy.local.process.supervisor import last_lines
+from deploy.local.state_dir import write_private
 
 _ORPHAN_STOP_TIMEOUT_S = 10.0
 
@@ -39,12 +40,7 @@ def passwords_in(file: Path, roles: Iterable[str], *, data: Path) -> dict[str, s
             remedy="put the file back from a copy, or start over with: valerix reset",
         )
     made = {role: secrets.token_hex(24) for role in roles}
-    fresh = file.with_suffix(".new")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
-        out.write("".join(f"{role}:{password}\n" for role, password in made.items()))
-        out.flush()
-        os.fsync(out.fileno())
-    fresh.rename(file)
+    write_private(file, "".join(f"{role}:{password}\n" for role, password in made.items()))
     return made
 
 
