@@ -216,7 +216,7 @@ class Stack:
         if (account := self.postgres.spec().account) is not None:
             self.state_dir.grant_passage(account.gid)
         await self._run(self.postgres.spec())
-        await self.postgres.create_databases()
+        await self.postgres.set_up()
         self._progress(POSTGRES, "bringing the schema up to date")
         await migrate_and_seed(self.postgres.dsn)
         self._progress(POSTGRES, "ready")
@@ -224,7 +224,7 @@ class Stack:
 
     async def _start_temporal(self, done: asyncio.Event) -> None:
         self._progress(TEMPORAL, "starting")
-        self.temporal.prepare()
+        await self.temporal.prepare()
         await self._check_temporal_file(QUICK_CHECK_S)
         try:
             await self._run(self.temporal.spec())

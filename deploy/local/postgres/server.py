@@ -9,7 +9,6 @@ Usable alone, as integration tests do::
 import os
 import signal
 from pathlib import Path
-from typing import Self
 
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.postgres.binaries import PostgresBinaries, find_binaries
@@ -22,8 +21,8 @@ from deploy.local.postgres.data_folder import (
     passwords_in,
 )
 from deploy.local.process.child import ChildSpec
+from deploy.local.process.embedded_server import EmbeddedServer
 from deploy.local.process.privileges import Account, unprivileged_account
-from deploy.local.process.supervisor import SupervisedProcess
 
 DATABASES = ("orders", "inventory")
 SUPERUSER = "postgres"
@@ -67,7 +66,7 @@ _SETTINGS = {
 _SETTINGS_SINCE = {18: {"io_method": "sync"}}
 
 
-class EmbeddedPostgres:
+class EmbeddedPostgres(EmbeddedServer):
     """A Postgres cluster in `folder`, listening on loopback only.
 
     The data is kept: a second start in the same folder finds it, also after `kill -9`.
@@ -84,39 +83,15 @@ class EmbeddedPostgres:
         fsync: bool = True,
         logs: Path | None = None,
         passwords: Path | None = None,
-        binaries: PostgresBinaries | None = None,
     ) -> None:
-        self.folder = folder.resolve()  # processes are recognised by this path
+        # processes are recognised by this path
+        super().__init__(folder.resolve(), logs or folder)
         self.data = self.folder / "data"
         self.port = port or free_port()
         self.fsync = fsync
-        self._logs = logs or folder
         self._password_file = passwords or folder / "passwords"
-        self._binaries = binaries
+        self._binaries: PostgresBinaries | None = None
         self._passwords: dict[str, str] = {}
-        self._process: SupervisedProcess | None = None
-
-    async def __aenter__(self) -> Self:
-        await self.prepare()
-        self._process = SupervisedProcess(self.spec(), self._logs)
-        try:
-            await self._process.start()
-            await self._process.wait_ready()
-            await self.create_databases()
-        except BaseException:
-            await self._process.stop()
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._process is not None:
-            await self._process.stop()
-
-    @property
-    def process(self) -> SupervisedProcess:
-        """The server, to be killed or stopped by a test."""
-        assert self._process is not None, "only while it runs as a context manager"
-        return self._process
 
     @property
     def binaries(self) -> PostgresBinaries:
@@ -141,9 +116,8 @@ class EmbeddedPostgres:
         self._passwords = passwords_in(self._password_file, roles, data=self.data)
 
     async def prepare(self) -> None:
-        """Make everything that must be there before the server starts; safe on every start."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """Make passwords and an initialised cluster, and end what an earlier run has left."""
+        await super().prepare()
         account = self._account()
         if account is not None:
             # The server's account has to pass through; nobody else gets in.
@@ -163,7 +137,6 @@ class EmbeddedPostgres:
             )
 
     def spec(self) -> ChildSpec:
-        """Return how the server is run, for whoever supervises it."""
         settings = dict(_SETTINGS, port=str(self.port), fsync="on" if self.fsync else "off")
         for since, extra in _SETTINGS_SINCE.items():
             if self.binaries.major >= since:
@@ -185,7 +158,7 @@ class EmbeddedPostgres:
             ready_within_s=60.0,
         )
 
-    async def create_databases(self) -> None:
+    async def set_up(self) -> None:
         """Create roles and databases and say who may connect; safe on every start."""
         from deploy.local.postgres.connection import connected
 

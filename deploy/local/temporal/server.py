@@ -11,13 +11,13 @@ import os
 import shutil
 import sysconfig
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 from deploy.local.errors import StartRefused
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.process.child import ChildSpec
+from deploy.local.process.embedded_server import EmbeddedServer
 from deploy.local.process.probes import http_get
-from deploy.local.process.supervisor import SupervisedProcess
 from workflows import search_attributes
 
 NAMESPACE = "default"
@@ -48,7 +48,7 @@ _DYNAMIC_CONFIG: dict[str, int | bool] = {
 }
 
 
-class EmbeddedTemporal:
+class EmbeddedTemporal(EmbeddedServer):
     """`temporal server start-dev` whose state is `folder/temporal.db`, on loopback only.
 
     `ui_port=None` runs without the Web UI. `synchronous` is SQLite's: NORMAL keeps
@@ -65,34 +65,11 @@ class EmbeddedTemporal:
         synchronous: Literal["FULL", "NORMAL"] = "NORMAL",
         logs: Path | None = None,
     ) -> None:
-        self.folder = folder
+        super().__init__(folder, logs or folder)
         self.port = port or free_port()
         self.ui_port = ui_port
         self.synchronous = synchronous
         self._http_port = free_port()
-        self._logs = logs or folder
-        self._process: SupervisedProcess | None = None
-
-    async def __aenter__(self) -> Self:
-        self.prepare()
-        self._process = SupervisedProcess(self.spec(), self._logs)
-        try:
-            await self._process.start()
-            await self._process.wait_ready()
-        except BaseException:
-            await self._process.stop()
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._process is not None:
-            await self._process.stop()
-
-    @property
-    def process(self) -> SupervisedProcess:
-        """The server, to be killed or stopped by a test."""
-        assert self._process is not None, "only while it runs as a context manager"
-        return self._process
 
     @property
     def address(self) -> str:
@@ -104,13 +81,7 @@ class EmbeddedTemporal:
         """The file that holds every workflow."""
         return self.folder / "temporal.db"
 
-    def prepare(self) -> None:
-        """Make the folders."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._logs.mkdir(parents=True, exist_ok=True, mode=0o700)
-
     def spec(self) -> ChildSpec:
-        """Return how the server is run, for whoever supervises it."""
         options = {
             "--ip": LOOPBACK,
             "--port": str(self.port),
