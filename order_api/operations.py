@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from order_api.contracts import OperationsSummary
@@ -26,16 +25,15 @@ class OldestOpen:
     there when we began to watch, the oldest is at least as old as our watch.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._since = clock()
+    def __init__(self) -> None:
+        self._since = time.monotonic()
         self.number = 0  # the newest event at that moment
 
     def age(self, newest: int, *, still_open: bool) -> float:
         """Return seconds, given whether an order up to `number` is open; if not, begin anew."""
         if not still_open:
-            self._since, self.number = self._clock(), newest
-        return self._clock() - self._since
+            self._since, self.number = time.monotonic(), newest
+        return time.monotonic() - self._since
 
 
 class Operations:

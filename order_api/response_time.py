@@ -50,16 +50,8 @@ class ResponseTimes:
     `instance` names the process that all this is about.
     """
 
-    def __init__(
-        self,
-        clock: Callable[[], float] = time.monotonic,
-        window_s: float = WINDOW_S,
-        threshold_s: float = THRESHOLD_S,
-        instance: str = "",
-    ) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, instance: str = "") -> None:
         self._clock = clock
-        self._window_s = window_s
-        self._threshold_s = threshold_s
         self._instance = instance
         self._under_way: dict[object, float] = {}
         self._ended: deque[_Ended] = deque()
@@ -102,17 +94,17 @@ class ResponseTimes:
         average_s = sum(times) / len(times) if times else None
         failed_share = counts.failed / counts.attempts if counts.attempts else None
         reasons = []
-        if average_s is not None and average_s > self._threshold_s:
+        if average_s is not None and average_s > THRESHOLD_S:
             reasons.append("slow")
         if failed_share is not None and failed_share > FAILED_SHARE_THRESHOLD:
             reasons.append("failing")
         return ResponseTime(
-            window_s=self._window_s,
+            window_s=WINDOW_S,
             count=counts.tried,
             average_s=average_s,
             oldest_in_flight_s=max(self._ages(), default=0.0),
             state="red" if reasons else "green" if counts.attempts else "no_data",
-            threshold_s=self._threshold_s,
+            threshold_s=THRESHOLD_S,
             reasons=reasons,
             failed=counts.failed,
             failed_share=failed_share,
@@ -140,7 +132,7 @@ class ResponseTimes:
         output = ""
         if "failing" in found.reasons:
             attempts = self._counts().attempts
-            output = f"{found.failed} of {attempts} orders failed in {self._window_s:.0f} s"
+            output = f"{found.failed} of {attempts} orders failed in {WINDOW_S:.0f} s"
         return CheckResult("warn" if output else "pass", output, round(100 * share, 1), "% failed")
 
     def percentiles(self) -> Latency:
@@ -164,7 +156,7 @@ class ResponseTimes:
         return [now - began for began in self._under_way.values()]
 
     def _forget(self, now: float) -> None:
-        over = now - self._window_s
+        over = now - WINDOW_S
         while self._ended and self._ended[0].at <= over:
             gone = self._ended.popleft()
             self._failed -= gone.failed

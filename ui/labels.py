@@ -99,9 +99,9 @@ def _shape(currency: str) -> tuple[int | None, NumberPattern]:
     return decimals, parse_pattern(f"¤{gap}#,##0{fraction}")
 
 
-def count(number: int, one: str, many: str | None = None) -> str:
+def count(number: int, one: str) -> str:
     """Return `1 order`, `2 orders`, `1,200 orders`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    return f"{number:,} {one if number == 1 else one + 's'}"
 
 
 def duration(seconds: float) -> str:
@@ -128,9 +128,9 @@ def short(order_id: object) -> str:
     return str(order_id)[:8]
 
 
-def icon(name: str, classes: str = "") -> str:
+def icon(name: str) -> str:
     """Return the markup of an icon that only decorates the words beside it."""
-    return f'<i class="material-icons icon {classes}" aria-hidden="true">{escape(name)}</i>'
+    return f'<i class="material-icons icon" aria-hidden="true">{escape(name)}</i>'
 
 
 def badge(label: Label) -> str:

@@ -84,7 +84,6 @@ def unavailable(
     *,
     title: str = "Not available right now",
     advice: str = "Send the same request again after the time in Retry-After.",
-    retry_after_s: int = 1,
     **members: Any,
 ) -> Problem:
     """Return the 503 for work that may not have been done and may be sent again."""
@@ -94,7 +93,7 @@ def unavailable(
         title,
         detail,
         advice=advice,
-        headers={"Retry-After": str(retry_after_s)},
+        headers={"Retry-After": "1"},
         **members,
     )
 

@@ -208,15 +208,13 @@ def _written_out(problem: Problem) -> bytes:
     return STATUS_LINE[problem.status] + head + b"\r\n" + bytes(response.body)
 
 
-def config(
-    app: Any, host: str, port: int, *, head_within_s: float = HEAD_TIMEOUT_S
-) -> uvicorn.Config:
+def config(app: Any, host: str, port: int) -> uvicorn.Config:
     """Return uvicorn's settings for `app`: our own logs, bounded connections, quick shutdown."""
     return uvicorn.Config(
         app,
         host=host,
         port=port,
-        http=type("BoundedHttp", (BoundedHttp,), {"head_within_s": head_within_s}),
+        http=BoundedHttp,
         ws="none",
         log_config=None,
         access_log=False,

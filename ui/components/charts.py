@@ -26,12 +26,11 @@ def line_chart(
     *,
     range_s: float,
     unit: str,
-    at_least: float = 1.0,
     threshold: float | None = None,
     threshold_words: str = "",
 ) -> str:
     """Return a figure with one or more lines; each has a name, a class and its points."""
-    floor = max(at_least, threshold * 1.25 if threshold is not None else 0.0)
+    floor = max(1.0, threshold * 1.25 if threshold is not None else 0.0)
     top = top_of([value for _, _, points in lines for _, value in points], floor)
     drawn = [f'<path class="grid" d="M0 {HEIGHT / 2:g}H{WIDTH:g}"/>']
     marks = ""

@@ -35,7 +35,6 @@ def impatience() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(request_middleware, "BODY_READ_S", BODY_S)
         patch.setattr(server.BoundedHttp, "head_within_s", HEAD_S)
-        patch.setattr(server.config, "__kwdefaults__", {"head_within_s": HEAD_S})
         yield
 
 
