@@ -7,16 +7,17 @@ machine withholds from this very process makes everybody come later.
 
 import asyncio
 import contextlib
+import functools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import aiohttp
 
 from activities.contracts import TERMINAL
 from chaos.client.answers import Answer, problem_of, read
-from chaos.client.history import Entry, History, Kind, Operation, kind_of
+from chaos.client.history import Entry, History, Operation, kind_of
 from chaos.client.pacing import arrivals, no_delay
 from chaos.scenarios.workload import PlannedOrder
 from order_api.answers import is_definite
@@ -65,10 +66,9 @@ class Shoppers:
         self.counts = LoadCounts()
         self.last_sent_at = 0.0
         self._url = f"{base_url}/v1/orders"
-        self._token_of = token_of
+        self._token = functools.cache(token_of)
         self._history = history
         self._until_settled = until_settled
-        self._tokens: dict[str, str] = {}
         self._session: aiohttp.ClientSession | None = None
         self._leave = asyncio.Event()
         self._shopping: set[asyncio.Task[None]] = set()
@@ -209,10 +209,17 @@ class Shoppers:
         body: bytes | None = None,
     ) -> Answer:
         assert self._session is not None
+        entry = Entry(
+            at=time.time(),
+            kind="invoke",
+            operation=operation,
+            number=order.number,
+            order_id=str(order.order_id),
+            try_=try_,
+        )
         if operation != "look":
-            self._note("invoke", operation, order, try_, None, None)
+            self._history.add(entry)
         sent = time.monotonic()
-        answer = Answer(None, {}, 0.0, advised=True)
         try:
             async with self._session.request(
                 method,
@@ -229,43 +236,22 @@ class Shoppers:
                 answer = await read(response, sent)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             answer = Answer(None, {}, time.monotonic() - sent, advised=True)
-        since = None if intended is None else time.monotonic() - intended
-        self._note(kind_of(answer.status), operation, order, try_, answer, since)
-        return answer
-
-    def _note(
-        self,
-        kind: Kind,
-        operation: Operation,
-        order: PlannedOrder,
-        try_: int,
-        answer: Answer | None,
-        since_intended: float | None,
-    ) -> None:
-        body = {} if answer is None else answer.body
         self._history.add(
-            Entry(
+            replace(
+                entry,
                 at=time.time(),
-                kind=kind,
-                operation=operation,
-                number=order.number,
-                order_id=str(order.order_id),
-                try_=try_,
-                status=None if answer is None else answer.status,
-                seconds=None if answer is None else round(answer.seconds, 4),
-                since_intended=None if since_intended is None else round(since_intended, 4),
-                state=body.get("status_of_order"),
-                answered_id=body.get("order_id"),
-                told=str(body.get("message") or body.get("detail") or "")[:200],
-                problem=None if answer is None else problem_of(answer.body),
-                advised=True if answer is None else answer.advised,
+                kind=kind_of(answer.status),
+                status=answer.status,
+                seconds=round(answer.seconds, 4),
+                since_intended=None if intended is None else round(time.monotonic() - intended, 4),
+                state=answer.body.get("status_of_order"),
+                answered_id=answer.body.get("order_id"),
+                told=str(answer.body.get("message") or answer.body.get("detail") or "")[:200],
+                problem=problem_of(answer.body),
+                advised=answer.advised,
             )
         )
-
-    def _token(self, customer: str) -> str:
-        if customer not in self._tokens:
-            self._tokens[customer] = self._token_of(customer)
-        return self._tokens[customer]
+        return answer
 
 
 def _request(order: PlannedOrder) -> tuple[dict[str, str], bytes]:
