@@ -9,7 +9,6 @@ once a second anyway.
 import asyncio
 import contextlib
 from collections.abc import Iterable
-from types import TracebackType
 from typing import Self
 from uuid import UUID
 
@@ -36,12 +35,7 @@ class Notifier:
         self._task = asyncio.create_task(self._announcing.run())
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Stop announcing."""
         assert self._task is not None
         self._task.cancel()

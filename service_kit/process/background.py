@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 from collections.abc import Coroutine
-from types import TracebackType
 from typing import Any, Self
 
 from service_kit.observability import logs
@@ -31,12 +30,7 @@ class Background:
             self._tasks.append(task)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Cancel them and wait until they are gone."""
         for task in self._tasks:
             task.remove_done_callback(_end_process)
