@@ -236,22 +236,27 @@ class Shoppers:
                 answer = await read(response, sent)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             answer = Answer(None, {}, time.monotonic() - sent, advised=True)
-        self._history.add(
-            replace(
-                entry,
-                at=time.time(),
-                kind=kind_of(answer.status),
-                status=answer.status,
-                seconds=round(answer.seconds, 4),
-                since_intended=None if intended is None else round(time.monotonic() - intended, 4),
-                state=answer.body.get("status_of_order"),
-                answered_id=answer.body.get("order_id"),
-                told=str(answer.body.get("message") or answer.body.get("detail") or "")[:200],
-                problem=problem_of(answer.body),
-                advised=answer.advised,
-            )
-        )
+        since = None if intended is None else time.monotonic() - intended
+        self._history.add(_answered(entry, answer, since))
         return answer
+
+
+def _answered(entry: Entry, answer: Answer, since_intended: float | None) -> Entry:
+    """Return what came of the request that `entry` noted."""
+    body = answer.body
+    return replace(
+        entry,
+        at=time.time(),
+        kind=kind_of(answer.status),
+        status=answer.status,
+        seconds=round(answer.seconds, 4),
+        since_intended=None if since_intended is None else round(since_intended, 4),
+        state=body.get("status_of_order"),
+        answered_id=body.get("order_id"),
+        told=str(body.get("message") or body.get("detail") or "")[:200],
+        problem=problem_of(body),
+        advised=answer.advised,
+    )
 
 
 def _request(order: PlannedOrder) -> tuple[dict[str, str], bytes]:
