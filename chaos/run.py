@@ -24,12 +24,12 @@ from chaos.checker.observations import Observations
 from chaos.checker.orders import SETTLE_WITHIN_S
 from chaos.checker.temporal import TemporalReader
 from chaos.nemesis.processes import ready_again
+from chaos.participants import Setting, start
 from chaos.run_config import RunConfig
 from chaos.run_result import RunProgress, RunResult
 from chaos.scenarios.records import Disturbance
 from chaos.scenarios.schedule import ScheduledEvent
 from chaos.scenarios.workload import PlannedOrder
-from chaos.setting import Setting, start
 from chaos.target.target import Target
 from deploy.local.errors import StartRefused
 from service_kit.postgres.pool import POSTGRES_ERRORS

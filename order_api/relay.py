@@ -16,7 +16,7 @@ from order_api.set_aside import SetAside
 from order_api.workflow_client import TEMPORAL_ERRORS, Incompatible, OrderWorkflows
 from service_kit.observability import logs
 from service_kit.postgres.pool import POSTGRES_ERRORS, is_outage
-from workflows import messages
+from workflows import shopper_texts
 
 BATCH_SIZE = 48
 WORKFLOW_WAIT_S = 1.0
@@ -154,7 +154,7 @@ class Relay:
                         key=outcome.status,
                         type=outcome.status,
                         at=outcome.at,
-                        detail={"message": messages.BROUGHT_UP_TO_DATE},
+                        detail={"message": shopper_texts.BROUGHT_UP_TO_DATE},
                     ),
                 ),
             )

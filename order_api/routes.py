@@ -31,8 +31,8 @@ from service_kit.http.problems import Problem, unavailable
 from service_kit.http.strict_json import read
 from service_kit.http.tokens import Caller
 from service_kit.postgres.pool import POSTGRES_UNAVAILABLE, is_refusal
-from workflows.messages import message_for
 from workflows.reasons import OUT_OF_STOCK
+from workflows.shopper_texts import message_for
 
 router = APIRouter(prefix="/v1", tags=["orders"])
 

@@ -2,7 +2,7 @@
 
 from service_kit.postgres.pool import Connection
 from subscribers.contracts import OrderEvent
-from workflows.messages import SUBJECTS
+from workflows.shopper_texts import SUBJECTS
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS notifications (

@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from activities import errors
     from activities.contracts import OPEN, OrderStatus, StepCall, StepDone
     from activities.references import OrderRecords, WarehouseSteps
-    from workflows import messages, reasons
+    from workflows import reasons, shopper_texts
     from workflows.activity_calls import LeftForCancel, call
     from workflows.cancellation import CancelRequest
     from workflows.contracts import CANCEL, FIRST_ANSWER, WORKFLOW, OrderInput, OrderOutcome
@@ -70,7 +70,7 @@ class OrderWorkflow:
         """Ask to cancel; answers when the order has ended, one way or the other."""
         if not self._cancel.made and self._timeline.status in OPEN:
             self._cancel.made = True
-            self._timeline.add_event("cancel_requested", messages.CANCEL_REQUESTED)
+            self._timeline.add_event("cancel_requested", shopper_texts.CANCEL_REQUESTED)
         await workflow.wait_condition(lambda: self._timeline.ended)
         return self._timeline.outcome
 
@@ -84,18 +84,18 @@ class OrderWorkflow:
             if refusal.type == errors.OUT_OF_STOCK:
                 raise OutOfStock(refusal.message) from refusal
             raise await self._end_after("reserve", refusal) from refusal
-        self._timeline.transition("reserved", messages.RESERVED, done=done)
+        self._timeline.transition("reserved", shopper_texts.RESERVED, done=done)
 
     def _ready_to_ship(self) -> None:
         self._stop_if_cancelled()
-        self._timeline.add_event("ready_to_ship", messages.READY_TO_SHIP)
+        self._timeline.add_event("ready_to_ship", shopper_texts.READY_TO_SHIP)
 
     async def _ship(self) -> None:
         try:
             done = await self._step(WarehouseSteps.commit)
         except ApplicationError as refusal:
             raise await self._end_after("commit", refusal) from refusal
-        self._timeline.transition("shipped", messages.SHIPPED, done=done)
+        self._timeline.transition("shipped", shopper_texts.SHIPPED, done=done)
 
     async def _end_after(self, step: str, refusal: ApplicationError) -> OrderEnded:
         """Return the end of an order that the warehouse refused, with its reason.
@@ -118,14 +118,14 @@ class OrderWorkflow:
             done = await self._step(WarehouseSteps.release, cancellable=False)
         except ApplicationError as refusal:
             if refusal.type == errors.ALREADY_COMMITTED:
-                self._timeline.transition("shipped", messages.SHIPPED)
+                self._timeline.transition("shipped", shopper_texts.SHIPPED)
             else:
                 failure = reasons.step_refused("release", refusal.type)
-                message = messages.needs_a_person(failure)
+                message = shopper_texts.needs_a_person(failure)
                 self._timeline.transition("failed", message, reason=f"{end.reason}; {failure}")
             return
-        self._timeline.add_event("released", messages.RELEASED, done)
-        message = messages.undone(end.status, end.reason)
+        self._timeline.add_event("released", shopper_texts.RELEASED, done)
+        message = shopper_texts.undone(end.status, end.reason)
         self._timeline.transition(end.status, message, reason=end.reason)
 
     def _stop_if_cancelled(self) -> None:

@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
         StoredStatus,
         TimelineEntry,
     )
-    from workflows import messages
+    from workflows import shopper_texts
     from workflows.contracts import OrderOutcome
     from workflows.search_attributes import ORDER_STATUS, ORDER_STEP
 
@@ -83,7 +83,7 @@ class OrderTimeline:
     def mark_waiting(self, whom: str, step: str) -> None:
         """Say that a step takes longer, and whose answer is missing."""
         self.waiting_for = whom
-        detail = {"message": messages.waiting_for(whom), "step": step}
+        detail = {"message": shopper_texts.waiting_for(whom), "step": step}
         self._add(f"waiting:{step}", "waiting", workflow.now(), detail)
 
     def take_update(self) -> StatusUpdate:

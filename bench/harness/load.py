@@ -16,7 +16,7 @@ from uuid import UUID
 
 from bench.harness.http_client import KeepAliveClient, Reply
 from chaos.client.pacing import arrivals
-from order_api.answers import is_definite
+from order_api.client_rules import is_definite
 from order_api.contracts import order_id_for
 
 # Of the demonstration catalogue those with a hundred thousand pieces on the shelf.

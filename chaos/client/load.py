@@ -20,7 +20,7 @@ from chaos.client.answers import Answer, problem_of, read
 from chaos.client.history import Entry, History, Operation, kind_of
 from chaos.client.pacing import arrivals, no_delay
 from chaos.scenarios.workload import PlannedOrder
-from order_api.answers import is_definite
+from order_api.client_rules import is_definite
 
 CLIENT_PATIENCE_S = 5.0  # beyond the answer budget, as every caller's patience is
 TRIES = 14

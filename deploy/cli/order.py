@@ -18,7 +18,7 @@ from deploy.local.ports import LOOPBACK
 from deploy.local.running_stack import RunningStack, issue_token, require_running_stack
 from deploy.local.state_dir import StateDir
 from deploy.terminal import coloured, err, out, print_unwrapped
-from order_api.answers import is_definite, stored_nothing
+from order_api.client_rules import is_definite, stored_nothing
 from order_api.contracts import order_id_for
 from workflows.contracts import workflow_id
 

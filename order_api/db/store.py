@@ -24,7 +24,7 @@ from order_api.db.stored_order import (
 from order_api.search import Search
 from service_kit.postgres.group_commit import GroupCommit
 from service_kit.postgres.pool import Connection, Pool, leaves_doubt, within
-from workflows import messages
+from workflows import shopper_texts
 
 STORE_DEADLINE_S = 1.0
 FIGURES_DEADLINE_S = 0.8
@@ -83,7 +83,7 @@ class Store:
             [line.sku for _, _, line in lines],
             [line.quantity for _, _, line in lines],
             [line.unit_price_minor for _, _, line in lines],
-            messages.RECEIVED,
+            shopper_texts.RECEIVED,
         )
         created_at = {row["order_id"]: row["created_at"] for row in rows}
         known = [new.order_id for new in batch if new.order_id not in created_at]

@@ -11,7 +11,7 @@ import asyncpg
 from activities.contracts import TERMINAL
 from order_api.contracts import Order, OrderLine
 from workflows.contracts import OrderOutcome, workflow_id
-from workflows.messages import message_for
+from workflows.shopper_texts import message_for
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import pytest
 
 from chaos.checker.check_result import Check
 from chaos.injection.rules import FaultRule
+from chaos.participants import Setting
 from chaos.report import write
 from chaos.run import Run
 from chaos.run_config import RunConfig
@@ -14,7 +15,6 @@ from chaos.run_result import RunResult
 from chaos.scenarios.catalogue import SCENARIOS, SHORT
 from chaos.scenarios.scenario import Attack, Scenario
 from chaos.scenarios.workload import Crowd
-from chaos.setting import Setting
 from deploy.local.stack import POSTGRES
 
 # A run ends by itself; only one that hangs is cut off here, not one that a busy machine slows down.

@@ -6,7 +6,7 @@ from collections import Counter
 
 from nicegui import background_tasks
 
-from order_api.answers import stored_nothing
+from order_api.client_rules import stored_nothing
 from ui.clients.http import NoAnswer, Refusal
 from ui.clients.order_api import OrderApi
 from ui.identity import Identity

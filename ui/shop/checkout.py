@@ -7,7 +7,7 @@ from typing import Literal
 
 from nicegui import background_tasks
 
-from order_api.answers import REUSED, is_definite, stored_nothing
+from order_api.client_rules import REUSED, is_definite, stored_nothing
 from order_api.contracts import order_id_for
 from service_kit.observability import logs, tracing
 from ui import labels

@@ -15,7 +15,7 @@ from chaos.scenarios.workload import Crowd, plan
 from deploy.cli.order import place_and_follow
 from deploy.local.errors import StartRefused
 from deploy.local.state_dir import StateDir, StateDirLock
-from order_api.answers import is_definite
+from order_api.client_rules import is_definite
 from order_api.contracts import order_id_for
 from tests.support.databases import connected
 from tests.support.http_proxy import HOLD, LOSE, ScriptedProxy, page, problem

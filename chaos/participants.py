@@ -1,4 +1,4 @@
-"""Setting of a run: all who take part in it, started together and gone at its end."""
+"""All who take part in a run, started together and gone at its end."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
