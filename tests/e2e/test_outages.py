@@ -44,6 +44,32 @@ async def test_while_a_part_is_away_every_order_is_taken_in_time_and_settled_aft
     await system.assert_stock_balances()
 
 
+@pytest.mark.full
+@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize(("count", "per_second"), [(3_000, 40.0), (10_000, 40.0)])
+async def test_thousands_that_wait_for_the_warehouse_are_settled_when_it_is_back(
+    system: SystemUnderTest, count: int, per_second: float
+) -> None:
+    lines = {await system.shelf(100_000): 2}
+    await system.stack.stop("inventory_api")
+    try:
+        answers = await system.stream(per_second, count, lines, system.customer())
+    finally:
+        await system.stack.start("inventory_api")
+    await system.stack.wait_ready("inventory_api", READY_WITHIN_S)
+    # How long it takes is a figure, not a promise: all of them want the same engine at once.
+    ended = await system.settled([answer.order_id for answer in answers], within_s=900)
+    system.figures.append(
+        f"{count} orders waiting for inventory_api: {latencies(answers)}; "
+        f"settled {system.settled_after_s:.1f} s after its return"
+    )
+    assert {answer.status for answer in answers} == {202}, latencies(answers)
+    assert (len(ended), set(ended.values())) == (count, {"shipped"})
+    await system.assert_in_time(answers)
+    await system.assert_moved_once(ended, lines)
+    await system.assert_stock_balances()
+
+
 def _is_understandable(answer: OrderAnswer) -> None:
     message = answer.body["message"]
     assert message.startswith("We have your order")
