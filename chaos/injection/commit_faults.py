@@ -5,6 +5,7 @@ an order with a fault ahead gets an open transaction around it, and the fault st
 everything else stays as it is: the batch, its neighbours, the deadline, what is done about locks.
 """
 
+import asyncio
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,7 +50,11 @@ class CommitFaults:
 
     @contextmanager
     def ahead_of(self, call: Call) -> Iterator[None]:
-        """Have the fault of `call`, if there is one, strike while this block runs."""
+        """Have the fault of `call`, if there is one, strike while this block runs.
+
+        A statement does not say which attempt it belongs to: if two at the same operation of one
+        order are under way, the fault of either strikes in whichever is written first.
+        """
         if not self._injector.planned(self._point, call):
             yield
             return
@@ -83,10 +88,21 @@ class CommitFaults:
                 effect = faults._effect_of(query, arguments)
                 if effect is None or not faults._ahead_of(*effect):
                     return await super().fetch(query, *arguments, **options)
-                async with self.transaction():
+                transaction = self.transaction()
+                await transaction.start()
+                try:
                     rows = await super().fetch(query, *arguments, **options)
                     await faults.strike(*effect)
-                    return rows
+                except (asyncio.CancelledError, OSError):
+                    # Out of time, as a rule: `within` ends this session. A ROLLBACK would wait for
+                    # a server that may be silent, and nothing bounds it any more.
+                    raise
+                except BaseException:
+                    if not self.is_closed():
+                        await transaction.rollback()
+                    raise
+                await transaction.commit()
+                return rows
 
         return FaultyConnection
 

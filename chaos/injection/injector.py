@@ -23,9 +23,10 @@ from chaos.injection.rules import Call, FaultRule, decide
 from service_kit.http.answer_instead import AnswerInstead
 from service_kit.http.problems import internal_error
 from service_kit.observability import logs
-from service_kit.postgres.pool import POSTGRES_ERRORS, Pool
+from service_kit.postgres.pool import POSTGRES_ERRORS, Pool, within
 
 RELOAD_S = 1.0
+DATABASE_S = 1.0
 # Stands for whatever rule might have fired in a process that could not read its rules.
 UNKNOWN = "any"
 FIRED = Counter("faults_fired", "Faults injected into this process.", ["point", "fault"])
@@ -106,7 +107,7 @@ class Injector:
 
     async def _write_down(self, rule: FaultRule, call: Call) -> bool:
         try:
-            async with self._pool.acquire(timeout=1.0) as connection:
+            async with within(self._pool, DATABASE_S) as connection:
                 row = await connection.fetchrow(
                     EVIDENCE,
                     rule.name,
@@ -120,11 +121,15 @@ class Injector:
         except POSTGRES_ERRORS as error:
             self._hold_back(rule.name, call, error)
             return False
+        except asyncio.CancelledError as error:  # whoever brought the call has no time left
+            self._hold_back(rule.name, call, error)
+            raise
         return row is not None
 
     async def reload(self) -> None:
         """Read the rules from the database."""
-        rows = await self._pool.fetch(RULES)
+        async with within(self._pool, DATABASE_S) as connection:
+            rows = await connection.fetch(RULES)
         self._rules = tuple(rule for row in rows if (rule := _readable(row["rule"])))
 
     async def keep_reloading(self) -> None:
@@ -143,18 +148,21 @@ class Injector:
 
     async def put(self, rule: FaultRule) -> None:
         """Switch `rule` on, in place of one of the same name."""
-        await self._pool.execute(PUT_RULE, rule.name, rule.model_dump_json())
+        async with within(self._pool, DATABASE_S) as connection:
+            await connection.execute(PUT_RULE, rule.name, rule.model_dump_json())
         await self.reload()
 
     async def remove(self, name: str) -> bool:
         """Switch the rule off; False if there was none."""
-        gone = await self._pool.fetchval(REMOVE_RULE, name)
+        async with within(self._pool, DATABASE_S) as connection:
+            gone = await connection.fetchval(REMOVE_RULE, name)
         await self.reload()
         return gone is not None
 
     async def evidence(self, after: int, limit: int) -> list[dict[str, Any]]:
         """Return up to `limit` fired faults with an id above `after`, oldest first."""
-        return [dict(row) for row in await self._pool.fetch(FIRED_SINCE, after, limit)]
+        async with within(self._pool, DATABASE_S) as connection:
+            return [dict(row) for row in await connection.fetch(FIRED_SINCE, after, limit)]
 
 
 RULES = "SELECT rule FROM fault_rules ORDER BY name"

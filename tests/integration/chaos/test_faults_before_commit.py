@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -17,6 +18,7 @@ from chaos.injection.injector import InjectedError, Injector
 from chaos.injection.inventory_service import ReservationsWithFaults
 from chaos.injection.order_service import StoreWithFaults
 from chaos.injection.rules import Call, FaultRule
+from chaos.nemesis.tcp_proxy import TcpProxy
 from inventory_api.contracts import Line
 from inventory_api.stock import Stock
 from inventory_api.verdicts import Verdict
@@ -24,6 +26,7 @@ from order_api.contracts import order_id_for
 from order_api.db.notifier import Notifier
 from service_kit.http.answer_instead import AnswerInstead
 from service_kit.postgres import group_commit, pool
+from tests.support.database_checks import until
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.ledger import broken_promises
@@ -36,6 +39,7 @@ Batches = list[tuple[str, Collection[UUID]]]
 
 @pytest.fixture(autouse=True)
 def batches_are_taken_apart_however_busy_the_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is left after a second gets the error, too, and this machine may be slow."""
     monkeypatch.setattr(group_commit, "SPLIT_FOR_S", 60.0)
 
 
@@ -140,6 +144,23 @@ async def test_a_stall_meets_the_deadline_of_production_and_leaves_nothing(dsn: 
         # the caller's copy of the same attempt: a fault fires once
         assert (await warehouse.reserve(victim)).state == "held"
     assert await balanced(dsn)
+
+
+async def test_a_silent_database_does_not_hold_a_batch_beyond_its_deadline(dsn: str) -> None:
+    port = urlsplit(dsn).port
+    assert port is not None
+    async with TcpProxy(port) as proxy:
+        warehouse = Warehouse(dsn.replace(f":{port}/", f":{proxy.port}/"), deadline_s=4.0)
+        victim = min(victims_of(STALL, orders(20)))
+        async with warehouse.open():
+            await warehouse.injector.put(STALL)
+            stalled = asyncio.create_task(warehouse.reserve(victim))
+            await until(warehouse.fired, 30, "the fault strikes")
+            await proxy.shut()
+            # It never opens again: a ROLLBACK would be waited for until the end of this test.
+            async with asyncio.timeout(60):
+                with pytest.raises(TimeoutError):
+                    await stalled
 
 
 async def test_a_locked_shelf_is_told_apart_from_a_fault_in_the_same_batch(dsn: str) -> None:
