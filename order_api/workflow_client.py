@@ -79,7 +79,7 @@ class OrderWorkflows:
     ) -> OrderOutcome:
         """Make sure the order's workflow runs and return its outcome if it has one in `wait_s`.
 
-        Raises one of AWAY otherwise; the workflow may be running all the same.
+        Raises one of TEMPORAL_ERRORS otherwise; the workflow may be running all the same.
         """
         return await self._ask(FIRST_ANSWER, order_id, lines, wait_s)
 
@@ -92,7 +92,7 @@ class OrderWorkflows:
     async def start(self, order_id: UUID, lines: Iterable[OrderLine], wait_s: float) -> None:
         """Start the order's workflow again if it ended without settling the order.
 
-        Raises one of AWAY if that is not so, or not known.
+        Raises one of TEMPORAL_ERRORS if that is not so, or not known.
         """
         async with asyncio.timeout(wait_s):
             with _converting():
@@ -126,7 +126,7 @@ class OrderWorkflows:
     async def ended_unsettled(self) -> dict[str, UUID]:
         """Return the newest workflows that ended without settling their order: run id to order.
 
-        Up to a page of them, from Temporal's list. Raises one of AWAY.
+        Up to a page of them, from Temporal's list. Raises one of TEMPORAL_ERRORS.
         """
         async with asyncio.timeout(LIST_WITHIN_S):
             found = self._client.list_workflows(ENDED_UNSETTLED, page_size=PAGE, limit=PAGE)
@@ -136,7 +136,7 @@ class OrderWorkflows:
     async def running(self) -> frozenset[UUID]:
         """Return the orders whose workflow runs or is paused, by Temporal's list.
 
-        The list may be a second behind. Raises one of AWAY.
+        The list may be a second behind. Raises one of TEMPORAL_ERRORS.
         """
         async with asyncio.timeout(LIST_WITHIN_S):
             found = self._client.list_workflows(NOT_ENDED, page_size=PAGE)

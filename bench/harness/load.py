@@ -108,7 +108,7 @@ class Shoppers:
         self._client.close()
 
     async def closed_loop(self, concurrency: int, seconds: float, answers: Answers) -> None:
-        """Keep `at_once` orders under way for `seconds`; count those that had ended by then.
+        """Keep `concurrency` orders under way for `seconds`; count those that had ended by then.
 
         Whoever is told 202 asks again under the same key until the order has ended.
         """

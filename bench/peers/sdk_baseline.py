@@ -72,7 +72,7 @@ async def _one(client: Client) -> None:
 async def measure(
     concurrency: int, warm_up_s: float, seconds: float, *, sandbox: bool
 ) -> dict[str, float]:
-    """Return workflows per second with `at_once` under way all the time, and CPU ms for each."""
+    """Return workflows per second with `concurrency` under way all along, and CPU ms for each."""
     client = await connect()
     worker = Worker(
         client,

@@ -56,7 +56,7 @@ async def baseline_rate(
 async def full_rate(
     harness: Harness, concurrency: int, warm_up_s: float, seconds: float
 ) -> tuple[Answers, CpuUsage]:
-    """Return what came back with `at_once` orders under way all the time, and what it cost."""
+    """Return what came back with `concurrency` orders under way all the time, and what it cost."""
     shoppers = harness.shoppers(seed=concurrency)
     await shoppers.closed_loop(concurrency, warm_up_s, Answers())
     answers = Answers()
