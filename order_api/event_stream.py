@@ -13,6 +13,7 @@ from order_api.db.notifier import CHANNEL
 from order_api.db.store import Store
 from service_kit.postgres.listener import keep_listening
 from service_kit.postgres.pool import POSTGRES_ERRORS
+from service_kit.process.waiting import is_set_within
 
 # A wake-up can be lost: this often somebody looks for all streams together, and each says that it
 # is alive.
@@ -87,7 +88,7 @@ class OrderEventStream:
                     settled = settled or event.type in TERMINAL
                 if settled and events:  # with all that is told of it, also after its end
                     return
-                while not await _wait(follower.changed):
+                while not await is_set_within(follower.changed, HEARTBEAT_S):
                     yield b": still here\n\n"
         finally:
             followers = self._followers[order_id]
@@ -102,16 +103,6 @@ class OrderEventStream:
                 return await self._store.events(order_id, follower.after)
         except POSTGRES_ERRORS:
             return []  # looked for again in a second; the reader keeps its connection
-
-
-async def _wait(changed: asyncio.Event) -> bool:
-    """Wait for a change until it is time for a sign of life."""
-    try:
-        async with asyncio.timeout(HEARTBEAT_S):
-            await changed.wait()
-    except TimeoutError:
-        return False
-    return True
 
 
 def _sse(event: TimelineEvent) -> bytes:

@@ -16,6 +16,7 @@ from order_api.set_aside import SetAside
 from order_api.workflow_client import TEMPORAL_ERRORS, Incompatible, OrderWorkflows
 from service_kit.observability import logs
 from service_kit.postgres.pool import POSTGRES_ERRORS, is_outage
+from service_kit.process.waiting import is_set_within
 from workflows import shopper_texts
 
 BATCH_SIZE = 48
@@ -59,11 +60,7 @@ class Relay:
             except POSTGRES_ERRORS as error:
                 _log.warning("relay cannot reach the database", reason=type(error).__name__)
                 await asyncio.sleep(POLL_INTERVAL_S)
-            try:
-                async with asyncio.timeout(POLL_INTERVAL_S):
-                    await self._nudged.wait()
-            except TimeoutError:
-                pass
+            await is_set_within(self._nudged, POLL_INTERVAL_S)
 
     async def _correct_due_times(self) -> None:
         at, back_s = await self._store.correct_due_times(self._clock.not_before())

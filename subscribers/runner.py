@@ -10,6 +10,7 @@ from prometheus_client import Counter
 from order_api.db.restored import ADOPT, say_adopted
 from service_kit.observability import logs
 from service_kit.postgres.pool import POSTGRES_ERRORS, Connection, Pool
+from service_kit.process.waiting import is_set_within
 from subscribers.contracts import OrderEvent, Subscriber
 from subscribers.lag import Lag
 from subscribers.statements import ADVANCE, FAILURE, LOCK, NEXT, REGISTER, TAKE_TIME
@@ -69,7 +70,8 @@ class Runner:
                 continue
             pause_s = FIRST_PAUSE_S
             if taken < BATCH_SIZE:
-                await self._wait_for_changes()
+                await is_set_within(self._changed, POLL_INTERVAL_S)
+                self._changed.clear()
 
     async def _prepare(self) -> None:
         # first and by itself, so that failing at the rest can be noted
@@ -77,16 +79,8 @@ class Runner:
         async with self._pool.acquire() as connection, connection.transaction():
             await self._subscriber.prepare(connection)
 
-    async def _wait_for_changes(self) -> None:
-        try:
-            async with asyncio.timeout(POLL_INTERVAL_S):
-                await self._changed.wait()
-        except TimeoutError:
-            pass
-        self._changed.clear()
-
     async def _take_batch(self) -> int:
-        """Handle up to BATCH events and return how many there were.
+        """Handle up to BATCH_SIZE events and return how many there were.
 
         All of them share a commit. After a failure each gets its own, so that those before the
         one that fails do not wait for it.

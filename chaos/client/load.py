@@ -6,7 +6,6 @@ machine withholds from this very process makes everybody come later.
 """
 
 import asyncio
-import contextlib
 import functools
 import json
 import time
@@ -21,6 +20,7 @@ from chaos.client.history import Entry, History, Operation, kind_of
 from chaos.client.pacing import arrivals, no_delay
 from chaos.scenarios.workload import PlannedOrder
 from order_api.client_rules import is_definite
+from service_kit.process.waiting import is_set_within
 
 CLIENT_PATIENCE_S = 5.0  # beyond the answer budget, as every caller's patience is
 TRIES = 14
@@ -187,9 +187,7 @@ class Shoppers:
         state = ""
         looks = 0
         while state not in TERMINAL and not self._leave.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_s):
-                    await self._leave.wait()
+            await is_set_within(self._leave, pause_s)
             pause_s = min(pause_s * 1.4, LOOK_LONGEST_S)
             looks += 1
             answer = await self._ask("GET", url, order, "look", looks, None)

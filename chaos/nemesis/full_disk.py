@@ -22,6 +22,7 @@ from chaos.nemesis.processes import all_ready_again, families, kill
 from chaos.nemesis.system import System
 from deploy.local.stack import POSTGRES
 from service_kit.postgres.pool import POSTGRES_ERRORS
+from service_kit.process.waiting import is_set_within
 
 POLL_INTERVAL_S = 0.05
 REFUSED_WITHIN_S = 60.0
@@ -96,8 +97,7 @@ async def full(pids: Callable[[], Iterable[int]], at_bytes: int) -> AsyncIterato
     async def keep() -> None:
         while not over.is_set():
             await asyncio.to_thread(limit_all)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(over.wait(), POLL_INTERVAL_S)
+            await is_set_within(over, POLL_INTERVAL_S)
 
     keeping = asyncio.create_task(keep())
     try:
