@@ -4,6 +4,7 @@ For whoever places orders: the shop, the command line, load generators, integrat
 given up too early buys the same thing again.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,15 @@ from uuid import UUID
 # The key's order has other lines than those just sent.
 REUSED = "key-reused"
 _OURS = "/problems/"
+
+
+def members_of(content: bytes) -> dict[str, Any]:
+    """Return what an answer says; nothing if it is no JSON object, but some proxy's page."""
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def is_definite(status: int | None, body: Mapping[str, Any], order_id: UUID) -> bool:

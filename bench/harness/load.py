@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from bench.harness.http_client import KeepAliveClient, Reply
+from bench.harness.http_client import KeepAliveClient
 from chaos.client.pacing import arrivals
-from order_api.client_rules import is_definite
+from order_api.client_rules import is_definite, members_of
 from order_api.contracts import order_id_for
 
 # Of the demonstration catalogue those with a hundred thousand pieces on the shelf.
@@ -178,12 +178,5 @@ class Shoppers:
             reply = await self._client.ask(order.request, CLIENT_TIMEOUT_S)
         except (OSError, TimeoutError):
             return _Outcome(NO_ANSWER, definite=False)
-        return _Outcome(reply.status, definite=_is_definite(reply, order.order_id))
-
-
-def _is_definite(reply: Reply, order_id: UUID) -> bool:
-    try:
-        body = json.loads(reply.body)
-    except ValueError:
-        return False
-    return isinstance(body, dict) and is_definite(reply.status, body, order_id)
+        definite = is_definite(reply.status, members_of(reply.body), order.order_id)
+        return _Outcome(reply.status, definite)

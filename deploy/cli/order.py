@@ -18,7 +18,7 @@ from deploy.local.ports import LOOPBACK
 from deploy.local.running_stack import RunningStack, issue_token, require_running_stack
 from deploy.local.state_dir import StateDir
 from deploy.terminal import coloured, err, out, print_unwrapped
-from order_api.client_rules import is_definite, stored_nothing
+from order_api.client_rules import is_definite, members_of, stored_nothing
 from order_api.contracts import order_id_for
 from workflows.contracts import workflow_id
 
@@ -43,7 +43,7 @@ def place_and_follow(items: list[str], key: str | None, customer: str) -> int:
         key = key or next_key(stack.state_dir)
         unanswered.remember(key)
         answer, trouble = _sent(client, key, lines)
-        body = {} if answer is None else _members(answer)
+        body = {} if answer is None else members_of(answer.content)
         if answer is None or not (
             is_definite(answer.status_code, body, order_id_for(customer, key))
             or (not in_doubt and stored_nothing(answer.status_code, body))
@@ -112,14 +112,6 @@ def _last(state_dir: StateDir) -> int:
         return int((state_dir.folder / "cli-orders").read_text() or 0)
     except (FileNotFoundError, ValueError):
         return 0
-
-
-def _members(answer: httpx.Response) -> dict[str, Any]:
-    try:
-        body = answer.json()
-    except ValueError:  # not even ours: some proxy's page
-        return {}
-    return body if isinstance(body, dict) else {}
 
 
 def _in_words(answer: httpx.Response | None, body: dict[str, Any]) -> str:

@@ -1,8 +1,6 @@
 """Commands `valerix status`, `stop` and `reset`: a stack as seen from another terminal."""
 
 import asyncio
-import contextlib
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from deploy.local.running_stack import (
 )
 from deploy.local.state_dir import StateDirLock
 from deploy.terminal import coloured, out
+from order_api.client_rules import members_of
 
 # Longer than the slowest clean stop of all children in a row.
 _STOP_TIMEOUT_S = 90.0
@@ -73,11 +72,11 @@ async def _health(name: str, child: dict[str, Any], stack: RunningStack) -> tupl
         return "pass" if ok else "fail", stack.state.get("postgres_version", ""), ""
     if name == "temporal":
         answer = await http_get(stack.state["temporal_ui_port"], "/api/v1/system-info")
-        found = _json(answer[1]) if answer and answer[0] == 200 else None
-        return "pass" if found is not None else "fail", (found or {}).get("serverVersion", ""), ""
+        found = members_of(answer[1]) if answer and answer[0] == 200 else {}
+        return "pass" if found else "fail", found.get("serverVersion", ""), ""
     answer = await http_get(child["port"], "/health", within_s=3.0)
-    found = _json(answer[1]) if answer else None
-    if found is None:
+    found = members_of(answer[1]) if answer else {}
+    if not found:
         return "fail", "", "/health does not answer"
     wrong = [
         f"{key}: {each.get('output', each.get('status'))}"
@@ -86,14 +85,6 @@ async def _health(name: str, child: dict[str, Any], stack: RunningStack) -> tupl
         if each.get("status") != "pass"
     ]
     return found.get("status", "fail"), found.get("version", ""), "; ".join(wrong)
-
-
-def _json(body: bytes) -> dict[str, Any] | None:
-    with contextlib.suppress(ValueError):
-        found = json.loads(body)
-        if isinstance(found, dict):
-            return found
-    return None
 
 
 def _show(stack: RunningStack, rows: list[dict[str, Any]]) -> None:

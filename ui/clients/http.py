@@ -1,7 +1,6 @@
 """HTTP calls on behalf of somebody, each with a deadline, and what can come of them."""
 
 import asyncio
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -10,6 +9,7 @@ import aiohttp
 from opentelemetry import propagate
 from pydantic import BaseModel, ValidationError
 
+from order_api.client_rules import members_of
 from service_kit.http.client_session import open_session
 from ui.identity import Identity, Tokens
 
@@ -117,12 +117,7 @@ def read(model: type[Model], content: bytes) -> Model:
 
 def refusal(status: int, headers: Mapping[str, str], content: bytes) -> Refusal:
     """Return what an error's body says."""
-    try:
-        members = json.loads(content)
-    except ValueError:
-        members = {}
-    if not isinstance(members, dict):
-        members = {}
+    members = members_of(content)
     wait = headers.get("Retry-After", "")
     return Refusal(
         status=status,
