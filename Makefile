@@ -7,7 +7,8 @@ MAKEFLAGS += --no-print-directory
 SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # Of the terminal, for other programs: with these, Python takes modules from elsewhere or fails.
 unexport PYTHONHOME PYTHONPATH PYTHONSTARTUP PYTHONWARNINGS PYTHONINSPECT PYTHONSAFEPATH
-.PHONY: screenshots help up stop status check quick test verify crash lint format bench lock clean environment
+.PHONY: screenshots help up stop status check quick test coverage verify crash lint format bench lock \
+	clean environment
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name what; \
@@ -31,6 +32,15 @@ quick: environment
 test: environment lint ## check style and types, then run all tests
 	@echo "pytest"
 	@exec $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TESTS)
+
+# What the core is held to by tests of its own, in whichever process its code ran.
+OF_THE_CORE := tests/unit tests/workflow tests/replay $(addprefix tests/integration/,activities \
+	inventory_api order_api service_kit subscribers)
+coverage: environment ## measure which lines of the core its tests run; below 95 % it fails
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest $(SIDE_BY_SIDE) $(OF_THE_CORE) $(TESTS)
+	@$(BIN)/coverage combine --quiet
+	@exec $(BIN)/coverage report
 
 verify: environment ## attack the whole platform under load and prove that nothing was lost
 	@exec $(BIN)/valerix chaos verify $(VERIFY)
@@ -66,7 +76,7 @@ lock: environment ## write the lock files anew from pyproject.toml
 
 clean: ## delete the environment and caches; the data in .valerix stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build \
-		valerix.egg-info
+		.coverage .coverage.* valerix.egg-info
 	@find . -name __pycache__ -type d -not -path './.valerix/*' -prune -exec rm -rf {} +
 
 environment:

@@ -1,9 +1,20 @@
-"""Whether processes are there, and waiting until they are not."""
+"""What processes get to run, whether they are there, and waiting until they are not."""
 
 import asyncio
+import os
 import time
 
 import psutil
+
+
+def bare_environment(**variables: str) -> dict[str, str]:
+    """Return `variables`, and of the terminal's what any process needs, or is measured by."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name == "PATH" or name.startswith("COVERAGE_")
+    }
+    return {**kept, **variables}
 
 
 async def wait_until_gone(pids: list[int], within_s: float = 10.0) -> None:

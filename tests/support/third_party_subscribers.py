@@ -1,7 +1,6 @@
 """Install a subscriber outside of the platform and run the real `subscribers` process with it."""
 
 import asyncio
-import os
 import signal
 import sys
 import textwrap
@@ -10,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from deploy.local.ports import free_port
+from tests.support.processes import bare_environment
 from tests.support.serving import TOKEN_KEY
 
 # What the subscriber does is told by files beside it, so that a test can change its mind.
@@ -73,13 +73,12 @@ async def running(dsn: str, packages: Path, *, complains: str | None = None) -> 
         sys.executable,
         "-m",
         "subscribers",
-        env={
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(packages),
-            "ORDERS_DATABASE_URL": dsn,
-            "SUBSCRIBERS_PORT": str(port),
-            "TOKEN_KEY": TOKEN_KEY,
-        },
+        env=bare_environment(
+            PYTHONPATH=str(packages),
+            ORDERS_DATABASE_URL=dsn,
+            SUBSCRIBERS_PORT=str(port),
+            TOKEN_KEY=TOKEN_KEY,
+        ),
         stderr=asyncio.subprocess.PIPE,
     )
     assert process.stderr is not None

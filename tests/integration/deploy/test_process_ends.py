@@ -24,6 +24,7 @@ from service_kit.temporal import connect
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.order_stack import OrderStack, Shopper, eventually
 from tests.support.poisoned_workflow import PoisonedWorkflow
+from tests.support.processes import bare_environment
 from tests.support.serving import TOKEN_KEY, Served, token
 from worker.temporal_worker import runner
 from workflows.contracts import TASK_QUEUE
@@ -42,16 +43,15 @@ async def process(stack: OrderStack, module: str) -> AsyncIterator[str]:
         sys.executable,
         "-m",
         module,
-        env={
-            "PATH": os.environ["PATH"],
-            "TEMPORAL_ADDRESS": os.environ["TEMPORAL_ADDRESS"],
-            "ORDERS_DATABASE_URL": stack.orders_dsn,
-            "INVENTORY_URL": stack.inventory_url,
-            "INVENTORY_TOKEN": token("service", "worker"),
-            "ORDER_PORT": str(port),
-            "WORKER_PORT": str(port),
-            "TOKEN_KEY": TOKEN_KEY,
-        },
+        env=bare_environment(
+            TEMPORAL_ADDRESS=os.environ["TEMPORAL_ADDRESS"],
+            ORDERS_DATABASE_URL=stack.orders_dsn,
+            INVENTORY_URL=stack.inventory_url,
+            INVENTORY_TOKEN=token("service", "worker"),
+            ORDER_PORT=str(port),
+            WORKER_PORT=str(port),
+            TOKEN_KEY=TOKEN_KEY,
+        ),
         stderr=asyncio.subprocess.PIPE,
     )
     assert running.stderr is not None
