@@ -6,8 +6,9 @@ from typing import cast
 
 import pytest
 
-from inventory_api.contracts import Line
+from inventory_api.contracts import MAX_QUANTITY, Line
 from order_api.catalogue import Catalogue
+from order_api.contracts import MAX_TOTAL_MINOR
 from order_api.db.store import Store
 from service_kit.http.problems import Problem
 
@@ -18,6 +19,7 @@ class Prices:
     def __init__(self) -> None:
         self.reads: list[list[str]] = []
         self.minor = {f"MUG-{n}": 5 for n in range(100)}
+        self.currencies: dict[str, str] = {}  # of what is not priced in euros
         self.away = False
 
     async def prices(self, skus: Sequence[str]) -> dict[str, tuple[int, str]]:
@@ -25,7 +27,11 @@ class Prices:
         await asyncio.sleep(0)  # as a database would, it lets others run meanwhile
         if self.away:
             raise TimeoutError
-        return {sku: (self.minor[sku], "EUR") for sku in skus if sku in self.minor}
+        return {
+            sku: (self.minor[sku], self.currencies.get(sku, "EUR"))
+            for sku in skus
+            if sku in self.minor
+        }
 
 
 def catalogue(store: Prices) -> Catalogue:
@@ -91,3 +97,29 @@ async def test_a_reading_that_fails_fails_those_who_wait_and_nobody_later() -> N
     assert [type(error) for error in failed] == [TimeoutError] * 3
     store.away = False
     assert (await prices.price(lines))[1] == 5
+
+
+async def test_an_order_has_one_currency() -> None:
+    store = Prices()
+    store.currencies["MUG-2"] = "CHF"
+    prices = catalogue(store)
+    with pytest.raises(Problem, match="different currencies") as caught:
+        await prices.price([Line(sku="MUG-1", quantity=1), Line(sku="MUG-2", quantity=1)])
+    assert caught.value.status == 422
+    assert (await prices.price([Line(sku="MUG-2", quantity=2)]))[1:] == (10, "CHF")
+
+
+async def test_an_order_costs_no_more_than_one_order_can() -> None:
+    store = Prices()
+    store.minor["YACHT"] = MAX_TOTAL_MINOR // MAX_QUANTITY
+    prices = catalogue(store)
+    lines = [Line(sku="YACHT", quantity=MAX_QUANTITY)]
+    rest = MAX_TOTAL_MINOR - (await prices.price(lines))[1]
+    store.minor["BOAT"] = rest + 1
+    with pytest.raises(Problem, match="costs more than one order can") as caught:
+        await prices.price([*lines, Line(sku="BOAT", quantity=1)])
+    assert caught.value.status == 422
+    store.minor["BOAT"] = rest
+    assert (await prices.price([*lines, Line(sku="BOAT", quantity=1)], at_once=True))[1] == (
+        MAX_TOTAL_MINOR
+    )

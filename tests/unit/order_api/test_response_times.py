@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from order_api.contracts import Latency
 from order_api.response_time import Outcome, ResponseTimes
+from service_kit.observability.health import CheckResult
 from tests.support.response_time_vectors import Clock
 
 WINDOW_S = 30.0
@@ -146,6 +147,20 @@ def test_a_quick_failure_is_red_and_is_forgotten_with_the_window() -> None:
     clock.now += WINDOW_S
     found = times.read()
     assert (found.state, found.failed_share, found.failed) == ("no_data", None, 0)
+
+
+async def test_health_warns_while_too_many_orders_fail_and_says_how_many() -> None:
+    clock = Clock(1000.0)
+    times = ResponseTimes(clock)
+    assert (await times.failing()).status == "pass"
+    measured(times, clock, 0.125, "failed")
+    for _ in range(3):
+        measured(times, clock, 0.125)
+    assert await times.failing() == CheckResult(
+        "warn", "1 of 4 orders failed in 30 s", 25.0, "% failed"
+    )
+    clock.now += WINDOW_S
+    assert await times.failing() == CheckResult("pass", "", 0.0, "% failed")
 
 
 def test_only_refusals_are_no_data() -> None:

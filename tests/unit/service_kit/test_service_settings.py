@@ -125,6 +125,11 @@ def test_a_short_key_is_refused_without_being_shown(
         (Deadlines, {"SAGA_RESERVE_WITHIN_S": "5"}, "SAGA_RESERVE_WITHIN_S"),
         (Deadlines, {"SAGA_FAST_HTTP_S": "-0.5"}, "SAGA_FAST_HTTP_S"),
         (OrderSettings, {"SAGA_FAST_STEP_S": "0.5"}, "SAGA_FAST_STEP_S"),
+        (
+            OrderSettings,
+            {"SAGA_FAST_STEP_S": "1.5", "ORDER_ANSWER_BUDGET_S": "1.5"},
+            "SAGA_FAST_STEP_S has to be below ORDER_ANSWER_BUDGET_S",
+        ),
         (OrderSettings, {"SAGA_WORKFLOW_TASK_S": "61"}, "  SAGA_WORKFLOW_TASK_S: "),
         (WorkerSettings, {"SAGA_FAST_HTTP_S": "0.8"}, "SAGA_FAST_HTTP_S"),
         (WorkerSettings, {"SAGA_WORKFLOW_TASK_S": "61"}, "  SAGA_WORKFLOW_TASK_S: "),
