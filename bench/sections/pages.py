@@ -12,7 +12,10 @@ import os
 import re
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,6 +23,7 @@ import aiohttp
 import itsdangerous
 import psutil
 
+from chaos.client.scheduling_stalls import Stalls, stalled_s
 from deploy.local.settings import home_from
 from ui.settings import UiSettings
 
@@ -28,19 +32,26 @@ _CLIENT = re.compile(r"'client_id': '([0-9a-f-]+)'")
 # Whole seconds are shown, so what is brand new may look almost a second old.
 _SHOWN_IN_S = 1.0
 OPENED_WITHIN_S = 120.0
+# A shorter span is no news, whoever took it.
+WORTH_A_LOOK_S = 1.5
+ASKED = ("order_api", "inventory_api")
+
+
+# From when until when, in unix seconds.
+Span = tuple[float, float]
 
 
 @dataclass
 class PageObservations:
-    """What the pages have noticed: `gaps` between updates and `ages` of what came, in seconds."""
+    """What the pages have noticed: `gaps` between updates and `ages` of what came."""
 
     pages: int = 1
     live: int = 0
     all_live: asyncio.Event = field(default_factory=asyncio.Event)
     updates: int = 0
     sizes: int = 0
-    gaps: list[float] = field(default_factory=list)
-    ages: list[float] = field(default_factory=list)
+    gaps: list[Span] = field(default_factory=list)
+    ages: list[Span] = field(default_factory=list)
 
 
 async def open_page(
@@ -71,7 +82,7 @@ async def open_page(
             elif data == b"2":
                 await socket.send_str("3")  # pong
             elif (clock := _CLOCK.search(data)) is not None:
-                now = time.monotonic()
+                now = time.time()
                 seen.updates += 1
                 seen.sizes += len(data)
                 if last is None:
@@ -79,8 +90,8 @@ async def open_page(
                     if seen.live >= seen.pages:
                         seen.all_live.set()
                 else:
-                    seen.gaps.append(now - last)
-                seen.ages.append(_age(clock[1].decode()))
+                    seen.gaps.append((last, now))
+                seen.ages.append((now - _age(clock[1].decode()), now))
                 last = now
 
 
@@ -101,21 +112,50 @@ def staff_cookie(home: Path) -> dict[str, str]:
     return {"session": signer.sign(content).decode()}
 
 
-async def scheduling_lag(seconds: float) -> float:
-    """Wait so long; return by how much this machine has let a task wait for its turn."""
-    until = time.monotonic() + seconds
-    worst = 0.0
-    while (now := time.monotonic()) < until:
-        await asyncio.sleep(0.02)
-        worst = max(worst, time.monotonic() - now - 0.02)
-    return worst
+class MachineStalls:
+    """Moments at which this process, the UI, or a service that it asks was kept from running.
+
+    They wait for each other, so what they lose adds up.
+    """
+
+    def __init__(self, pids: Sequence[int]) -> None:
+        self._watches = [Stalls(partial(int, pid)) for pid in pids]
+
+    async def watch(self, seconds: float) -> None:
+        """Look on for so long."""
+        async with AsyncExitStack() as stack:
+            for watch in self._watches:
+                await stack.enter_async_context(watch)
+            await asyncio.sleep(seconds)
+
+    def longest(self, spans: Sequence[Span]) -> float:
+        """Return the longest of these spans, in seconds, without what the machine took of each."""
+        return max((self._own(span) for span in spans), default=float("inf"))
+
+    def _own(self, span: Span) -> float:
+        begin, end = span
+        if end - begin < WORTH_A_LOOK_S:
+            return end - begin
+        first, *others = (watch.seen for watch in self._watches)
+        seen = [first, *([stall for stall in each if stall[0] == "server"] for each in others)]
+        return end - begin - sum(stalled_s(stalls, begin, end) for stalls in seen)
 
 
 async def measure(
-    url: str, pid: int, home: Path, *, pages: int = 200, seconds: float = 20, also: str = "/"
+    url: str,
+    pid: int,
+    home: Path,
+    *,
+    asks: Sequence[int] = (),
+    pages: int = 200,
+    seconds: float = 20,
+    also: str = "/",
 ) -> dict[str, float]:
-    """Return what `pages` open pages on /ops, and one on `also`, cost the UI with this `pid`."""
-    process = psutil.Process(pid)
+    """Return what `pages` open pages on /ops, and one on `also`, cost the UI with this `pid`.
+
+    `asks` are the processes of the services that it asks.
+    """
+    process, stalls = psutil.Process(pid), MachineStalls([pid, *asks])
     seen, other = PageObservations(pages), PageObservations()
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0), cookies=staff_cookie(home)
@@ -131,7 +171,7 @@ async def measure(
         seen.gaps.clear()
         seen.ages.clear()
         before, began = process.cpu_times(), time.monotonic()
-        late_s = await scheduling_lag(seconds)
+        await stalls.watch(seconds)
         after, took = process.cpu_times(), time.monotonic() - began
         failed = [task for task in opened if task.done()]
         for task in opened:
@@ -145,18 +185,26 @@ async def measure(
         "resident_mib": round(process.memory_info().rss / 2**20, 1),
         "updates_per_page_and_s": round(seen.updates / pages / took, 2),
         "bytes_per_update": round(seen.sizes / max(seen.updates, 1)),
-        "longest_gap_s": round(max(seen.gaps, default=float("inf")), 2),
-        "machine_late_s": round(late_s, 2),
-        "oldest_s": round(max(seen.ages, default=float("inf")), 2),
+        "longest_gap_s": _longest(seen.gaps),
+        "oldest_s": _longest(seen.ages),
+        # the same without what the machine makes everybody wait, which is not the pages' doing
+        "longest_gap_of_ours_s": round(stalls.longest(seen.gaps), 2),
+        "oldest_of_ours_s": round(stalls.longest(seen.ages), 2),
     }
+
+
+def _longest(spans: Sequence[Span]) -> float:
+    return round(max((end - begin for begin, end in spans), default=float("inf")), 2)
 
 
 def main() -> None:
     """Measure the running stack of VALERIX_HOME."""
     home = home_from(os.environ)
-    child = json.loads((home / "state.json").read_text())["children"]["ui"]
-    url = f"http://127.0.0.1:{child['port']}"
-    sys.stdout.write(json.dumps(asyncio.run(measure(url, child["pid"], home))) + "\n")
+    children = json.loads((home / "state.json").read_text())["children"]
+    asks = [children[name]["pid"] for name in ASKED]
+    url = f"http://127.0.0.1:{children['ui']['port']}"
+    found = asyncio.run(measure(url, children["ui"]["pid"], home, asks=asks))
+    sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":
