@@ -11,7 +11,7 @@ def main() -> None:
     """Serve until told to stop."""
     settings = load(InventorySettings)
     logs.configure("inventory_api", settings.log_level, settings.log_format)
-    end_tracing = tracing.configure("inventory_api")
+    tracing.configure("inventory_api")
     if settings.fault_injection:
         from chaos.injection import inventory_service  # not even imported in production
 
@@ -19,7 +19,6 @@ def main() -> None:
     else:
         app = create_app(settings)
     server.run(app, settings.host, settings.port)
-    end_tracing()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ def main() -> None:
     """Serve until told to stop."""
     settings = load(OrderSettings)
     logs.configure("order_api", settings.log_level, settings.log_format)
-    end_tracing = tracing.configure("order_api")
+    tracing.configure("order_api")
     expose_sdk_metrics()
     if settings.fault_injection:
         from chaos.injection import order_service  # not even imported in production
@@ -21,7 +21,6 @@ def main() -> None:
     else:
         app = create_app(settings)
     server.run(app, settings.host, settings.port)
-    end_tracing()
 
 
 if __name__ == "__main__":

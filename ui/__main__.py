@@ -15,7 +15,7 @@ def main() -> None:
     """Serve until told to stop."""
     settings = load(UiSettings)
     logs.configure("ui", settings.log_level, settings.log_format)
-    end_tracing = tracing.configure("ui")
+    tracing.configure("ui")
     config = server.config(create_app(settings), settings.host, settings.port)
     # the one process whose pages stay connected; compressing every small update costs more CPU
     # than the bytes are worth
@@ -24,7 +24,6 @@ def main() -> None:
     server.raise_open_file_limit()
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run()
-    end_tracing()
 
 
 if __name__ == "__main__":

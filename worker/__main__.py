@@ -17,7 +17,7 @@ def main() -> None:
     # A warning with a traceback for each failed attempt: an outage would fill the disk with what
     # the order's history says anyway.
     logging.getLogger("temporalio.activity").setLevel(logging.ERROR)
-    end_tracing = tracing.configure("worker")
+    tracing.configure("worker")
     expose_sdk_metrics()
     if settings.fault_injection:
         from chaos.injection import worker_service  # not even imported in production
@@ -26,7 +26,6 @@ def main() -> None:
     else:
         app = create_app(settings)
     server.run(app, settings.host, settings.port)
-    end_tracing()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ _log = logs.get(__name__)
 
 
 def crash_router(verifier: TokenVerifier) -> APIRouter:
-    """Return the route with which staff, checked by `gate`, end the process that serves it."""
+    """Return the route with which staff, known by their token, end the process that serves it."""
     router = APIRouter(prefix="/v1/admin", tags=["faults"])
 
     @router.post("/crash", status_code=202, responses=problems(401, 403))

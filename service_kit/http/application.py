@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.responses import Response
 
 from service_kit.http import problems, request_middleware
-from service_kit.observability import metrics
+from service_kit.observability import metrics, tracing
 from service_kit.observability.health import Health
 from service_kit.process import garbage_collection
 
@@ -34,7 +34,7 @@ def create(title: str, lifespan: Lifespan, health: HealthOf) -> FastAPI:
     app = FastAPI(
         title=title,
         version=own_version(),
-        lifespan=_with_tuned_gc(lifespan),
+        lifespan=_of_a_process(lifespan),
         docs_url=None,
         redoc_url=None,
         # a redirect would be to whatever host the request names, and take the token along
@@ -64,13 +64,18 @@ def create(title: str, lifespan: Lifespan, health: HealthOf) -> FastAPI:
     return app
 
 
-def _with_tuned_gc(lifespan: Lifespan) -> Lifespan:
-    """Return `lifespan` with the garbage collector set for serving once it has started."""
+def _of_a_process(lifespan: Lifespan) -> Lifespan:
+    """Return `lifespan` with what every process does once it has started, and at its end.
+
+    After that nothing of ours is sure to run: uvicorn hands the signal that ended it on, which
+    ends the process where it stands.
+    """
 
     @asynccontextmanager
     async def tidy(app: FastAPI) -> AsyncIterator[Any]:
         async with lifespan(app) as state:
             garbage_collection.tune_gc()
             yield state
+        await tracing.end()
 
     return tidy

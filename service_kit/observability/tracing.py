@@ -4,6 +4,8 @@ Without that variable nothing here is imported beyond the API, no span is made a
 is wrapped: a request pays one boolean.
 """
 
+import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ else:
     _Connection = asyncpg.Connection
 
 _NAME = "valerix"
+END_WITHIN_S = 3.0
 
 
 def is_on() -> bool:
@@ -30,10 +33,14 @@ def is_on() -> bool:
     )
 
 
-def configure(service: str) -> Callable[[], None]:
-    """Export this process's spans, if they have somewhere to go; call the result at the end."""
+_shut_down: Callable[[], None] | None = None
+
+
+def configure(service: str) -> None:
+    """Export this process's spans, if they have somewhere to go."""
+    global _shut_down  # noqa: PLW0603  # a process has one, as it has one tracer provider
     if not is_on():
-        return lambda: None
+        return
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import SERVICE_NAME, Resource
     from opentelemetry.sdk.trace import TracerProvider
@@ -42,7 +49,14 @@ def configure(service: str) -> Callable[[], None]:
     provider = TracerProvider(resource=Resource.create({SERVICE_NAME: service}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
-    return provider.shutdown
+    _shut_down = provider.shutdown
+
+
+async def end() -> None:
+    """Export the spans that have not left yet; a collector that is silent is not waited for."""
+    if _shut_down is not None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.to_thread(_shut_down), END_WITHIN_S)
 
 
 @contextmanager

@@ -170,6 +170,20 @@ async def test_a_request_is_traced_down_to_its_statements_but_not_to_their_value
         assert secret not in traces.text
 
 
+async def test_what_was_traced_last_leaves_before_the_process_ends(
+    environment: dict[str, str], collector: tuple[Collector, str]
+) -> None:
+    traces, address = collector
+    an_hour = {"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_BSP_SCHEDULE_DELAY": "3600000"}
+    async with (
+        started("inventory_api", **environment, **an_hour) as service,
+        httpx.AsyncClient(base_url=service.address) as http,
+    ):
+        await http.get("/v1/stock", headers=bearer("staff"))
+        assert not traces.spans
+    assert "GET /v1/stock" in traces.spans
+
+
 @pytest.mark.parametrize("module", SERVICES)
 async def test_a_service_without_settings_names_them_and_does_not_start(module: str) -> None:
     process = await asyncio.create_subprocess_exec(
