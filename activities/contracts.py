@@ -46,6 +46,10 @@ class ActivityInput(Message):
 
     first_attempt: int = 1
 
+    def attempt(self, tried: int) -> int:
+        """Return which attempt at the step it is when Temporal has `tried` so often, from 1."""
+        return self.first_attempt + tried - 1
+
 
 class StepCall(ActivityInput):
     """One step for one order."""

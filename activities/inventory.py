@@ -83,7 +83,7 @@ class InventoryActivities(WarehouseSteps):
         expected: str,
     ) -> StepDone:
         info = activity.info()
-        attempt = step.first_attempt + info.attempt - 1
+        attempt = step.attempt(info.attempt)
         STEP_ATTEMPTS.labels(operation, str(attempt > 1).lower()).inc()
         headers = {**self._headers, "X-Attempt": str(attempt)}
         propagate.inject(headers)

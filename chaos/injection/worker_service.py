@@ -62,7 +62,7 @@ class _ActivityWithFaults(ActivityInboundInterceptor):
         info = activity.info()
         [asked] = input.args
         assert isinstance(asked, StepCall | StatusUpdate)
-        attempt = asked.first_attempt + info.attempt - 1
+        attempt = asked.attempt(info.attempt)
         call = Call(asked.order_id, info.activity_type, attempt)
         before, after = points_of(call.operation)
         await self._injector.reach(before, call)

@@ -84,7 +84,7 @@ class InMemoryInventory(WarehouseSteps):
         self, operation: str, step: StepCall, effect: Callable[[StepCall], str]
     ) -> StepDone:
         info = activity.info()
-        attempt = step.first_attempt + info.attempt - 1
+        attempt = step.attempt(info.attempt)
         self.attempts[operation].append(attempt)
         trouble = self.troubles[operation].popleft() if self.troubles[operation] else "fine"
         if isinstance(trouble, Barrier):
