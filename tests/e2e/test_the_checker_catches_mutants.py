@@ -26,13 +26,14 @@ from chaos.scenarios.catalogue import EFFECTS
 from chaos.scenarios.network_faults import NetworkFault
 from chaos.scenarios.workload import Crowd, PlannedOrder, plan
 from deploy.local.ports import free_port
+from deploy.local.postgres.connection import connected
 from deploy.local.postgres.server import EmbeddedPostgres
 from deploy.local.process.child import ChildSpec
 from deploy.local.process.probes import answers_ok
 from deploy.local.process.supervisor import SupervisedProcess
 from deploy.local.settings import PROJECT
 from service_kit.http.tokens import issue
-from tests.support.databases import Databases, connected
+from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.mutants.settling import Settler
 from tests.support.mutants.stock import UNCHECKED, UNGUARDED

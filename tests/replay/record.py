@@ -22,11 +22,12 @@ import httpx
 import pytest
 from temporalio.client import Client
 
+from deploy.local.postgres.connection import connected
 from deploy.local.postgres.server import EmbeddedPostgres
 from deploy.local.temporal.server import EmbeddedTemporal
 from order_api.contracts import order_id_for
 from service_kit.temporal import connect
-from tests.support.databases import Databases, connected
+from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.order_stack import OrderStack, Shopper, serve_order_stack
 from tests.support.serving import bearer

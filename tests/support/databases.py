@@ -1,16 +1,15 @@
 """Fresh databases with the real schema, made in some 50 ms each from a migrated template."""
 
 import itertools
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
 from urllib.parse import urlsplit
-
-import asyncpg
 
 import inventory_api.main
 import order_api.db.schema
 import order_api.db.seed
+from deploy.local.postgres.connection import connected
 from deploy.local.postgres.server import EmbeddedPostgres
 from service_kit.postgres.migrations import migrate
 from tests.support.event_loop_thread import EventLoopThread
@@ -25,16 +24,6 @@ _MIGRATIONS = {
 def name_in(dsn: str) -> str:
     """Return the name of the database that `dsn` leads to."""
     return urlsplit(dsn).path.removeprefix("/")
-
-
-@asynccontextmanager
-async def connected(dsn: str, **options: Any) -> AsyncIterator["asyncpg.Connection[Any]"]:
-    """Connect to the database at `dsn`, with these options of `asyncpg.connect`."""
-    connection = await asyncpg.connect(dsn, **options)
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 class Databases:

@@ -4,7 +4,7 @@ Ten years of a bestseller, a product that was popular long ago, one that hardly 
 customer with half of all orders, and failures that all lie far back.
 """
 
-from tests.support.databases import connected
+from deploy.local.postgres.connection import connected
 
 MANY = 1_000_000
 BULK = "bulk buyer"

@@ -17,7 +17,8 @@ import inventory_api.seed
 from activities.contracts import TERMINAL
 from chaos.client.scheduling_stalls import Stalls, stalled_s
 from chaos.nemesis.tcp_proxy import TcpProxy
-from tests.support.databases import Databases, connected
+from deploy.local.postgres.connection import connected
+from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.ledger import broken_promises
 from tests.support.serving import (

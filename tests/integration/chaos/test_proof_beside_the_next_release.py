@@ -13,11 +13,11 @@ from chaos.checker.responses import only_forward
 from chaos.client.history import History
 from chaos.client.load import Shoppers
 from chaos.scenarios.workload import PlannedOrder
+from deploy.local.postgres.connection import connected
 from inventory_api.contracts import Line
 from order_api.contracts import order_id_for
 from subscribers.notifications import Notifications
 from tests.support import next_release
-from tests.support.databases import connected
 from tests.support.next_release import WAITS
 from tests.support.order_stack import OrderStack, eventually
 from tests.support.serving import token

@@ -14,9 +14,9 @@ from temporalio.client import Client
 
 from deploy.local.errors import StartRefused
 from deploy.local.postgres.binaries import find_binaries
+from deploy.local.postgres.connection import connected
 from deploy.local.postgres.server import DATABASES, EmbeddedPostgres
 from deploy.local.temporal.server import SEARCH_ATTRIBUTES, EmbeddedTemporal
-from tests.support.databases import connected
 from tests.support.processes import runs, wait_until_gone
 
 

@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from deploy.local.postgres.connection import connected
 from order_api.contracts import order_id_for
-from tests.support.databases import Databases, connected
+from tests.support.databases import Databases
 from tests.support.order_stack import OrderStack, Shopper
 from tests.support.serving import bearer
 

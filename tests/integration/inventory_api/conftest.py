@@ -6,7 +6,8 @@ import aiohttp
 import httpx
 import pytest
 
-from tests.support.databases import Databases, connected
+from deploy.local.postgres.connection import connected
+from tests.support.databases import Databases
 from tests.support.inventory_client import InventoryClient
 from tests.support.ledger import broken_promises
 from tests.support.serving import PATIENT, Served, bearer, serve_inventory

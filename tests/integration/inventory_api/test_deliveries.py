@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from tests.support.databases import connected
+from deploy.local.postgres.connection import connected
 from tests.support.inventory_client import InventoryClient, delivered
 from tests.support.stock_replicas import new_sku
 

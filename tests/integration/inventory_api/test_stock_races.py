@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 
 import inventory_api.seed
+from deploy.local.postgres.connection import connected
 from inventory_api.stock import COMMIT_OR_RELEASE, Stock
-from tests.support.databases import connected
 from tests.support.ledger import broken_promises
 from tests.support.stock_replicas import line, new_sku, replicas
 

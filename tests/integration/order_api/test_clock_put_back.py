@@ -9,9 +9,10 @@ import asyncpg
 import httpx
 import pytest
 
+from deploy.local.postgres.connection import connected
 from deploy.local.temporal.server import EmbeddedTemporal
 from tests.support import third_party_subscribers
-from tests.support.databases import Databases, connected, name_in
+from tests.support.databases import Databases, name_in
 from tests.support.order_stack import OrderStack, Shopper, eventually
 from tests.support.serving import bearer
 

@@ -12,9 +12,10 @@ import httpx
 import pytest
 
 from deploy.local.ports import free_port
+from deploy.local.postgres.connection import connected
 from inventory_api.contracts import Line, digest
 from order_api.contracts import order_id_for
-from tests.support.databases import Databases, connected
+from tests.support.databases import Databases
 from tests.support.order_stack import Shopper, eventually
 from tests.support.serving import Served, serve_orders
 

@@ -11,12 +11,13 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from deploy.local.postgres.connection import connected
 from inventory_api import movement_lists
 from order_api.db import figures, order_lists, statements
 from order_api.db.order_lists import ListQuery, Page
 from order_api.search import search_for
 from tests.support import million_rows
-from tests.support.databases import Databases, connected
+from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.million_rows import BESTSELLER, BULK, FORGOTTEN, MANY, RARE
 from tests.support.query_plans import Recorder, assert_quick

@@ -9,13 +9,14 @@ import httpx
 import pytest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 
+from deploy.local.postgres.connection import connected
 from deploy.local.temporal.server import EmbeddedTemporal
 from order_api.contracts import OrderLine, order_id_for
 from order_api.db.notifier import Notifier
 from order_api.db.store import Store
 from order_api.db.stored_order import NewOrder
 from service_kit.postgres import pool
-from tests.support.databases import Databases, connected, name_in
+from tests.support.databases import Databases, name_in
 from tests.support.order_stack import OrderStack, Shopper, eventually
 from tests.support.serving import bearer
 

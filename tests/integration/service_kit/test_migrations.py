@@ -7,10 +7,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from deploy.local.postgres.connection import connected
 from service_kit.postgres import database_health, pool
 from service_kit.postgres.migration_files import MigrationError
 from service_kit.postgres.migrations import migrate
-from tests.support.databases import Databases, connected
+from tests.support.databases import Databases
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from deploy.local.postgres.connection import connected
 from service_kit.postgres.migration_files import MigrationError
 from service_kit.postgres.migrations import migrate
-from tests.support.databases import Databases, connected
+from tests.support.databases import Databases
 from tests.support.order_stack import eventually
 
 INDEX = "-- concurrently\nCREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS by_id ON first (id);\n"

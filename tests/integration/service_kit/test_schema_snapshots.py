@@ -12,8 +12,9 @@ import pytest
 
 import inventory_api.main
 import order_api.db.schema
+from deploy.local.postgres.connection import connected
 from service_kit.postgres.migrations import migrate
-from tests.support.databases import Databases, Owner, connected
+from tests.support.databases import Databases, Owner
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 MIGRATIONS = {

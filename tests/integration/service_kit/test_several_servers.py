@@ -7,9 +7,10 @@ import asyncpg
 import pytest
 
 from deploy.local.ports import LOOPBACK, free_port
+from deploy.local.postgres.connection import connected
 from service_kit.postgres import database_health, pool
 from service_kit.postgres.connection import Primary, connect
-from tests.support.databases import connected, name_in
+from tests.support.databases import name_in
 
 
 def naming(*others: str, dsn: str) -> str:

@@ -9,11 +9,12 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
+from deploy.local.postgres.connection import connected
 from deploy.local.schema import migrate_and_seed
 from deploy.migrate import MigrateSettings
 from deploy.migrate import migrate_databases as migrate_and_adopt
 from tests.support import third_party_subscribers
-from tests.support.databases import Databases, connected
+from tests.support.databases import Databases
 from tests.support.own_cluster import passes, tell, written
 
 # more than a new cluster has used up by the time that a dump is in

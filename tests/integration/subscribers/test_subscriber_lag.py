@@ -8,9 +8,10 @@ from typing import Any
 import asyncpg
 import pytest
 
+from deploy.local.postgres.connection import connected
 from subscribers.statements import NEXT
 from tests.support import third_party_subscribers
-from tests.support.databases import Databases, connected, name_in
+from tests.support.databases import Databases, name_in
 from tests.support.own_cluster import metric, passes, says, tell, written
 
 CHECK = "subscriber:notifications"

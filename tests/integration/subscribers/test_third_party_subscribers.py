@@ -10,8 +10,8 @@ import asyncpg
 import httpx
 import pytest
 
+from deploy.local.postgres.connection import connected
 from tests.support import third_party_subscribers
-from tests.support.databases import connected
 from tests.support.order_stack import OrderStack, Shopper, eventually
 
 

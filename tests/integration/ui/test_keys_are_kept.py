@@ -14,10 +14,10 @@ from chaos.client.load import Shoppers as ChaosShoppers
 from chaos.scenarios.workload import Crowd, plan
 from deploy.cli.order import place_and_follow
 from deploy.local.errors import StartRefused
+from deploy.local.postgres.connection import connected
 from deploy.local.state_dir import StateDir, StateDirLock
 from order_api.client_rules import is_definite
 from order_api.contracts import order_id_for
-from tests.support.databases import connected
 from tests.support.http_proxy import HOLD, LOSE, ScriptedProxy, page, problem
 from tests.support.serving import (
     TOKEN_KEY,

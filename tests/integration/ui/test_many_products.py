@@ -8,7 +8,8 @@ import pytest
 from nicegui import core
 
 import inventory_api.seed
-from tests.support.databases import Databases, connected
+from deploy.local.postgres.connection import connected
+from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.http_proxy import ScriptedProxy
 from tests.support.serving import Served, bearer, serve_inventory, serve_orders

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from deploy.local.postgres.connection import connected
 from deploy.local.temporal.server import EmbeddedTemporal
 from inventory_api.seed import FIRST_DELIVERY
-from tests.support.databases import connected
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.serving import Served, bearer, serve_orders
 

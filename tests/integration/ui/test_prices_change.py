@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from nicegui import ui
 
-from tests.support.databases import connected
+from deploy.local.postgres.connection import connected
 from tests.support.ui_client import UiClient
 
 

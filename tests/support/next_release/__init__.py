@@ -7,9 +7,10 @@ from uuid import UUID
 
 import asyncpg
 
+from deploy.local.postgres.connection import connected
 from inventory_api.contracts import Line, digest
 from order_api.contracts import order_id_for
-from tests.support.databases import Owner, connected
+from tests.support.databases import Owner
 from tests.support.order_stack import OrderStack
 
 WAITS = "waiting_for_stock"
