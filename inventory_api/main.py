@@ -1,9 +1,10 @@
 """Build the inventory_api application from its settings."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 from fastapi import FastAPI
 
 from inventory_api.reservations import Reservations
@@ -17,7 +18,7 @@ from service_kit.observability.health import Health
 from service_kit.postgres import database_health, pool
 from service_kit.postgres.long_transactions import LongTransactions
 from service_kit.postgres.migrations import latest
-from service_kit.postgres.pool import Extension, Pool, as_it_is
+from service_kit.postgres.pool import Pool
 from service_kit.process import supervised
 from service_kit.process.background import Background
 from service_kit.process.supervised import Supervised
@@ -30,23 +31,22 @@ OLDEST_TRANSACTION = "postgres:oldest_transaction"
 class Parts:
     """Makes what the application stands on; fault runs have parts of their own (`chaos`)."""
 
-    @asynccontextmanager
-    async def pool(
-        self, settings: InventorySettings, extended: Extension = as_it_is
-    ) -> AsyncIterator[Pool]:
-        """Give the connections to the database, with `extended` abilities."""
-        connections = await pool.create(
-            settings.database_url.get_secret_value(),
-            name="inventory_api",
-            size=settings.pool_size,
-            lock_timeout_s=settings.lock_timeout_s,
-            statement_timeout_s=settings.statement_timeout_s,
-            extended=extended,
+    def pool(self, settings: InventorySettings) -> AbstractAsyncContextManager[Pool]:
+        """Give the connections to the database."""
+        return pool.opened(
+            pool.create(
+                settings.database_url.get_secret_value(),
+                name="inventory_api",
+                size=settings.pool_size,
+                lock_timeout_s=settings.lock_timeout_s,
+                statement_timeout_s=settings.statement_timeout_s,
+                extended=self.extended,
+            )
         )
-        try:
-            yield connections
-        finally:
-            connections.terminate()
+
+    def extended(self, connection_class: type[asyncpg.Connection]) -> type[asyncpg.Connection]:
+        """Return what connections are made of: the class that is usual, or more than that."""
+        return connection_class
 
     def stock(self, settings: InventorySettings, connections: Pool) -> Stock:
         """Return the shelf and the ledger."""

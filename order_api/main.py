@@ -2,9 +2,10 @@
 
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 import aiohttp
+import asyncpg
 from fastapi import FastAPI
 
 from order_api.acceptance import Acceptance
@@ -34,7 +35,7 @@ from service_kit.observability.readiness import readiness_of
 from service_kit.postgres import database_health, pool
 from service_kit.postgres.long_transactions import LongTransactions
 from service_kit.postgres.migrations import latest
-from service_kit.postgres.pool import Extension, Pool, as_it_is
+from service_kit.postgres.pool import Pool
 from service_kit.process import supervised
 from service_kit.process.background import Background
 from service_kit.process.supervised import Supervised
@@ -44,23 +45,22 @@ from service_kit.temporal import connect
 class Parts:
     """Makes what the application stands on; fault runs have parts of their own (`chaos`)."""
 
-    @asynccontextmanager
-    async def pool(
-        self, settings: OrderSettings, extended: Extension = as_it_is
-    ) -> AsyncIterator[Pool]:
-        """Give the connections to the database, with `extended` abilities."""
-        connections = await pool.create(
-            settings.database_url.get_secret_value(),
-            name="order_api",
-            size=settings.pool_size,
-            lock_timeout_s=settings.accept_deadline_s / 3,
-            statement_timeout_s=settings.accept_deadline_s / 2,
-            extended=extended,
+    def pool(self, settings: OrderSettings) -> AbstractAsyncContextManager[Pool]:
+        """Give the connections to the database."""
+        return pool.opened(
+            pool.create(
+                settings.database_url.get_secret_value(),
+                name="order_api",
+                size=settings.pool_size,
+                lock_timeout_s=settings.accept_deadline_s / 3,
+                statement_timeout_s=settings.accept_deadline_s / 2,
+                extended=self.extended,
+            )
         )
-        try:
-            yield connections
-        finally:
-            connections.terminate()
+
+    def extended(self, connection_class: type[asyncpg.Connection]) -> type[asyncpg.Connection]:
+        """Return what connections are made of: the class that is usual, or more than that."""
+        return connection_class
 
     def store(self, connections: Pool, notifier: Notifier) -> Store:
         """Return the orders database."""

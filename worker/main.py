@@ -1,7 +1,7 @@
 """Build the worker application, with health page, from its settings."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI
@@ -38,20 +38,17 @@ class WorkerState:
 class Parts:
     """Makes what the worker stands on; fault runs have parts of their own (`chaos`)."""
 
-    @asynccontextmanager
-    async def pool(self, settings: WorkerSettings) -> AsyncIterator[Pool]:
+    def pool(self, settings: WorkerSettings) -> AbstractAsyncContextManager[Pool]:
         """Give the connections to the orders database."""
-        connections = await pool.create(
-            settings.orders_database_url.get_secret_value(),
-            name="worker",
-            size=settings.pool_size,
-            lock_timeout_s=LOCK_TIMEOUT_S,
-            statement_timeout_s=STATEMENT_TIMEOUT_S,
+        return pool.opened(
+            pool.create(
+                settings.orders_database_url.get_secret_value(),
+                name="worker",
+                size=settings.pool_size,
+                lock_timeout_s=LOCK_TIMEOUT_S,
+                statement_timeout_s=STATEMENT_TIMEOUT_S,
+            )
         )
-        try:
-            yield connections
-        finally:
-            connections.terminate()
 
     def interceptors(self) -> Sequence[Interceptor]:
         """Return what stands around every activity."""

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from fastapi import FastAPI
 
 from chaos.injection import routes
@@ -20,7 +21,7 @@ from inventory_api.settings import InventorySettings
 from inventory_api.stock import COMMIT_OR_RELEASE, RESERVE, Stock
 from inventory_api.verdicts import Verdict
 from service_kit.http.tokens import verifier_for
-from service_kit.postgres.pool import Extension, Pool, as_it_is
+from service_kit.postgres.pool import Pool
 
 ON_REQUEST = "inventory.on_request"
 BEFORE_COMMIT = "inventory.before_commit"
@@ -36,16 +37,14 @@ class PartsWithFaults(main.Parts):
         self.commits = CommitFaults(injector, BEFORE_COMMIT, effect_of)
 
     @asynccontextmanager
-    async def pool(
-        self, settings: InventorySettings, extended: Extension = as_it_is
-    ) -> AsyncIterator[Pool]:
-        """Give connections whose effects meet the faults, and let the injector use them, too."""
-
-        def both(base: Any) -> Any:
-            return self.commits.extended(extended(base))
-
-        async with super().pool(settings, both) as connections, self._injector.using(connections):
+    async def pool(self, settings: InventorySettings) -> AsyncIterator[Pool]:
+        """Give the connections, and let the injector use them, too."""
+        async with super().pool(settings) as connections, self._injector.using(connections):
             yield connections
+
+    def extended(self, connection_class: type[asyncpg.Connection]) -> type[asyncpg.Connection]:
+        """Return connections whose effects meet the faults."""
+        return self.commits.extended(connection_class)
 
     def reservations(self, stock: Stock) -> Reservations:
         """Return the saga's calls with the faults around them."""

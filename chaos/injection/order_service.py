@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from fastapi import FastAPI
 
 from chaos.injection import routes
@@ -22,7 +23,7 @@ from order_api.placement import Sagas
 from order_api.settings import OrderSettings
 from order_api.workflow_client import TEMPORAL_ERRORS, OrderWorkflows
 from service_kit.http.tokens import verifier_for
-from service_kit.postgres.pool import Extension, Pool, as_it_is
+from service_kit.postgres.pool import Pool
 from workflows.contracts import OrderOutcome
 
 BEFORE_COMMIT = "order.before_commit"
@@ -39,16 +40,14 @@ class PartsWithFaults(main.Parts):
         self._commits = CommitFaults(injector, BEFORE_COMMIT, effect_of)
 
     @asynccontextmanager
-    async def pool(
-        self, settings: OrderSettings, extended: Extension = as_it_is
-    ) -> AsyncIterator[Pool]:
-        """Give connections whose effects meet the faults, and let the injector use them, too."""
-
-        def both(base: Any) -> Any:
-            return self._commits.extended(extended(base))
-
-        async with super().pool(settings, both) as connections, self._injector.using(connections):
+    async def pool(self, settings: OrderSettings) -> AsyncIterator[Pool]:
+        """Give the connections, and let the injector use them, too."""
+        async with super().pool(settings) as connections, self._injector.using(connections):
             yield connections
+
+    def extended(self, connection_class: type[asyncpg.Connection]) -> type[asyncpg.Connection]:
+        """Return connections whose effects meet the faults."""
+        return self._commits.extended(connection_class)
 
     def store(self, connections: Pool, notifier: Notifier) -> Store:
         """Return the orders database with faults around accepting."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -146,6 +146,16 @@ async def create(
     await pool
     metrics.watch_pool(name, lambda: size_of(pool))
     return pool
+
+
+@asynccontextmanager
+async def opened(making: Awaitable[Pool]) -> AsyncIterator[Pool]:
+    """Give the pool that `create` is making; its connections end with the block."""
+    pool = await making
+    try:
+        yield pool
+    finally:
+        pool.terminate()
 
 
 async def _end_if_read_only(connection: Any) -> None:
