@@ -7,6 +7,7 @@ machine withholds from this very process makes everybody come later.
 
 import asyncio
 import functools
+import itertools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +24,6 @@ from order_api.client_rules import is_definite
 from service_kit.process.waiting import is_set_within
 
 CLIENT_PATIENCE_S = 5.0  # beyond the answer budget, as every caller's patience is
-TRIES = 14
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 4.0
 LOOK_FIRST_S = 0.5
@@ -52,7 +52,8 @@ class Shoppers:
     """Sends planned orders to `base_url` and follows each until the shopper knows its end.
 
     `token_of` gives a customer's token. `until_settled` False lets shoppers leave with their
-    first answer. Until an answer is definite, the order is sent again with its key, `TRIES` times.
+    first answer. Until an answer is definite, the order is sent again with its key, for as long as
+    the shop is open: how many tries that takes is the machine's pace, not the system's promise.
     """
 
     def __init__(
@@ -146,7 +147,7 @@ class Shoppers:
         """Return the state the shopper was told; None if no answer could be had at all."""
         headers, body = _request(order)
         pause_s = FIRST_PAUSE_S
-        for attempt in range(TRIES):
+        for attempt in itertools.count():
             # Clicks of one shopper are told apart: 1, 2, … and then their retries.
             try_ = click + attempt * order.clicks
             answer = await self._ask(
@@ -155,8 +156,10 @@ class Shoppers:
             if is_definite(answer.status, answer.body, order.order_id):
                 return str(answer.body.get("status_of_order") or answer.body.get("status") or "")
             self.counts.unknown += 1
-            await asyncio.sleep(pause_s)
+            closed = await is_set_within(self._leave, pause_s)
             self.counts.unknown -= 1
+            if closed:
+                break
             pause_s = min(pause_s * 1.6, LONGEST_PAUSE_S)
         return None
 
@@ -173,11 +176,10 @@ class Shoppers:
     async def _cancel(self, order: PlannedOrder) -> None:
         url = f"{self._url}/{order.order_id}/cancel"
         pause_s = FIRST_PAUSE_S
-        for try_ in range(1, TRIES + 1):
+        for try_ in itertools.count(1):
             answer = await self._ask("POST", url, order, "cancel", try_, None)
-            if kind_of(answer.status) != "info":
+            if kind_of(answer.status) != "info" or await is_set_within(self._leave, pause_s):
                 return
-            await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 1.6, LONGEST_PAUSE_S)
 
     async def _follow(self, order: PlannedOrder) -> str:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from bench.harness.load import Shoppers as BenchShoppers
+from chaos.client import load
 from chaos.client.history import History
 from chaos.client.load import Shoppers as ChaosShoppers
 from chaos.scenarios.workload import Crowd, plan
@@ -242,10 +243,11 @@ async def test_the_command_line_does_not_dwell_on_what_was_never_stored(
 
 
 async def test_shoppers_of_a_fault_run_ask_again_until_an_answer_is_about_the_order(
-    proxy: ScriptedProxy, orders_dsn: str, tmp_path: Path
+    proxy: ScriptedProxy, orders_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [planned] = plan(1, 1, 100.0, Crowd(), tag="kept")
-    proxy.script.extend([LOSE, page(404), problem(401, "unauthorized")])
+    monkeypatch.setattr(load, "LONGEST_PAUSE_S", 0.01)
+    proxy.script.extend([LOSE, page(404), problem(401, "unauthorized")] * 7)
     with History(tmp_path / "history.jsonl") as history:
         async with ChaosShoppers(
             proxy.url, lambda customer: token(subject=customer), history
