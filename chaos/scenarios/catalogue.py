@@ -44,8 +44,15 @@ def _network_fault(
     return Attack(network_fault, row)
 
 
-def _warehouse(lost: float, killed: float) -> tuple[Attack, ...]:
-    """Return Schrödinger's warehouse; `lost` and `killed` are shares of orders per step."""
+def _warehouse(
+    lost: float, killed: float, killed_before: float | None = None
+) -> tuple[Attack, ...]:
+    """Return Schrödinger's warehouse; all are shares of orders per step.
+
+    `killed_before` its commit is half of `killed`, after it, unless told.
+    """
+    if killed_before is None:
+        killed_before = killed / 2
     before: Point = "inventory.before_commit"
     after: Point = "inventory.after_commit"
     answer: Point = "inventory.before_response"
@@ -54,7 +61,7 @@ def _warehouse(lost: float, killed: float) -> tuple[Attack, ...]:
         _rule("answer-lost", "cut", answer, "drop", lost),
         _rule("answer-corrupted", "corrupted", answer, "corrupt", lost),
         _rule("killed-after-commit", "killed-after-commit", after, "crash", killed),
-        _rule("killed-before-commit", "killed-before-commit", before, "crash", killed / 2),
+        _rule("killed-before-commit", "killed-before-commit", before, "crash", killed_before),
     )
 
 
@@ -78,15 +85,20 @@ def _network(share: float) -> tuple[Attack, ...]:
     )
 
 
-def _own_deaths(share: float) -> tuple[Attack, ...]:
-    """Return the deaths of worker and order_api at the worst moments, as shares of orders."""
+def _own_deaths(share: float, workers: float | None = None) -> tuple[Attack, ...]:
+    """Return the deaths of worker and order_api at the worst moments, as shares of orders.
+
+    `workers` die by `share`, too, unless told.
+    """
+    if workers is None:
+        workers = share
     asking: Point = "worker.before_request"
     answered: Point = "worker.after_answer"
     stored: Point = "order.after_commit"
     started: Point = "order.after_start"
     return (
-        _rule("worker-dies-asking", "worker-killed", asking, "crash", share),
-        _rule("worker-dies-answered", "worker-killed", answered, "crash", share),
+        _rule("worker-dies-asking", "worker-killed", asking, "crash", workers),
+        _rule("worker-dies-answered", "worker-killed", answered, "crash", workers),
         _rule("orders-die-stored", "order-killed-before-start", stored, "crash", 2 * share, ACCEPT),
         _rule(
             "orders-die-started", "order-killed-after-start", started, "crash", 3 * share, ACCEPT
@@ -226,10 +238,11 @@ EVERYTHING = Scenario(
     "All kinds of fault in one run, as far as minutes reach.",
     attacks=(
         Attack(GREMLIN.model_copy(update={"share": 0.03}), "late"),
-        *_warehouse(lost=0.022, killed=0.005),
+        *_warehouse(lost=0.022, killed=0.005, killed_before=0.005),
         _zombie(0.045),
         *_network(0.02),
-        *_own_deaths(0.0016),
+        # Of these victims, a slow machine lets only every third get as far as its death.
+        *_own_deaths(0.0016, workers=0.004),
     ),
     # The services die by the fault points above, at worse moments than any clock would find.
     events=_ONE_OF_EACH,

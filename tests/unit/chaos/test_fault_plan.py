@@ -54,6 +54,8 @@ def test_a_scenario_without_one_of_its_faults_has_another_fault_list(name: str) 
 def test_verification_plans_every_kind_often_enough() -> None:
     plan = RunConfig(VERIFY.scenario, VERIFY.seed, VERIFY.orders, VERIFY.rate, Path("unused")).plan
     planned = Counter(identity[0] for identity in plan.promised)
+    on_attempt = Counter(identity[1:] for identity in plan.promised)
+    own = Counter(each[0] for each in plan.promised if on_attempt[each[1:]] == 1)
     floors = VERIFY.scenario.floors
     assert VERIFY.orders >= 1_500
     assert (floors.request, floors.process) == (20, 3)
@@ -63,6 +65,8 @@ def test_verification_plans_every_kind_often_enough() -> None:
         floor = floors.process if attack.kills else floors.request
         # On a busy machine half of the victims' attempts find the warehouse killed or cut off.
         assert planned[attack.rule.name] >= 2 * floor, attack.rule.name
+        # And a victim of two faults is met by one of them only.
+        assert own[attack.rule.name] >= 2 * floor or not attack.kills, attack.rule.name
     turns = Counter(scheduled.event.name for scheduled in plan.schedule)
     assert all(turns[event.name] >= 3 for event in VERIFY.scenario.events)
 
