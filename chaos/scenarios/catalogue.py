@@ -44,15 +44,8 @@ def _network_fault(
     return Attack(network_fault, row)
 
 
-def _warehouse(
-    lost: float, killed: float, killed_before: float | None = None
-) -> tuple[Attack, ...]:
-    """Return Schrödinger's warehouse; all are shares of orders per step.
-
-    `killed_before` its commit is half of `killed`, after it, unless told.
-    """
-    if killed_before is None:
-        killed_before = killed / 2
+def _warehouse(lost: float, killed: float, killed_before: float) -> tuple[Attack, ...]:
+    """Return Schrödinger's warehouse, killed after or before its commit; shares per step."""
     before: Point = "inventory.before_commit"
     after: Point = "inventory.after_commit"
     answer: Point = "inventory.before_response"
@@ -169,7 +162,7 @@ GREMLIN_RUN = Scenario(
 SCHRODINGER = Scenario(
     "schrodinger",
     "The warehouse commits and then dies, errs, garbles its answer or loses it.",
-    attacks=(*_warehouse(lost=0.055, killed=0.014), _zombie(0.02)),
+    attacks=(*_warehouse(lost=0.055, killed=0.014, killed_before=0.007), _zombie(0.02)),
     crowd=Crowd(double_clicks=0.02),
     cancels_hit_by="zombie",
 )
@@ -191,7 +184,7 @@ FLASH_SALE = Scenario(
     "flash-sale",
     "Ten times the usual rate, 200 buyers for 50 pieces, and a warehouse that loses answers.",
     attacks=(
-        *_warehouse(lost=0.03, killed=0.006),
+        *_warehouse(lost=0.03, killed=0.006, killed_before=0.003),
         _network_fault("wire-duplicate", "hot-sku", "duplicate", 0.05),
     ),
     crowd=Crowd(rush=200, double_clicks=0.1),
@@ -256,7 +249,7 @@ BRIEF = Scenario(
     # Few orders, so greater shares: no fault shall depend on the luck of one or two of them.
     attacks=(
         Attack(GREMLIN.model_copy(update={"share": 0.04}), "late"),
-        *_warehouse(lost=0.03, killed=0.01),
+        *_warehouse(lost=0.03, killed=0.01, killed_before=0.005),
         _zombie(0.04),
         *_network(0.03),
     ),

@@ -247,7 +247,7 @@ async def test_shoppers_of_a_fault_run_ask_again_until_an_answer_is_about_the_or
 ) -> None:
     [planned] = plan(1, 1, 100.0, Crowd(), tag="kept")
     monkeypatch.setattr(load, "LONGEST_PAUSE_S", 0.01)
-    proxy.script.extend([LOSE, page(404), problem(401, "unauthorized")] * 7)
+    proxy.script.extend([LOSE, *[page(404), problem(401, "unauthorized")] * 10])
     with History(tmp_path / "history.jsonl") as history:
         async with ChaosShoppers(
             proxy.url, lambda customer: token(subject=customer), history
