@@ -1,0 +1,102 @@
+"""Files that are there whole or not at all, also after the machine died."""
+
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from backup.errors import AlreadyUnderWay, DiskFull
+
+PARTIAL = ".partial"
+LOCK = ".lock"
+# EFBIG is what a process gets that may not make a file longer, whatever the disk has.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def is_full(error: BaseException) -> bool:
+    """Tell whether this is how a disk says that it is full."""
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+def partial_beside(target: Path) -> Path:
+    """Return a name of our own in the folder of `target`, which `sweep` recognises."""
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}{PARTIAL}")
+
+
+@contextmanager
+def alone_in(folder: Path, doing: str) -> Iterator[None]:
+    """Keep other writers out of a folder, and clear away what killed ones have left there."""
+    with (folder / LOCK).open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AlreadyUnderWay(f"another process is {doing} in {folder} now") from error
+        sweep(folder)
+        yield
+
+
+def sweep(folder: Path) -> int:
+    """Delete what killed writers left in `folder`; only while nobody writes there."""
+    left = [entry for entry in folder.iterdir() if entry.name.endswith(PARTIAL)]
+    for entry in left:
+        remove(entry)
+    return len(left)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder with all in it, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def gone_unless_done(partial: Path, doing: str) -> Iterator[None]:
+    """Delete `partial` if its writer does not come to the end; tell a full disk by its name."""
+    try:
+        yield
+    except BaseException as error:
+        remove(partial)
+        if is_full(error):
+            raise DiskFull(
+                f"the disk of {partial.parent} filled while {doing}: nothing half-made is left,"
+                " all that was there before is kept; make room and do it again"
+            ) from error
+        raise
+
+
+def write_whole(target: Path, content: bytes) -> None:
+    """Write a small file durably; it replaces another of its name at once."""
+    partial = partial_beside(target)
+    with gone_unless_done(partial, f"writing {target.name}"):
+        with partial.open("xb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        move_durably(partial, target)
+
+
+def move_durably(partial: Path, target: Path) -> None:
+    """Give what is on disk already its final name."""
+    partial.replace(target)
+    sync(target.parent)
+
+
+def made_folder(folder: Path) -> Path:
+    """Return a folder that is there now, closed to others if it is new."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's content, or a folder's names, are on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

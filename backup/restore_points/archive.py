@@ -1,0 +1,165 @@
+"""The archive of write-ahead log: what Postgres runs for each finished file, and to get it back.
+
+`archive_command` and `restore_command` are lines of this module::
+
+    python -I -m backup.restore_points.archive push "%p" "%f" /archive
+    python -I -m backup.restore_points.archive fetch "%f" "%p" /archive
+
+Each file is kept compressed, as `<name>.zst` with a checksum of its content in it: a file that was
+closed early because a minute had passed is almost all zeros, and takes a few hundred bytes.
+
+Imports little: it is started for every file.
+"""
+
+import contextlib
+import os
+import secrets
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import zstandard
+
+from backup.errors import ArchiveConflict, ArchiveIncomplete, BackupProblem
+
+SUFFIX = ".zst"
+_MODULE = "backup.restore_points.archive"
+_PARTIAL = ".partial-"
+_LEVEL = 3
+# Postgres tries again after an error; above 125 a recovery gives up, where a plain error would mean
+# "no such file", that is: the log ends here, start the database with what there is.
+_REFUSED = 1
+_NOT_THERE = 3
+# An interpreter that does not start, or does not find this module, must not look like "not there".
+_ONLY_THEN_THE_END = f"; case $? in 0) exit 0;; {_NOT_THERE}) exit 1;; *) exit 200;; esac"
+
+
+def archive_command(folder: Path, python: Path | None = None) -> str:
+    """Return the setting `archive_command` that keeps all files in `folder`."""
+    return _command("push", python, '"%p" "%f"', folder)
+
+
+def restore_command(folder: Path, python: Path | None = None) -> str:
+    """Return the setting `restore_command` that takes files from `folder`."""
+    return _command("fetch", python, '"%f" "%p"', folder) + _ONLY_THEN_THE_END
+
+
+def push(source: Path, name: str, folder: Path) -> None:
+    """Keep a file under its name, durably, or raise; safe to repeat, at any time, by anybody.
+
+    The whole file appears at once, after it is on disk. Other content under the same name is never
+    replaced: it belongs to another cluster, or to a life of this one that somebody wants back.
+    """
+    content = source.read_bytes()
+    target = folder / f"{name}{SUFFIX}"
+    if not has(folder, name):
+        packed = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(content)
+        fresh = folder / f".{name}{_PARTIAL}{secrets.token_hex(4)}"
+        try:
+            _write(fresh, packed)
+            # A link, not a rename: of two who archive at a time, the second has to look.
+            with contextlib.suppress(FileExistsError):
+                os.link(fresh, target)
+        finally:
+            fresh.unlink(missing_ok=True)
+    if read(folder, name) != content:
+        raise ArchiveConflict(
+            f"{target} has other content than the log file {name} that was to be archived:"
+            " two clusters share this archive, or a restored one met its former life"
+        )
+    # Also of a file that was there: whoever made it may have died before this.
+    _sync(target)
+    _sync(folder)
+
+
+def fetch(name: str, target: Path, folder: Path) -> bool:
+    """Write an archived file to `target`; return whether there is one."""
+    try:
+        content = read(folder, name)
+    except FileNotFoundError:
+        return False
+    target.write_bytes(content)
+    return True
+
+
+def has(folder: Path, name: str) -> bool:
+    """Tell whether a file is archived."""
+    return (folder / f"{name}{SUFFIX}").exists()
+
+
+def read(folder: Path, name: str) -> bytes:
+    """Return the content of an archived file, checked."""
+    return unpack(name, (folder / f"{name}{SUFFIX}").read_bytes())
+
+
+def unpack(name: str, packed: bytes) -> bytes:
+    """Return the content of a file as it is kept here, checked."""
+    try:
+        # Postgres' files are 1 MiB to 1 GiB long: no frame of ours asks for more.
+        return zstandard.ZstdDecompressor().decompress(packed, max_output_size=0)
+    except zstandard.ZstdError as error:
+        raise ArchiveIncomplete(f"the archived log file {name} is damaged: {error}") from error
+
+
+def names(folder: Path) -> list[str]:
+    """Return the names of all archived files, in order."""
+    return sorted(
+        entry.name.removesuffix(SUFFIX)
+        for entry in folder.iterdir()
+        if entry.name.endswith(SUFFIX) and not entry.name.startswith(".")
+    )
+
+
+def sweep(folder: Path) -> int:
+    """Delete what killed archivers left half-written; return how many there were.
+
+    Only while no server archives here, or for files that are old: a running one loses its file,
+    fails, and does it again.
+    """
+    left = [entry for entry in folder.iterdir() if _PARTIAL in entry.name]
+    for entry in left:
+        entry.unlink(missing_ok=True)
+    return len(left)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what a server asks for; return the exit code that it understands."""
+    try:
+        match arguments:
+            case ["push", source, name, folder]:
+                push(Path(source), name, Path(folder))
+                return 0
+            case ["fetch", name, target, folder]:
+                return 0 if fetch(name, Path(target), Path(folder)) else _NOT_THERE
+            case _:
+                problem = "expected: push SOURCE NAME FOLDER, or fetch NAME TARGET FOLDER"
+    except (OSError, BackupProblem) as error:
+        problem = str(error)
+    sys.stderr.write(f"archive: {problem}\n")
+    return _REFUSED
+
+
+def _command(verb: str, python: Path | None, places: str, folder: Path) -> str:
+    interpreter = shlex.quote(str(python or sys.executable)).replace("%", "%%")
+    kept = shlex.quote(str(folder.absolute())).replace("%", "%%")
+    return f"{interpreter} -I -m {_MODULE} {verb} {places} {kept}"
+
+
+def _write(file: Path, content: bytes) -> None:
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+        out.write(content)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

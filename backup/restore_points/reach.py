@@ -1,0 +1,183 @@
+"""How far a base backup and the log behind it reach, and whether nothing is missing on the way."""
+
+import asyncio
+import re
+import tempfile
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from backup.errors import ArchiveIncomplete
+from backup.restore_points import archive
+from backup.restore_points.base import BaseBackup
+from backup.restore_points.cluster import Mark
+from backup.restore_points.programs import PostgresPrograms
+from backup.restore_points.wal import (
+    Lsn,
+    TimelineSwitch,
+    check_header,
+    first_gap,
+    history_name,
+    is_history,
+    is_segment,
+    needed_segments,
+    parse_history,
+    segment_number,
+)
+
+_HEADER_BYTES = 64
+_COMMIT = re.compile(r"desc: (?:COMMIT|ABORT)(?:_PREPARED)? .*?(\d{4}-\d\d-\d\d [\d:.]+) UTC")
+_WALDUMP_WITHIN_S = 60.0
+
+
+class Reach(BaseModel, frozen=True):
+    """What can be restored: from the end of a base backup to a place in the log.
+
+    Up to `covers_to` the log holds a later commit, by which a recovery knows that it is done. Both
+    moments are of the database's clock. If that was set back in between, a moment that it showed
+    twice means the first time; `end_lsn` is the end all the same, and behind it there is another
+    record, up to `closed_lsn`. It is None where the log simply ends, in an archive.
+    """
+
+    base: BaseBackup
+    timeline: int
+    history: tuple[TimelineSwitch, ...]
+    end_lsn: Lsn | None
+    closed_lsn: Lsn
+    covers_from: datetime
+    covers_to: datetime
+
+    def segments(self) -> list[str]:
+        """Return the files of the log that a recovery to the end reads."""
+        return needed_segments(
+            start=self.base.start_lsn,
+            end=self.closed_lsn,
+            base_timeline=self.base.timeline,
+            timeline=self.timeline,
+            history=self.history,
+            segment_bytes=self.base.cluster.segment_bytes,
+        )
+
+    def files(self, present: Sequence[str]) -> list[str]:
+        """Choose from an archive: what is needed, and what else lies behind the base's beginning.
+
+        That is the log of a life that a restore has ended, and the histories of all timelines.
+        Raises `ArchiveIncomplete` if a needed file is missing.
+        """
+        size = self.base.cluster.segment_bytes
+        self.require(present)
+        first = segment_number(self.segments()[0], size)
+        last = (self.closed_lsn - 1) // size
+        return [
+            name
+            for name in present
+            if is_history(name)
+            or (is_segment(name) and first <= segment_number(name, size) <= last)
+        ]
+
+    def require(self, present: Sequence[str]) -> None:
+        """Refuse a log with a gap: a recovery would take it for the end."""
+        histories = [history_name(self.timeline)] if self.history else []
+        missing = first_gap([*histories, *self.segments()], present)
+        if missing is not None:
+            raise ArchiveIncomplete(
+                f"the log file {missing} is missing: nothing after it could be restored"
+            )
+
+    def check_segment(self, name: str, head: bytes) -> None:
+        """Refuse a file that does not hold what its name says, from its first bytes, unpacked."""
+        if is_segment(name):
+            cluster = self.base.cluster
+            check_header(
+                name,
+                head,
+                system_identifier=cluster.system_identifier,
+                segment_bytes=cluster.segment_bytes,
+            )
+
+
+def reach_to(mark: Mark, base: BaseBackup, wal: Path) -> Reach:
+    """Return what can be restored from a base backup and a log that is archived up to a mark."""
+    return Reach(
+        base=base,
+        timeline=mark.timeline,
+        history=_history(mark.timeline, wal),
+        end_lsn=mark.lsn,
+        closed_lsn=mark.closed_lsn,
+        covers_from=base.ended_at,
+        covers_to=mark.at,
+    )
+
+
+async def reach_of_archive(base: BaseBackup, wal: Path, programs: PostgresPrograms) -> Reach:
+    """Return what can be restored from a base backup and all that was archived, without a server.
+
+    For the day on which the database is gone. The log ends where the next file is missing.
+    """
+    size = base.cluster.segment_bytes
+    present = archive.names(wal)
+    timeline = max([base.timeline, *(int(name[:8], 16) for name in present if is_history(name))])
+    numbers = [
+        segment_number(name, size)
+        for name in present
+        if is_segment(name) and int(name[:8], 16) == timeline
+    ]
+    end = (max(numbers, default=0) + 1) * size
+    found = Reach(
+        base=base,
+        timeline=timeline,
+        history=_history(timeline, wal),
+        end_lsn=None,
+        closed_lsn=max(end, base.end_lsn),
+        covers_from=base.ended_at,
+        covers_to=base.ended_at,
+    )
+    found.require(present)
+    for name in reversed(found.segments()):
+        last = await _last_commit(name, wal, programs)
+        if last is not None:
+            # At the last commit itself there is none behind it any more.
+            return found.model_copy(update={"covers_to": max(last, base.ended_at)})
+    return found
+
+
+def check_archive(found: Reach, wal: Path) -> None:
+    """Read every file of the log that a recovery needs; refuse gaps, damage and strangers."""
+    found.require(archive.names(wal))
+    for name in found.segments():
+        found.check_segment(name, archive.read(wal, name)[:_HEADER_BYTES])
+
+
+def _history(timeline: int, wal: Path) -> tuple[TimelineSwitch, ...]:
+    if timeline == 1:
+        return ()
+    try:
+        return parse_history(archive.read(wal, history_name(timeline)).decode())
+    except FileNotFoundError as error:
+        raise ArchiveIncomplete(
+            f"{history_name(timeline)} is missing in {wal}: where timeline {timeline} begins"
+            " is not known"
+        ) from error
+
+
+async def _last_commit(name: str, wal: Path, programs: PostgresPrograms) -> datetime | None:
+    """Return the moment before the last commit in a file of the log, if there is one."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, name)
+        await asyncio.to_thread(archive.fetch, name, file, wal)
+        # It ends with an error where the log does, within the file.
+        said = await programs.run(
+            "pg_waldump",
+            "--rmgr=Transaction",
+            str(file),
+            within_s=_WALDUMP_WITHIN_S,
+            may_fail=True,
+        )
+    moments = [
+        datetime.fromisoformat(f"{found.group(1)}+00:00")
+        for found in map(_COMMIT.search, said.splitlines())
+        if found
+    ]
+    return max(moments) - timedelta(microseconds=1) if moments else None
