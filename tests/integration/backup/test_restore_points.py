@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
+from backup.capsule.contents import count_contents
 from backup.durable import LOCK
 from backup.errors import BaseUnusable, NotCovered, ProgramFailed
 from backup.restore_points import archive
@@ -166,6 +167,8 @@ async def test_a_role_with_the_rights_for_it_is_enough(cluster: BackedUpCluster)
         assert await archive_lag(connection) < timedelta(seconds=60)
         made = await mark(connection, "as the role of backups")
         assert made.lsn < made.closed_lsn
+    counted = await count_contents({"orders": as_backup("orders")}, {"orders": ("lines",)})
+    assert counted.tables[0].rows == 0
     async with connected(as_backup("orders")) as connection:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute("DELETE FROM lines")
