@@ -1,0 +1,113 @@
+"""A store that is a folder: another disk, or a share of another machine.
+
+The folder in which capsules are sealed looks the same, and can be read as a store.
+"""
+
+import asyncio
+import hashlib
+import os
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from backup.capsule.manifest import SUFFIX, SealedCapsule, label_name
+from backup.durable import (
+    gone_unless_done,
+    made_folder,
+    move_durably,
+    partial_beside,
+    write_whole,
+)
+from backup.errors import CopyDamaged, CopyMissing, DiskFull, StoreUnavailable
+from backup.stores.store import Copy
+
+_PIECE = 1024 * 1024
+
+
+class FolderStore:
+    """Copies in a folder."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.folder = folder
+
+    async def put(self, capsule: SealedCapsule) -> Copy:
+        """Copy the capsule, read while it is written, and its label."""
+        return await asyncio.to_thread(self._put, capsule)
+
+    async def get(self, copy: Copy, folder: Path) -> SealedCapsule:
+        """Copy it back."""
+        return await asyncio.to_thread(self._get, copy, folder)
+
+    async def list_copies(self) -> list[Copy]:
+        """Read the labels of those that are there."""
+        return await asyncio.to_thread(self._list)
+
+    async def delete(self, copy: Copy) -> None:
+        """Delete the capsule first: a label alone is no copy."""
+        await asyncio.to_thread(self._delete, copy)
+
+    def _put(self, capsule: SealedCapsule) -> Copy:
+        copy = Copy.of(capsule, self.name)
+        try:
+            made_folder(self.folder)
+            if not (self.folder / copy.name).exists():
+                copy_checked(capsule.path, self.folder / copy.name, capsule.sha256)
+            write_whole(self.folder / label_name(copy.name), capsule.label())
+        except (OSError, DiskFull) as error:
+            raise StoreUnavailable(f"the store {self.name} cannot be written: {error}") from error
+        return copy
+
+    def _get(self, copy: Copy, folder: Path) -> SealedCapsule:
+        source = self.folder / copy.name
+        if not source.exists():
+            raise CopyMissing(f"the store {self.name} has no {copy.name}")
+        capsule = copy.capsule(made_folder(folder) / copy.name)
+        copy_checked(source, capsule.path, copy.sha256)
+        write_whole(folder / label_name(copy.name), capsule.label())
+        return capsule
+
+    def _list(self) -> list[Copy]:
+        found = []
+        try:
+            for path in sorted(self.folder.glob(f"[!.]*{SUFFIX}")):
+                label = path.with_name(label_name(path.name))
+                if label.exists():
+                    found.append(read_label(label.read_bytes(), path, self.name))
+        except OSError as error:
+            raise StoreUnavailable(f"the store {self.name} cannot be read: {error}") from error
+        return found
+
+    def _delete(self, copy: Copy) -> None:
+        try:
+            (self.folder / copy.name).unlink(missing_ok=True)
+            (self.folder / label_name(copy.name)).unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreUnavailable(f"the store {self.name} cannot be written: {error}") from error
+
+
+def read_label(label: bytes, path: Path, store: str) -> Copy:
+    """Return the copy that a label describes, which lies beside `path`."""
+    try:
+        copy = Copy.of(SealedCapsule.from_label(label, path), store)
+    except ValidationError as error:
+        raise CopyDamaged(f"the label of {path.name} in {store} cannot be read") from error
+    if copy.name != path.name:
+        raise CopyDamaged(f"the label of {path.name} in {store} is of another capsule")
+    return copy
+
+
+def copy_checked(source: Path, target: Path, sha256: str) -> None:
+    """Copy a file durably, if its content has this hash."""
+    partial = partial_beside(target)
+    digest = hashlib.sha256()
+    with gone_unless_done(partial, f"copying {source.name}"):
+        with source.open("rb") as original, partial.open("xb") as out:
+            while piece := original.read(_PIECE):
+                digest.update(piece)
+                out.write(piece)
+            out.flush()
+            os.fsync(out.fileno())
+        if digest.hexdigest() != sha256:
+            raise CopyDamaged(f"{source} is damaged: its content has another hash than its name")
+        move_durably(partial, target)

@@ -1,0 +1,155 @@
+"""A store in a bucket of S3, or of anything that speaks its language.
+
+Large capsules go up in parts; S3 shows an object when the last part is there. The label follows:
+what is listed is whole.
+"""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store as Bucket
+from pydantic import BaseModel, SecretStr
+
+from backup.capsule.manifest import SUFFIX, SealedCapsule, label_name
+from backup.durable import (
+    gone_unless_done,
+    made_folder,
+    move_durably,
+    partial_beside,
+    write_whole,
+)
+from backup.errors import CopyDamaged, CopyMissing, StoreUnavailable
+from backup.stores.folder import read_label
+from backup.stores.store import Copy
+
+if TYPE_CHECKING:  # not there at run time
+    from obstore.store import S3Config
+
+_PART_BYTES = 8 * 1024 * 1024
+_PARTS_AT_A_TIME = 2  # a backup is in no hurry, and the machine has orders to take
+
+
+class S3Settings(BaseModel, frozen=True):
+    """Where a bucket is and who we are there. Without keys, the machine's own identity is used."""
+
+    bucket: str
+    prefix: str = "capsules"
+    region: str = "us-east-1"
+    endpoint: str | None = None
+    access_key_id: str | None = None
+    secret_access_key: SecretStr | None = None
+    # For a request; a part of a capsule is one.
+    timeout: timedelta = timedelta(seconds=60)
+    connect_timeout: timedelta = timedelta(seconds=5)
+
+
+class S3Store:
+    """Copies in a bucket."""
+
+    def __init__(self, name: str, settings: S3Settings) -> None:
+        self.name = name
+        self._prefix = settings.prefix
+        options: S3Config = {"region": settings.region}
+        if settings.endpoint is not None:
+            options["endpoint"] = settings.endpoint
+        if settings.access_key_id is not None and settings.secret_access_key is not None:
+            options["access_key_id"] = settings.access_key_id
+            options["secret_access_key"] = settings.secret_access_key.get_secret_value()
+        self.bucket = Bucket(
+            settings.bucket,
+            config=options,
+            client_options={
+                "timeout": settings.timeout,
+                "connect_timeout": settings.connect_timeout,
+                "allow_http": bool(settings.endpoint and settings.endpoint.startswith("http:")),
+            },
+            # Whoever calls tries again, and knows for how long.
+            retry_config={"max_retries": 0, "retry_timeout": settings.timeout},
+        )
+
+    async def put(self, capsule: SealedCapsule) -> Copy:
+        """Send the capsule, look at its size there, then send its label."""
+        copy = Copy.of(capsule, self.name)
+        with self._asked():
+            await obstore.put_async(
+                self.bucket,
+                self._key(copy.name),
+                capsule.path,
+                use_multipart=True,
+                chunk_size=_PART_BYTES,
+                max_concurrency=_PARTS_AT_A_TIME,
+            )
+            there = await obstore.head_async(self.bucket, self._key(copy.name))
+            if there["size"] != capsule.size_bytes:
+                raise CopyDamaged(
+                    f"the store {self.name} kept {there['size']} of the {capsule.size_bytes} bytes"
+                    f" of {copy.name}"
+                )
+            await obstore.put_async(
+                self.bucket, self._key(label_name(copy.name)), capsule.label(), use_multipart=False
+            )
+        return copy
+
+    async def get(self, copy: Copy, folder: Path) -> SealedCapsule:
+        """Fetch it piece by piece."""
+        capsule = copy.capsule(made_folder(folder) / copy.name)
+        partial = partial_beside(capsule.path)
+        digest = hashlib.sha256()
+        with gone_unless_done(partial, f"fetching {copy.name}"), partial.open("xb") as out:
+            with self._asked():
+                answer = await obstore.get_async(self.bucket, self._key(copy.name))
+                async for piece in answer.stream(min_chunk_size=_PART_BYTES):
+                    digest.update(piece)
+                    await asyncio.to_thread(out.write, piece)
+            out.flush()
+            os.fsync(out.fileno())
+            if digest.hexdigest() != copy.sha256:
+                raise CopyDamaged(f"what the store {self.name} gave as {copy.name} is damaged")
+            move_durably(partial, capsule.path)
+        write_whole(folder / label_name(copy.name), capsule.label())
+        return capsule
+
+    async def list_copies(self) -> list[Copy]:
+        """Read the labels of those that are there."""
+        found = []
+        with self._asked():
+            listed = await obstore.list(self.bucket, prefix=self._prefix).collect_async()
+            names = {Path(one["path"]).name for one in listed}
+            for name in sorted(name for name in names if name.endswith(SUFFIX)):
+                if label_name(name) not in names:
+                    continue
+                answer = await obstore.get_async(self.bucket, self._key(label_name(name)))
+                label = bytes(await answer.bytes_async())
+                found.append(read_label(label, Path(name), self.name))
+        return found
+
+    async def delete(self, copy: Copy) -> None:
+        """Delete the label first: what is not listed is no copy."""
+        with self._asked():
+            for name in (label_name(copy.name), copy.name):
+                try:
+                    await obstore.delete_async(self.bucket, self._key(name))
+                except FileNotFoundError:
+                    continue
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}/{name}"
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        """Say which store it was that did not answer, or refused."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise CopyMissing(f"the store {self.name} does not have it: {error}") from error
+        except BaseError as error:
+            said = " ".join(str(error).split())[:300]
+            raise StoreUnavailable(f"the store {self.name} did not do it: {said}") from error
