@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.responses import Response
 
 from service_kit.http import problems, request_middleware
+from service_kit.http.request_middleware import LimitsOf
 from service_kit.observability import metrics, tracing
 from service_kit.observability.health import Health
 from service_kit.process import garbage_collection
@@ -25,10 +26,13 @@ def own_version() -> str:
         return "0.0.0"
 
 
-def create(title: str, lifespan: Lifespan, health: HealthOf) -> FastAPI:
+def create(
+    title: str, lifespan: Lifespan, health: HealthOf, *, limits_of: LimitsOf | None = None
+) -> FastAPI:
     """Return an app titled `title` with the routes that operations expects of every process.
 
-    `health` is asked on each call, since the probes exist only while the app runs.
+    `health` is asked on each call, since the probes exist only while the app runs. `limits_of`
+    says which requests may have larger bodies than usual.
     """
     # the interactive pages would load their scripts from the internet; /openapi.json stays
     app = FastAPI(
@@ -43,7 +47,10 @@ def create(title: str, lifespan: Lifespan, health: HealthOf) -> FastAPI:
         telemetry={"metrics": False, "logs": False},
     )
     problems.install(app)
-    app.add_middleware(request_middleware.RequestMiddleware)
+    app.add_middleware(
+        request_middleware.RequestMiddleware,
+        limits_of=limits_of or request_middleware.usual_limits,
+    )
 
     @app.get("/livez", include_in_schema=False)
     async def livez() -> Response:

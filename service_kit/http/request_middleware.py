@@ -7,6 +7,8 @@ import asyncio
 import re
 import time
 import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,6 +26,24 @@ CLIENT_CLOSED_REQUEST = (
     499  # what the metrics say of a client that left before its request was complete
 )
 
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """How large a request's body may be, and how long it may take to come in, in seconds."""
+
+    max_bytes: int
+    within_s: float
+
+
+# Who takes large bodies somewhere says for which requests; None is for the usual limits.
+LimitsOf = Callable[[Scope], BodyLimits | None]
+
+
+def usual_limits(_: Scope) -> BodyLimits | None:
+    """Allow no request more than the others."""
+    return None
+
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _log = logs.get(__name__)
 
@@ -32,11 +52,19 @@ class RequestMiddleware:
     """Wraps an ASGI app with what every request of every service gets.
 
     `in_flight_limit` refuses with 503 what would only queue up; health calls always pass.
+    `limits_of` says which requests may have larger bodies than an order has.
     """
 
-    def __init__(self, app: ASGIApp, *, in_flight_limit: int = MAX_IN_FLIGHT) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        in_flight_limit: int = MAX_IN_FLIGHT,
+        limits_of: LimitsOf = usual_limits,
+    ) -> None:
         self._app = app
         self._limit = in_flight_limit
+        self._limits_of = limits_of
         self._in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,8 +95,9 @@ class RequestMiddleware:
 
         self._count(1)
         try:
-            self._admit(scope, scope["headers"])
-            await self._app(scope, _limited(receive), send_marked)
+            limits = self._limits_of(scope) or BodyLimits(MAX_BODY_BYTES, BODY_READ_S)
+            self._admit(scope, scope["headers"], limits)
+            await self._app(scope, _limited(receive, limits), send_marked)
         except Problem as problem:
             if not answered:
                 await problem.response()(scope, receive, send_marked)
@@ -92,12 +121,12 @@ class RequestMiddleware:
         self._in_flight += change
         REQUESTS_IN_FLIGHT.set(self._in_flight)
 
-    def _admit(self, scope: Scope, headers: list[tuple[bytes, bytes]]) -> None:
+    def _admit(self, scope: Scope, headers: list[tuple[bytes, bytes]], limits: BodyLimits) -> None:
         if self._in_flight > self._limit and scope["path"].startswith("/v1/"):
             raise unavailable("overloaded", "More requests are waiting than can be served in time.")
         for name, value in headers:
-            if name == b"content-length" and (not value.isdigit() or int(value) > MAX_BODY_BYTES):
-                raise _too_large()
+            if name == b"content-length" and (not value.isdigit() or int(value) > limits.max_bytes):
+                raise _too_large(limits)
             if name == b"content-encoding" and value.lower() != b"identity":
                 raise Problem(
                     415,
@@ -122,9 +151,9 @@ def _is_stream(message: Message) -> bool:
     )
 
 
-def _limited(receive: Receive) -> Receive:
+def _limited(receive: Receive, limits: BodyLimits) -> Receive:
     """Return `receive` with a bound on the body's size and on the time it may take to come in."""
-    deadline = asyncio.get_running_loop().time() + BODY_READ_S
+    deadline = asyncio.get_running_loop().time() + limits.within_s
     taken = 0
     complete = False
 
@@ -140,15 +169,15 @@ def _limited(receive: Receive) -> Receive:
                 408,
                 "body-too-slow",
                 "The body did not arrive in time",
-                f"The body was not complete after {BODY_READ_S:.0f} s.",
+                f"The body was not complete after {limits.within_s:.0f} s.",
                 advice="This request stored nothing. Send the request again.",
                 headers={"Connection": "close"},
             ) from None
         if message["type"] == "http.request":
             taken += len(message.get("body", b""))
             complete = not message.get("more_body", False)
-            if taken > MAX_BODY_BYTES:
-                raise _too_large()
+            if taken > limits.max_bytes:
+                raise _too_large(limits)
         return message
 
     return receive_limited
@@ -163,12 +192,12 @@ async def _answer_instead(
         scope["extensions"]["valerix.transport"]["transport"].abort()
 
 
-def _too_large() -> Problem:
+def _too_large(limits: BodyLimits) -> Problem:
     return Problem(
         413,
         "body-too-large",
         "The body is too large",
-        f"A body has at most {MAX_BODY_BYTES} bytes.",
+        f"A body has at most {limits.max_bytes} bytes.",
         advice="This request stored nothing. Send a smaller body.",
         headers={"Connection": "close", "Retry-After": "1"},
     )
