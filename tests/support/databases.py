@@ -9,13 +9,15 @@ from urllib.parse import urlsplit
 import inventory_api.main
 import order_api.db.schema
 import order_api.db.seed
+from backup.legacy import calls
 from deploy.local.postgres.connection import connected
 from deploy.local.postgres.server import EmbeddedPostgres
 from service_kit.postgres.migrations import migrate
 from tests.support.event_loop_thread import EventLoopThread
 
-Owner = Literal["inventory", "orders"]
+Owner = Literal["backup", "inventory", "orders"]
 _MIGRATIONS = {
+    "backup": calls.MIGRATIONS,
     "inventory": inventory_api.main.MIGRATIONS,
     "orders": order_api.db.schema.MIGRATIONS,
 }
@@ -40,7 +42,7 @@ class Databases:
         return self._postgres
 
     def prepare(self) -> None:
-        """Migrate both templates; that of orders has the demonstration catalogue in it."""
+        """Migrate all templates; that of orders has the demonstration catalogue in it."""
         self._loop_thread.run(self._prepare())
 
     @contextmanager

@@ -27,19 +27,22 @@ def environment() -> dict[str, str]:
 
 
 def passwords_in(file: Path, roles: Iterable[str], *, data: Path) -> dict[str, str]:
-    """Read `role:password` lines, or make them once.
+    """Read `role:password` lines, or make them once; for a role that is new, at a later start.
 
     They are on disk before the cluster is, so there is never a cluster without them.
     """
+    known: dict[str, str] = {}
     if file.exists():
-        return dict(line.split(":", 1) for line in file.read_text().splitlines())
-    if data.exists():
+        known = dict(line.split(":", 1) for line in file.read_text().splitlines())
+        if known.keys() >= set(roles):
+            return known
+    elif data.exists():
         raise StartRefused(
             problem=f"{file} is missing, so nobody can log in to the database in {data}",
             kept="the data is untouched, nothing was started",
             remedy="put the file back from a copy, or start over with: valerix reset",
         )
-    made = {role: secrets.token_hex(24) for role in roles}
+    made = {role: known.get(role) or secrets.token_hex(24) for role in roles}
     write_private(file, "".join(f"{role}:{password}\n" for role, password in made.items()))
     return made
 

@@ -1,4 +1,4 @@
-"""Embedded Postgres: one cluster, two databases, two roles that cannot read each other.
+"""Embedded Postgres: one cluster, a database for each owner, roles that cannot read each other.
 
 Usable alone, as integration tests do::
 
@@ -24,7 +24,7 @@ from deploy.local.process.child import ChildSpec
 from deploy.local.process.embedded_server import EmbeddedServer
 from deploy.local.process.privileges import Account, unprivileged_account
 
-DATABASES = ("orders", "inventory")
+DATABASES = ("orders", "inventory", "backup")
 SUPERUSER = "postgres"
 
 # A client takes from PG* variables whatever an address does not say: PGSSLMODE=require for a

@@ -12,12 +12,14 @@ import pytest
 
 import inventory_api.main
 import order_api.db.schema
+from backup.legacy import calls
 from deploy.local.postgres.connection import connected
 from service_kit.postgres.migrations import migrate
 from tests.support.databases import Databases, Owner
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 MIGRATIONS = {
+    "backup": calls.MIGRATIONS,
     "inventory": inventory_api.main.MIGRATIONS,
     "orders": order_api.db.schema.MIGRATIONS,
 }
@@ -71,7 +73,7 @@ async def described(dsn: str) -> str:
     return "\n\n".join(chapters) + "\n"
 
 
-@pytest.mark.parametrize("owner", ["inventory", "orders"])
+@pytest.mark.parametrize("owner", sorted(MIGRATIONS))
 async def test_the_schema_is_the_one_that_was_reviewed(databases: Databases, owner: Owner) -> None:
     with databases.fresh(owner) as dsn:
         found = await described(dsn)
@@ -81,7 +83,7 @@ async def test_the_schema_is_the_one_that_was_reviewed(databases: Databases, own
     assert found == snapshot.read_text()
 
 
-@pytest.mark.parametrize("owner", ["inventory", "orders"])
+@pytest.mark.parametrize("owner", sorted(MIGRATIONS))
 async def test_migrating_again_changes_nothing(databases: Databases, owner: Owner) -> None:
     with databases.fresh(owner) as dsn:
         before = await described(dsn)

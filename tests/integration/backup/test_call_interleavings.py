@@ -1,0 +1,333 @@
+"""Three schedulers, deaths, clocks, restores in any order: never two calls on one date.
+
+The claims are real, in Postgres and in a folder. The service is a second implementation that does
+nothing but count, and every scheduler stops before each thing that the others could notice.
+"""
+
+import asyncio
+import shutil
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.errors import Flaky
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from backup.capsule.manifest import SealedCapsule
+from backup.legacy.call import LegacyCall
+from backup.legacy.calls import LegacyCalls
+from backup.legacy.claim_folder import ClaimFolder, PreparedClaim
+from backup.legacy.claims import Claim, Evidence
+from backup.legacy.client import Answer, Gate
+from backup.legacy.outcomes import CallReport, NotCalled
+from service_kit.postgres.pool import Connection, Pool
+from tests.support.databases import Databases, name_in
+from tests.support.event_loop_thread import EventLoopThread
+from tests.support.trail.claims_site import open_pool, put_back
+from tests.support.trail.legacy import NOON, sealed
+from tests.support.trail.steps import Walker
+
+SCHEDULERS = 3
+HEAD_WITHIN = timedelta(seconds=10)  # then a server closes a connection that says nothing
+
+
+@dataclass
+class World:
+    """The time, which only moves when a test says so, and what the service counts by it."""
+
+    now: datetime = NOON
+    up: bool = True
+    tells: bool = True
+    mood: str = "done"
+    timeline: int = 1
+    counted: Counter[date] = field(default_factory=Counter)
+
+    def elapsed(self) -> float:
+        return (self.now - NOON).total_seconds()
+
+
+class CountingService:
+    """The service as one scheduler reaches it."""
+
+    def __init__(self, world: World, walker: Walker) -> None:
+        self._world = world
+        self._walker = walker
+
+    async def now(self) -> datetime:
+        await self._reach()
+        return self._world.now
+
+    async def calls_on(self, day: date) -> int | None:
+        await self._reach()
+        return self._world.counted[day] if self._world.tells else None
+
+    async def put(self, capsule: SealedCapsule, day: date, gate: Gate) -> Answer:
+        await self._reach()
+        connected_at = self._world.now
+        await gate()
+        await self._walker.pause()
+        if not self._world.up or self._world.now - connected_at > HEAD_WITHIN:
+            return Answer("unknown", "the connection had been closed")
+        today = self._world.now.date()
+        self._world.counted[today] += 1
+        mood = self._world.mood if self._world.counted[today] == 1 else "refused"
+        await self._walker.pause()
+        return Answer("done" if mood == "done" else "unknown", mood)
+
+    async def _reach(self) -> None:
+        await self._walker.pause()
+        if not self._world.up:
+            raise NotCalled("away")
+
+
+class SteppedCalls(LegacyCalls):
+    """The real claims in the database, one step at a time."""
+
+    def __init__(self, pool: Pool, world: World, walker: Walker) -> None:
+        super().__init__(pool, deadline_s=60.0)
+        self._world = world
+        self._walker = walker
+
+    async def lineage(self, connection: Connection) -> str:
+        return f"1/{self._world.timeline:08X}"
+
+    async def known(self) -> tuple[dict[date, Claim], str]:
+        await self._walker.pause()
+        return await super().known()
+
+    async def claim(self, claim: Claim) -> bool:
+        await self._walker.pause()
+        return await super().claim(claim)
+
+    async def confirm(self, report: CallReport, at: datetime) -> None:
+        await self._walker.pause()
+        await super().confirm(report, at)
+
+
+class SteppedFolder(ClaimFolder):
+    """The real claims in the folder, one step at a time."""
+
+    def __init__(self, folder: Path, walker: Walker) -> None:
+        super().__init__(folder)
+        self._walker = walker
+
+    async def known(self) -> dict[date, Claim | None]:
+        await self._walker.pause()
+        return await super().known()
+
+    @asynccontextmanager
+    async def prepared(self, claim: Claim) -> AsyncIterator[PreparedClaim]:
+        async with super().prepared(claim) as real:
+            yield SteppedClaim(real, self._walker)
+
+
+class SteppedClaim(PreparedClaim):
+    """A prepared claim that waits before it gets its name."""
+
+    def __init__(self, real: PreparedClaim, walker: Walker) -> None:
+        self._real = real
+        self._walker = walker
+
+    async def publish(self) -> bool:
+        await self._walker.pause()
+        return await self._real.publish()
+
+
+class CallMachine(RuleBasedStateMachine):
+    """Everything that can happen, in any order."""
+
+    loop_thread: ClassVar[EventLoopThread]
+    pool: ClassVar[Pool]
+    admin_dsn: ClassVar[str]
+    folder: ClassVar[Path]
+
+    database_is_short = False
+    folder_is_lost = False
+
+    @initialize(tells=st.booleans())
+    def begin(self, tells: bool) -> None:
+        self.world = World(tells=tells)
+        self.claims = self.folder / "claims"
+        shutil.rmtree(self.claims, ignore_errors=True)
+        self.run(put_back(self.admin_dsn, date.min))
+        self.walkers = [Walker() for _ in range(SCHEDULERS)]
+        self.database_is_short = self.folder_is_lost = False
+
+    @rule(who=st.integers(0, SCHEDULERS - 1), days_off=st.sampled_from([0, 0, 0, 1, -1]))
+    def begin_or_go_on(self, who: int, days_off: int) -> None:
+        """A scheduler whose clock is wrong means another date."""
+        self._go_on(self.walkers[who], days_off)
+
+    @rule(who=st.integers(0, SCHEDULERS - 1))
+    def go_to_the_end(self, who: int) -> None:
+        self._go_on(self.walkers[who])
+        while self.walkers[who].is_walking:
+            self._go_on(self.walkers[who])
+
+    @rule(who=st.integers(0, SCHEDULERS - 1))
+    def die(self, who: int) -> None:
+        self.run(self.walkers[who].kill())
+
+    @rule(seconds=st.sampled_from([1, 8, 50, 3600, 6 * 3600, 12 * 3600, 86_400]))
+    def let_time_pass(self, seconds: int) -> None:
+        self.world.now += timedelta(seconds=seconds)
+
+    @rule(up=st.booleans(), mood=st.sampled_from(["done", "silent"]))
+    def change_the_service(self, up: bool, mood: str) -> None:
+        self.world.up, self.world.mood = up, mood
+
+    @rule(days=st.integers(0, 3), same_lineage=st.booleans(), at_rest=st.booleans())
+    def put_the_database_back(self, days: int, same_lineage: bool, at_rest: bool) -> None:
+        """A restore or, with the same lineage, an older copy of its disk.
+
+        Where the folder is lost, too, it is a restore, and nobody is left who could send.
+        """
+        if at_rest or self.folder_is_lost:
+            self._everybody_dies()
+        self.run(put_back(self.admin_dsn, self.world.now.date() - timedelta(days=days)))
+        if self.folder_is_lost or not same_lineage:
+            self.world.timeline += 1
+        self.database_is_short = True
+
+    @precondition(lambda self: not self.folder_is_lost)
+    @rule()
+    def lose_the_folder(self) -> None:
+        """All of it; after a database was put back, with everything restored once more."""
+        if self.database_is_short:
+            self._everybody_dies()
+            self.world.timeline += 1
+        shutil.rmtree(self.claims, ignore_errors=True)
+        self.folder_is_lost = True
+
+    @rule()
+    def let_a_day_go_by(self) -> None:
+        """A day on which all goes well, and everything is in both places again."""
+        self._everybody_dies()
+        self.world.up, self.world.mood = True, "done"
+        self.world.now = self.world.now.replace(hour=12) + timedelta(days=1)
+        today = self.world.now.date()
+        for who in range(SCHEDULERS):
+            self.go_to_the_end(who)
+        self.database_is_short = self.folder_is_lost = False
+        written_off = not self.world.tells and self.world.counted[today] == 0
+        assert self.world.counted[today] == 1 or written_off
+
+    @invariant()
+    def no_date_has_two_calls(self) -> None:
+        world = getattr(self, "world", None)
+        assert world is None or max(world.counted.values(), default=0) <= 1, world.counted
+
+    def teardown(self) -> None:
+        if hasattr(self, "walkers"):
+            self._everybody_dies()
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return self.loop_thread.run(coroutine)
+
+    def _go_on(self, walker: Walker, days_off: int = 0) -> None:
+        if walker.is_walking:
+            self.run(walker.step())
+        else:
+            day = self.world.now.date() + timedelta(days=days_off)
+            self.run(walker.start(lambda: self._attempt(walker, day)))
+
+    def _everybody_dies(self) -> None:
+        for walker in self.walkers:
+            self.run(walker.kill())
+
+    async def _attempt(self, walker: Walker, day: date) -> None:
+        calls = SteppedCalls(self.pool, self.world, walker)
+        call = LegacyCall(
+            CountingService(self.world, walker),
+            calls,
+            SteppedFolder(self.claims, walker),
+            self.world.elapsed,
+        )
+        capsule = await asyncio.to_thread(sealed, self.folder / "capsules", day)
+        try:
+            report = await call.make(capsule, day)
+        except NotCalled:
+            return
+        await calls.confirm(report, self.world.now)
+
+
+@pytest.fixture
+def machine(
+    loop_thread: EventLoopThread, databases: Databases, backup_database: str, tmp_path: Path
+) -> Iterator[type[CallMachine]]:
+    connections = loop_thread.run(open_pool(backup_database))
+    admin_dsn = databases.postgres.admin_dsn(name_in(backup_database))
+    yield type(
+        "CallMachineOnSite",
+        (CallMachine,),
+        {
+            "loop_thread": loop_thread,
+            "pool": connections,
+            "admin_dsn": admin_dsn,
+            "folder": tmp_path,
+        },
+    )
+    loop_thread.run(_terminated(connections))
+
+
+async def _terminated(connections: Pool) -> None:
+    connections.terminate()
+
+
+def play(machine: type[CallMachine], examples: int, *phases: Phase) -> None:
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=40,
+            deadline=None,
+            database=None,
+            phases=phases,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_no_interleaving_makes_two_calls_on_one_date(machine: type[CallMachine]) -> None:
+    play(machine, 60, Phase.generate, Phase.shrink)
+
+
+@pytest.mark.parametrize("blinded", ["the database", "both have lost something"])
+def test_the_machine_would_notice(
+    machine: type[CallMachine], monkeypatch: pytest.MonkeyPatch, blinded: str
+) -> None:
+    """The test's own test: with one of the rules left out, two calls are found."""
+    rule_of_two = Evidence.verdict
+
+    def verdict(self: Evidence, day: date) -> str:
+        said = rule_of_two(self, day)
+        return "claim" if said == "nobody_knows" else said
+
+    async def publish(self: PreparedClaim) -> bool:
+        await asyncio.to_thread(self._publish)
+        return True
+
+    async def claim(self: LegacyCalls, claim: Claim) -> bool:
+        return True
+
+    if blinded == "the database":
+        monkeypatch.setattr(LegacyCalls, "claim", claim)
+        monkeypatch.setattr(PreparedClaim, "publish", publish)
+    else:
+        monkeypatch.setattr(Evidence, "verdict", verdict)
+    with pytest.raises((AssertionError, Flaky, ExceptionGroup)):
+        play(machine, 400, Phase.generate)
