@@ -1,0 +1,90 @@
+"""Activities of the daily backup: thin calls of its parts; Temporal does all the retrying."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from backup.capsule.manifest import SealedCapsule
+from backup.daily.contracts import NOT_CALLED, CallOutcome, CapsuleTask, CopyTask, Day
+from backup.daily.parts import CopyStore, Prover, Sealer
+from backup.daily.references import BackupSteps, LegacySteps
+from backup.legacy.call import LegacyCall
+from backup.legacy.calls import LegacyCalls
+from backup.legacy.outcomes import CallReport, NotCalled
+
+HEARTBEAT_S = 5.0
+
+
+class BackupActivities(BackupSteps):
+    """Seal, prove and copy, by the parts that are handed in; `stores` by their names."""
+
+    def __init__(self, sealer: Sealer, prover: Prover, stores: Mapping[str, CopyStore]) -> None:
+        self._sealer = sealer
+        self._prover = prover
+        self._stores = stores
+
+    @activity.defn(name="seal_capsule")
+    async def seal(self, day: Day) -> SealedCapsule:
+        """Return the capsule of a date, sealed now or before."""
+        async with _alive():
+            return await self._sealer.seal(day.day)
+
+    @activity.defn(name="prove_capsule")
+    async def prove(self, task: CapsuleTask) -> None:
+        """Restore the capsule somewhere, and fail if that does not bring everything back."""
+        async with _alive():
+            await self._prover.prove(task.capsule)
+
+    @activity.defn(name="copy_capsule")
+    async def copy(self, task: CopyTask) -> None:
+        """Have a copy in a store; one that this process does not know may be known to the next."""
+        store = self._stores.get(task.store)
+        if store is None:
+            raise ApplicationError(f"there is no store {task.store!r} in this worker's settings")
+        async with _alive():
+            await store.put(task.capsule)
+
+
+class LegacyActivities(LegacySteps):
+    """The one call. Attempts need no limit: whether one may call is in the claims."""
+
+    def __init__(self, call: LegacyCall, calls: LegacyCalls) -> None:
+        self._call = call
+        self._calls = calls
+
+    @activity.defn(name="call_legacy_service")
+    async def call(self, task: CapsuleTask) -> CallOutcome:
+        """Make the date's call unless it was made or may have been; NotCalled to come again."""
+        try:
+            async with _alive():
+                report = await self._call.make(task.capsule, task.capsule.day)
+        except NotCalled as reason:
+            raise ApplicationError(str(reason), type=NOT_CALLED) from None
+        return CallOutcome.model_validate(report.model_dump())
+
+    @activity.defn(name="confirm_legacy_call")
+    async def confirm(self, outcome: CallOutcome) -> None:
+        """Write down how the call ended."""
+        report = CallReport.model_validate(outcome.model_dump())
+        await self._calls.confirm(report, datetime.now(UTC))
+
+
+@asynccontextmanager
+async def _alive() -> AsyncIterator[None]:
+    """Tell Temporal every few seconds that the work goes on, or it would give it to another."""
+
+    async def beat() -> None:
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(HEARTBEAT_S)
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)

@@ -1,0 +1,34 @@
+"""What a daily backup is made of, for whoever makes capsules and keeps copies."""
+
+from datetime import date
+from typing import Protocol
+
+from backup.capsule.manifest import SealedCapsule
+
+
+class NotProven(Exception):
+    """A restore of the capsule did not bring everything back; the text says what is missing."""
+
+
+class Sealer(Protocol):
+    """Makes capsules."""
+
+    async def seal(self, day: date) -> SealedCapsule:
+        """Return the capsule of `day`: the one that is there, else a new one."""
+        ...
+
+
+class Prover(Protocol):
+    """Restores capsules to see whether they are any good."""
+
+    async def prove(self, capsule: SealedCapsule) -> None:
+        """Raise NotProven unless a restore brings everything back."""
+        ...
+
+
+class CopyStore(Protocol):
+    """Keeps copies of capsules."""
+
+    async def put(self, capsule: SealedCapsule) -> None:
+        """Have a whole copy there; doing it again changes nothing."""
+        ...

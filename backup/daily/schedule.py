@@ -1,0 +1,65 @@
+"""The Schedule that begins each day's backup, so that nobody has to remember it."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleCalendarSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleRange,
+    ScheduleSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
+
+from backup.daily.contracts import START_DAILY_BACKUP, TASK_QUEUE
+
+SCHEDULE_ID = "daily-backup"
+# Every hour and not once: only the first start of a date has an effect, and a Temporal that was
+# away at one hour is there at a later one. Each has to begin long before the call's last hour.
+FIRST_HOUR, LAST_HOUR = 1, 20
+CATCH_UP = timedelta(minutes=10)  # who was away for longer has the next hour
+
+
+def daily(stores: Sequence[str]) -> Schedule:
+    """Return the Schedule; its hours are UTC, whatever the machine's zone and summer time."""
+    return Schedule(
+        action=ScheduleActionStartWorkflow(
+            START_DAILY_BACKUP,
+            args=[list(stores)],
+            id="start-backup",
+            task_queue=TASK_QUEUE,
+            run_timeout=timedelta(minutes=30),
+        ),
+        spec=ScheduleSpec(
+            calendars=[
+                ScheduleCalendarSpec(
+                    hour=[ScheduleRange(FIRST_HOUR, LAST_HOUR)], minute=[ScheduleRange(30)]
+                )
+            ],
+            time_zone_name="UTC",
+        ),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=CATCH_UP),
+    )
+
+
+async def ensure(client: Client, stores: Sequence[str]) -> None:
+    """Have exactly this Schedule; safe on every start, and by several at once."""
+    wanted = daily(stores)
+    try:
+        await client.create_schedule(SCHEDULE_ID, wanted)
+        return
+    except ScheduleAlreadyRunningError:
+        pass
+
+    def bring_up_to_date(there: ScheduleUpdateInput) -> ScheduleUpdate:
+        # paused by a person stays paused
+        wanted.state = there.description.schedule.state
+        return ScheduleUpdate(wanted)
+
+    await client.get_schedule_handle(SCHEDULE_ID).update(bring_up_to_date)

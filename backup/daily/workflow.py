@@ -1,0 +1,185 @@
+"""The daily backup: seal, prove, copy, and spend the day's one legacy call on what was proven."""
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import (
+    ApplicationError,
+    FailureError,
+    WorkflowAlreadyStartedError,
+    is_cancelled_exception,
+)
+
+with workflow.unsafe.imports_passed_through():
+    from backup.capsule.manifest import SealedCapsule
+    from backup.daily.contracts import (
+        DAILY_BACKUP,
+        NOT_DONE_TODAY,
+        START_DAILY_BACKUP,
+        BackupPlan,
+        BackupReport,
+        CallOutcome,
+        CapsuleTask,
+        CopyTask,
+        Day,
+        workflow_id,
+    )
+    from backup.daily.references import BackupSteps, LegacySteps
+
+# Nothing of a date is begun after it: what is missing then is in the next date's capsule, too.
+STEP = timedelta(hours=3)
+CALL = timedelta(hours=7)  # above BACKUP_LEGACY_CALL_WITHIN_S, which ends it in an orderly way
+RECORD = timedelta(seconds=15)
+HEARTBEAT = timedelta(seconds=60)
+PATIENTLY = RetryPolicy(
+    initial_interval=timedelta(seconds=30),
+    backoff_coefficient=2.0,
+    maximum_interval=timedelta(minutes=15),
+)
+SOON = RetryPolicy(
+    initial_interval=timedelta(seconds=1),
+    backoff_coefficient=2.0,
+    maximum_interval=timedelta(minutes=5),
+)
+
+
+@workflow.defn(name=DAILY_BACKUP)
+class DailyBackup:
+    """The backup of one UTC date. What it may do twice is harmless; the call guards itself."""
+
+    @workflow.run
+    async def run(self, plan: BackupPlan) -> BackupReport:
+        """Bring the date's capsule to all its places and return where it is."""
+        capsule = await self._seal(plan.day)
+        await self._prove(capsule)
+        copies = {store: _begin(self._copy(capsule, store)) for store in plan.stores}
+        call = await self._call(capsule)
+        if call is not None:
+            await self._confirm(call)
+        arrived = {store: await copy for store, copy in copies.items()}
+        workflow.set_current_details(_in_words(call))
+        return BackupReport(
+            day=plan.day,
+            capsule_sha256=capsule.sha256,
+            copies=tuple(store for store, is_there in arrived.items() if is_there),
+            late_copies=tuple(store for store, is_there in arrived.items() if not is_there),
+            call=call,
+            ended_at=workflow.now(),
+        )
+
+    async def _seal(self, day: date) -> SealedCapsule:
+        return await workflow.execute_activity_method(
+            BackupSteps.seal,
+            Day(day=day),
+            start_to_close_timeout=STEP,
+            schedule_to_close_timeout=_left_of(day),
+            heartbeat_timeout=HEARTBEAT,
+            retry_policy=PATIENTLY,
+            summary="seal the capsule",
+        )
+
+    async def _prove(self, capsule: SealedCapsule) -> None:
+        await workflow.execute_activity_method(
+            BackupSteps.prove,
+            CapsuleTask(capsule=capsule),
+            start_to_close_timeout=STEP,
+            schedule_to_close_timeout=_left_of(capsule.day),
+            heartbeat_timeout=HEARTBEAT,
+            retry_policy=PATIENTLY,
+            summary="restore the capsule to see that it works",
+        )
+
+    async def _copy(self, capsule: SealedCapsule, store: str) -> bool:
+        try:
+            await workflow.execute_activity_method(
+                BackupSteps.copy,
+                CopyTask(capsule=capsule, store=store),
+                start_to_close_timeout=STEP,
+                schedule_to_close_timeout=_left_of(capsule.day),
+                heartbeat_timeout=HEARTBEAT,
+                retry_policy=PATIENTLY,
+                summary=f"copy to {store}",
+            )
+        except FailureError as failure:
+            _raise_if_cancelled(failure)
+            return False
+        return True
+
+    async def _call(self, capsule: SealedCapsule) -> CallOutcome | None:
+        """Return what became of the date's call; None if the day ended before it could be made."""
+        try:
+            return await workflow.execute_activity_method(
+                LegacySteps.call,
+                CapsuleTask(capsule=capsule),
+                start_to_close_timeout=CALL,
+                schedule_to_close_timeout=_left_of(capsule.day),
+                heartbeat_timeout=HEARTBEAT,
+                retry_policy=PATIENTLY,
+                summary="the one legacy call of the day",
+            )
+        except FailureError as failure:
+            _raise_if_cancelled(failure)
+            return None
+
+    async def _confirm(self, call: CallOutcome) -> None:
+        await workflow.execute_activity_method(
+            LegacySteps.confirm,
+            call,
+            start_to_close_timeout=RECORD,
+            retry_policy=SOON,
+            summary="write down how the call ended",
+        )
+
+
+@workflow.defn(name=START_DAILY_BACKUP)
+class StartDailyBackup:
+    """Starts the backup of today unless there is one; a Schedule runs it every hour.
+
+    A Schedule gives each of its runs an id of its own, and so cannot keep a date's backup single.
+    """
+
+    @workflow.run
+    async def run(self, stores: list[str]) -> str:
+        """Return the id of today's backup, begun now or before."""
+        today = workflow.now().astimezone(UTC).date()
+        name = workflow_id(today)
+        try:
+            await workflow.start_child_workflow(
+                DailyBackup.run,
+                BackupPlan(day=today, stores=tuple(stores)),
+                id=name,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+                static_summary=f"backup of {today.isoformat()}",
+            )
+        except WorkflowAlreadyStartedError:
+            workflow.logger.info("the backup of %s was begun before", today)
+        return name
+
+
+def _left_of(day: date) -> timedelta:
+    """Return how long it is until `day` ends; raise NotDoneToday when it is over."""
+    midnight = datetime.combine(day + timedelta(days=1), time(), UTC)
+    left = midnight - workflow.now()
+    if left <= timedelta():
+        raise ApplicationError(f"{day} is over", type=NOT_DONE_TODAY, non_retryable=True)
+    return left
+
+
+def _raise_if_cancelled(failure: FailureError) -> None:
+    if is_cancelled_exception(failure):
+        raise failure
+
+
+def _begin(copying: Coroutine[Any, Any, bool]) -> "asyncio.Task[bool]":
+    return asyncio.create_task(copying)
+
+
+def _in_words(call: CallOutcome | None) -> str:
+    if call is None:
+        return "no legacy call could be made before the day was over"
+    return f"the legacy call is {call.state} {call.detail}".rstrip()
