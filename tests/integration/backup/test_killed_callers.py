@@ -31,7 +31,6 @@ async def test_a_caller_is_killed(site: ClaimsSite, backup_database: str, moment
         *(moment, site.legacy.url, backup_database, str(site.folder)),
     )
     assert await caller.wait() == -signal.SIGKILL
-    for _ in range(2):
-        # nobody restored anything: the real lineage is that of the killed caller, too
-        report = await site.call().make(sealed(site.folder / "capsules"), DAY)
+    capsule = sealed(site.folder / "capsules")
+    report, _ = [await site.call().make(capsule, DAY) for _ in range(2)]
     assert (report.state, site.legacy.calls()) == AFTERWARDS[moment]
