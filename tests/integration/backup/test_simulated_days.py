@@ -79,7 +79,7 @@ async def live_through(
                 DigestProver(),
                 {name: FolderStore(folder / name) for name in ("near", "far")},
             )
-            async with _working(env, steps, LegacyActivities(call, calls), clock):
+            async with _working(env, steps, LegacyActivities(call, calls), world):
                 for each in planned:
                     await days.live(each)
     connections.terminate()
@@ -87,7 +87,7 @@ async def live_through(
 
 
 def _working(
-    env: WorkflowEnvironment, steps: BackupActivities, legacy: LegacyActivities, clock: SetClock
+    env: WorkflowEnvironment, steps: BackupActivities, legacy: LegacyActivities, world: World
 ) -> Worker:
     """Return the worker of production, whose activities set the clock."""
     return Worker(
@@ -95,7 +95,7 @@ def _working(
         task_queue=TASK_QUEUE,
         workflows=backup_worker.WORKFLOWS,
         activities=[steps.seal, steps.prove, steps.copy, legacy.call, legacy.confirm],
-        interceptors=[ClockFollows(env, clock)],
+        interceptors=[ClockFollows(env, world)],
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
 
