@@ -18,7 +18,7 @@ class LegacyServiceSettings(ServiceSettings):
 
     folder: Path
     host: str = "127.0.0.1"
-    port: int = Field(8105, ge=1, le=65535)
+    port: int = Field(8106, ge=1, le=65535)
     max_capsule_bytes: int = Field(64 * 1024**3, ge=1)
     # For the whole of it: a capsule of some gigabytes over a slow line takes its time.
     upload_within_s: float = Field(6 * 3600.0, gt=0, allow_inf_nan=False)

@@ -13,7 +13,7 @@ class LegacySettings(BaseSettings):
         env_prefix="BACKUP_LEGACY_", extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
-    url: str = "http://127.0.0.1:8105"
+    url: str = "http://127.0.0.1:8106"
     token: SecretStr
     # Where the second copy of each claim is: on another disk than the database (docs/decisions).
     claims_folder: Path
