@@ -11,9 +11,8 @@ def main() -> None:
     """Serve until told to stop."""
     settings = load(LegacyServiceSettings)
     logs.configure("legacy_service", settings.log_level, settings.log_format)
-    end_tracing = tracing.configure("legacy_service")
+    tracing.configure("legacy_service")
     server.run(create_app(settings), settings.host, settings.port)
-    end_tracing()
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ from backup.restore_points.cluster import Cluster, Mark, identify, mark, wait_ar
 from backup.restore_points.point_in_time import Target, prepare
 from backup.restore_points.programs import PostgresPrograms
 from backup.restore_points.reach import Reach
+from deploy.local.postgres.connection import connected
 from deploy.local.postgres.server import EmbeddedPostgres
 from deploy.local.process.privileges import Account, unprivileged_account
-from tests.support.databases import connected
 
 WITHIN_S = 250.0
 TABLE = "CREATE TABLE lines (n bigint PRIMARY KEY, filler text NOT NULL)"

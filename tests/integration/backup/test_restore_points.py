@@ -23,6 +23,7 @@ from backup.restore_points.cluster import (
 from backup.restore_points.point_in_time import Target
 from backup.restore_points.reach import check_archive, reach_of_archive, reach_to
 from backup.restore_points.wal import is_segment
+from deploy.local.postgres.connection import connected
 from tests.support.backed_up_cluster import (
     WITHIN_S,
     BackedUpCluster,
@@ -30,7 +31,6 @@ from tests.support.backed_up_cluster import (
     count,
     recovered_from_bases,
 )
-from tests.support.databases import connected
 
 
 @pytest.fixture

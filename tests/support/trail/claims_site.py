@@ -14,9 +14,10 @@ from backup.legacy.call import LegacyCall
 from backup.legacy.calls import LegacyCalls
 from backup.legacy.claim_folder import ClaimFolder
 from backup.legacy.client import LegacyApi
+from deploy.local.postgres.connection import connected
 from service_kit.postgres import pool
 from service_kit.postgres.pool import Connection, Pool
-from tests.support.databases import Databases, connected, name_in
+from tests.support.databases import Databases, name_in
 from tests.support.trail.legacy import DAY, LegacyStandIn, stands_still
 
 
