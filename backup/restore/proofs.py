@@ -1,0 +1,94 @@
+"""What restores have shown, as files beside the capsules: they survive the loss of the database."""
+
+from datetime import date, datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from backup.capsule.manifest import SUFFIX, SealedCapsule, Sha256, capsule_name
+from backup.durable import made_folder, write_whole
+
+_PROOF = ".proof.json"
+_LAST_DRILL = "last-drill.json"
+
+
+class Proof(BaseModel, frozen=True):
+    """What a restore of a capsule to its end has shown; `from_store` if a store's copy was used.
+
+    It is proven if `differences` is empty: everything was back up to `covers_to`.
+    """
+
+    capsule_sha256: Sha256
+    day: date
+    from_store: str | None
+    proven_at: datetime
+    seconds: float
+    covers_to: datetime
+    differences: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything was back."""
+        return not self.differences
+
+
+class Drill(BaseModel, frozen=True):
+    """How the last rehearsal went: for each store a restore of its newest copy to some second."""
+
+    at: datetime
+    ok: bool
+    seconds: float
+    # A sentence for each store, for a person to read.
+    detail: str
+
+
+def proof_file(folder: Path, capsule: SealedCapsule) -> Path:
+    """Return where the proof of a capsule is, or will be."""
+    name = capsule_name(capsule.day, capsule.sha256)
+    return folder / f"{name.removesuffix(SUFFIX)}{_PROOF}"
+
+
+def write_proof(folder: Path, capsule: SealedCapsule, proof: Proof) -> None:
+    """Keep the last proof of a capsule, durably."""
+    made_folder(folder)
+    write_whole(proof_file(folder, capsule), proof.model_dump_json(indent=1).encode())
+
+
+def read_proof(folder: Path, capsule: SealedCapsule) -> Proof | None:
+    """Return the last proof of a capsule, None if there is none that can be read."""
+    proof = _read(proof_file(folder, capsule))
+    return proof if proof is not None and proof.capsule_sha256 == capsule.sha256 else None
+
+
+def all_proofs(folder: Path) -> list[Proof]:
+    """Return the proofs of all capsules, also of those that are gone, by how far they reach."""
+    if not folder.exists():
+        return []
+    found = [_read(path) for path in folder.glob(f"[!.]*{_PROOF}")]
+    return sorted((proof for proof in found if proof), key=lambda proof: proof.covers_to)
+
+
+def newest_proven(folder: Path) -> Proof | None:
+    """Return the proof that reaches furthest of those that hold, None if there is none."""
+    return next((proof for proof in reversed(all_proofs(folder)) if proof.holds), None)
+
+
+def write_drill(folder: Path, drill: Drill) -> None:
+    """Keep how the last drill went."""
+    made_folder(folder)
+    write_whole(folder / _LAST_DRILL, drill.model_dump_json(indent=1).encode())
+
+
+def read_drill(folder: Path) -> Drill | None:
+    """Return how the last drill went, None if there was none."""
+    try:
+        return Drill.model_validate_json((folder / _LAST_DRILL).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _read(path: Path) -> Proof | None:
+    try:
+        return Proof.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None

@@ -1,0 +1,82 @@
+"""Proofs and the last drill, as files beside the capsules."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from backup.capsule.manifest import SealedCapsule
+from backup.restore.proofs import (
+    Drill,
+    Proof,
+    all_proofs,
+    newest_proven,
+    proof_file,
+    read_drill,
+    read_proof,
+    write_drill,
+    write_proof,
+)
+from tests.support.small_capsules import DAY, MIDNIGHT
+
+
+def _capsule(folder: Path, digit: str, hours: int) -> SealedCapsule:
+    return SealedCapsule(
+        day=DAY,
+        path=folder / "any.capsule",
+        sha256=digit * 64,
+        size_bytes=1,
+        covers_from=MIDNIGHT - timedelta(days=7),
+        covers_to=MIDNIGHT + timedelta(hours=hours),
+    )
+
+
+def _proof(capsule: SealedCapsule, *differences: str) -> Proof:
+    return Proof(
+        capsule_sha256=capsule.sha256,
+        day=capsule.day,
+        from_store=None,
+        proven_at=MIDNIGHT,
+        seconds=1.5,
+        covers_to=capsule.covers_to,
+        differences=differences,
+    )
+
+
+def test_a_proof_is_read_as_it_was_written(tmp_path: Path) -> None:
+    capsule = _capsule(tmp_path, "a", 0)
+    write_proof(tmp_path, capsule, _proof(capsule))
+    assert read_proof(tmp_path, capsule) == _proof(capsule)
+    assert proof_file(tmp_path, capsule).name == f"{DAY}.{'a' * 64}.proof.json"
+
+
+def test_what_was_not_proven_or_cannot_be_read_is_no_proof(tmp_path: Path) -> None:
+    capsule = _capsule(tmp_path, "a", 0)
+    assert read_proof(tmp_path, capsule) is None
+    assert newest_proven(tmp_path / "not there") is None
+    proof_file(tmp_path, capsule).write_text("{")
+    assert read_proof(tmp_path, capsule) is None
+    assert all_proofs(tmp_path) == []
+
+
+def test_a_proof_of_another_capsule_under_its_name_is_none(tmp_path: Path) -> None:
+    capsule, other = _capsule(tmp_path, "a", 0), _capsule(tmp_path, "b", 0)
+    write_proof(tmp_path, capsule, _proof(other))
+    assert read_proof(tmp_path, capsule) is None
+
+
+def test_the_newest_that_holds_is_the_one_that_reaches_furthest(tmp_path: Path) -> None:
+    for digit, hours, differences in (("a", 1, ()), ("b", 3, ()), ("c", 5, ("a row is missing",))):
+        capsule = _capsule(tmp_path, digit, hours)
+        write_proof(tmp_path, capsule, _proof(capsule, *differences))
+    newest = newest_proven(tmp_path)
+    assert newest is not None
+    assert newest.capsule_sha256 == "b" * 64
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_the_last_drill_is_kept(tmp_path: Path, ok: bool) -> None:
+    assert read_drill(tmp_path) is None
+    drill = Drill(at=MIDNIGHT, ok=ok, seconds=12.0, detail="copies: back in 12 s")
+    write_drill(tmp_path / "new", drill)
+    assert read_drill(tmp_path / "new") == drill
