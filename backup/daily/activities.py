@@ -31,7 +31,7 @@ class BackupActivities(BackupSteps):
     async def seal(self, day: Day) -> SealedCapsule:
         """Return the capsule of a date, sealed now or before."""
         async with _alive():
-            return await self._sealer.seal(day.day)
+            return await self._sealer.seal(day.day, day.not_before)
 
     @activity.defn(name="prove_capsule")
     async def prove(self, task: CapsuleTask) -> None:

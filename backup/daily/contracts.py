@@ -27,16 +27,23 @@ class Message(BaseModel):
 
 
 class Day(Message):
-    """A UTC date, whose backup is meant."""
+    """A UTC date, whose backup is meant; a capsule that ends before `not_before` will not do."""
 
     day: date
+    not_before: datetime | None = None
 
 
 class BackupPlan(Message):
-    """What the backup of a date is to do; `stores` are names that the activities know."""
+    """What the backup of a date is to do; `stores` are names that the activities know.
+
+    One that a person asks for, later on the same date, seals a capsule of its own: it has to reach
+    up to `not_before`, and the date's legacy call is left alone.
+    """
 
     day: date
     stores: tuple[str, ...] = ()
+    not_before: datetime | None = None
+    legacy_call: bool = True
 
 
 class CopyTask(Message):
@@ -63,7 +70,9 @@ class CallOutcome(Message):
 
 
 class BackupReport(Message):
-    """How a date's backup ended. `call` is None if no call could be made before the day was over.
+    """How a date's backup ended.
+
+    `call` is None if no call was to be made, or none could be before the day was over.
 
     `late_copies` names the stores that did not take theirs in time.
     """
@@ -79,3 +88,8 @@ class BackupReport(Message):
 def workflow_id(day: date) -> str:
     """Return the one workflow id that the backup of a date can have."""
     return f"backup-{day.isoformat()}"
+
+
+def manual_workflow_id(asked_at: datetime) -> str:
+    """Return the id of a further backup of the same date, asked for by a person."""
+    return f"backup-{asked_at:%Y-%m-%d-%H%M%S}"

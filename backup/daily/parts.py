@@ -1,6 +1,6 @@
 """What a daily backup is made of, for whoever makes capsules and keeps copies."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Protocol
 
 from backup.capsule.manifest import SealedCapsule
@@ -13,8 +13,11 @@ class NotProven(Exception):
 class Sealer(Protocol):
     """Makes capsules."""
 
-    async def seal(self, day: date) -> SealedCapsule:
-        """Return the capsule of `day`: the one that is there, else a new one."""
+    async def seal(self, day: date, not_before: datetime | None = None) -> SealedCapsule:
+        """Return the capsule of `day`: the newest one that is there, else a new one.
+
+        One that does not reach up to `not_before` is not taken for it.
+        """
         ...
 
 

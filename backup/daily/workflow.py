@@ -54,14 +54,14 @@ class DailyBackup:
     @workflow.run
     async def run(self, plan: BackupPlan) -> BackupReport:
         """Bring the date's capsule to all its places and return where it is."""
-        capsule = await self._seal(plan.day)
+        capsule = await self._seal(plan)
         await self._prove(capsule)
         copies = {store: _begin(self._copy(capsule, store)) for store in plan.stores}
-        call = await self._call(capsule)
+        call = await self._call(capsule) if plan.legacy_call else None
         if call is not None:
             await self._confirm(call)
         arrived = {store: await copy for store, copy in copies.items()}
-        workflow.set_current_details(_in_words(call))
+        workflow.set_current_details(_in_words(plan, call))
         return BackupReport(
             day=plan.day,
             capsule_sha256=capsule.sha256,
@@ -71,12 +71,12 @@ class DailyBackup:
             ended_at=workflow.now(),
         )
 
-    async def _seal(self, day: date) -> SealedCapsule:
+    async def _seal(self, plan: BackupPlan) -> SealedCapsule:
         return await workflow.execute_activity_method(
             BackupSteps.seal,
-            Day(day=day),
+            Day(day=plan.day, not_before=plan.not_before),
             start_to_close_timeout=STEP,
-            schedule_to_close_timeout=_left_of(day),
+            schedule_to_close_timeout=_left_of(plan.day),
             heartbeat_timeout=HEARTBEAT,
             retry_policy=PATIENTLY,
             summary="seal the capsule",
@@ -179,7 +179,9 @@ def _begin(copying: Coroutine[Any, Any, bool]) -> "asyncio.Task[bool]":
     return asyncio.create_task(copying)
 
 
-def _in_words(call: CallOutcome | None) -> str:
+def _in_words(plan: BackupPlan, call: CallOutcome | None) -> str:
+    if not plan.legacy_call:
+        return "a further backup of this date, without a legacy call"
     if call is None:
         return "no legacy call could be made before the day was over"
     return f"the legacy call is {call.state} {call.detail}".rstrip()

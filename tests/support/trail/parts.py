@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 from backup.capsule.manifest import SealedCapsule
@@ -16,7 +16,7 @@ class FolderSealer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def seal(self, day: date) -> SealedCapsule:
+    async def seal(self, day: date, not_before: datetime | None = None) -> SealedCapsule:
         return sealed(self._folder, day, f"everything until {day.isoformat()}".encode() * 20)
 
 
