@@ -17,6 +17,7 @@ from deploy.local.running_stack import (
     find_state_dir,
     require_running_stack,
 )
+from deploy.local.settings import StackSettings
 from deploy.local.state_dir import StateDirLock
 from deploy.terminal import coloured, out
 from order_api.client_rules import members_of
@@ -166,6 +167,13 @@ def reset_home(*, yes: bool) -> None:
     state_dir.delete()
     lock.release()
     out.print("Deleted. The next start begins with an empty shop.")
+    backups = StackSettings.from_environment().backup_home
+    if backups is not None and backups.exists():
+        out.print(
+            f"Backups are kept in {backups}: valerix restore brings the shop back.",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _size(path: Path) -> int:

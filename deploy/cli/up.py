@@ -20,7 +20,7 @@ from rich.text import Text
 from deploy.local.ports import LOOPBACK
 from deploy.local.process.privileges import LINUX, end_with_parent
 from deploy.local.process.probes import http_get
-from deploy.local.services import ORDER, UI, service_of
+from deploy.local.services import BACKUP, LEGACY, ORDER, UI, service_of
 from deploy.local.settings import StackSettings
 from deploy.local.stack import POSTGRES, TEMPORAL, Stack
 from deploy.local.temporal.database_file import DamagedTemporalFile
@@ -34,6 +34,8 @@ _PURPOSES = {
     "inventory_api": "owns the stock",
     "worker": "carries orders out",
     "subscribers": "react to what happens",
+    BACKUP: "keeps copies of all of it",
+    LEGACY: "stands in for the customer's backup service",
     TEMPORAL: "the story of each order",
     POSTGRES: "orders, inventory",
 }
@@ -170,6 +172,13 @@ async def _show(stack: Stack, took_s: float) -> None:
     out.print(f"\nReady after {took_s:.1f} s.\n", style="bold green")
     out.print(table)
     out.print(f"\nLogs and data: {stack.state_dir.folder}", style="dim", soft_wrap=True)
+    if (backups := stack.settings.backup_home) is not None:
+        out.print(
+            f"Backups: {backups} (keep a copy of key/secret elsewhere: nothing opens without it)",
+            style="dim",
+            markup=False,
+            soft_wrap=True,
+        )
     if ORDER in stack.processes:
         await _show_first_order(stack)
     out.print("\nCtrl-C stops everything.\n", style="bold")

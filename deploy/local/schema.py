@@ -7,7 +7,7 @@ from deploy.local.errors import StartRefused
 from deploy.local.settings import PROJECT
 
 # database -> the package that owns it
-_OWNERS = {"orders": "order_api", "inventory": "inventory_api"}
+_OWNERS = {"orders": "order_api", "inventory": "inventory_api", "backup": "backup"}
 
 
 async def migrate_and_seed(dsn: Callable[[str], str]) -> None:
@@ -34,6 +34,8 @@ async def _one(dsn: str, owner: str) -> None:
         from order_api.db.seed import seed
 
         await adopt_restored_events(dsn)
-    else:
-        from inventory_api.seed import seed
-    await seed(dsn)
+        await seed(dsn)
+    elif owner == "inventory_api":
+        from inventory_api.seed import seed as seed_stock
+
+        await seed_stock(dsn)

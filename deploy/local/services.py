@@ -3,14 +3,19 @@
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deploy.local.ports import LOOPBACK, free_port
+from deploy.local.postgres.server import BACKUP as BACKUP_ROLE
+from deploy.local.postgres.server import EmbeddedPostgres
 from deploy.local.process.child import ChildSpec
 from deploy.local.process.environment import service_environment
 from deploy.local.process.probes import answers_ok
 from deploy.local.settings import PROJECT, StackSettings
+
+if TYPE_CHECKING:  # pyrage, for who seals and opens
+    from backup.trail_folder import TrailFolder
 
 # Services are named as their packages; of replicas, all but the first have a number: `-2`.
 INVENTORY = "inventory_api"
@@ -18,6 +23,8 @@ ORDER = "order_api"
 WORKER = "worker"
 SUBSCRIBERS = "subscribers"
 UI = "ui"
+LEGACY = "legacy_service"
+BACKUP = "backup"
 
 _SERVICE_TOKEN_TTL_S = 366 * 24 * 3600
 
@@ -28,12 +35,13 @@ def service_of(name: str) -> str:
 
 
 class Services:
-    """The children that are services; `dsn` gives the address of a database by its name."""
+    """The children that are services, whose databases are in `postgres`."""
 
-    def __init__(self, settings: StackSettings, token_key: str, dsn: Callable[[str], str]) -> None:
+    def __init__(self, settings: StackSettings, token_key: str, postgres: EmbeddedPostgres) -> None:
         self._settings = settings
         self._token_key = token_key
-        self._dsn = dsn
+        self._postgres = postgres
+        self._dsn = postgres.dsn
         self.ports = {
             INVENTORY: settings.ports.inventory,
             ORDER: settings.ports.order,
@@ -41,6 +49,9 @@ class Services:
             SUBSCRIBERS: settings.ports.subscribers,
             UI: settings.ports.ui,
         }
+        if settings.backup_home is not None:
+            self.ports[LEGACY] = settings.ports.legacy_service
+            self.ports[BACKUP] = settings.ports.backup
         for number in range(2, settings.inventory_replicas + 1):
             self.ports[f"{INVENTORY}-{number}"] = free_port()
 
@@ -66,6 +77,8 @@ class Services:
             WORKER: self._worker,
             SUBSCRIBERS: self._subscribers,
             UI: self._ui,
+            LEGACY: self._legacy,
+            BACKUP: self._backup,
         }[service]()
         prefix = service.removesuffix("_api").upper()
         address = {f"{prefix}_HOST": LOOPBACK, f"{prefix}_PORT": str(port)}
@@ -107,21 +120,52 @@ class Services:
         }
 
     def _worker(self) -> dict[str, str]:
-        from service_kit.http.tokens import issue
-
-        token = issue(self._token_key, "worker", "service", _SERVICE_TOKEN_TTL_S)
         return {
             **temporal_environment(self._settings.ports.temporal),
             "ORDERS_DATABASE_URL": self._dsn("orders"),
             "INVENTORY_URL": self.url(INVENTORY),
-            "INVENTORY_TOKEN": token,
+            "INVENTORY_TOKEN": self._service_token("worker"),
         }
 
     def _subscribers(self) -> dict[str, str]:
         return {"ORDERS_DATABASE_URL": self._dsn("orders")}
 
+    def _legacy(self) -> dict[str, str]:
+        return {"LEGACY_SERVICE_FOLDER": str(self._trail().legacy_service)}
+
+    def _backup(self) -> dict[str, str]:
+        trail = self._trail()
+        told = {
+            **temporal_environment(self._settings.ports.temporal),
+            "BACKUP_HOME": str(trail.folder),
+            "BACKUP_POSTGRES_PROGRAMS": str(self._postgres.binaries.folder),
+            "BACKUP_DATABASE_URL": self._dsn("backup", BACKUP_ROLE),
+            "BACKUP_ORDERS_DATABASE_URL": self._dsn("orders", BACKUP_ROLE),
+            "BACKUP_INVENTORY_DATABASE_URL": self._dsn("inventory", BACKUP_ROLE),
+            "BACKUP_LEGACY_CLAIMS_FOLDER": str(trail.claims),
+        }
+        if "BACKUP_LEGACY_URL" in os.environ:
+            return told  # a service of somebody's own, with a token of its own
+        return {
+            **told,
+            "BACKUP_LEGACY_URL": self.url(LEGACY),
+            "BACKUP_LEGACY_TOKEN": self._service_token("backup"),
+        }
+
+    def _trail(self) -> "TrailFolder":
+        from backup.trail_folder import TrailFolder
+
+        assert self._settings.backup_home is not None, "without it, no ports, and nobody asks"
+        return TrailFolder(self._settings.backup_home)
+
+    def _service_token(self, subject: str) -> str:
+        from service_kit.http.tokens import issue
+
+        return issue(self._token_key, subject, "service", _SERVICE_TOKEN_TTL_S)
+
     def _ui(self) -> dict[str, str]:
         return {
+            "BACKUP_URL": self.url(BACKUP) if BACKUP in self.ports else "",
             "ORDER_API_URL": self.url(ORDER),
             "INVENTORY_API_URL": self.url(INVENTORY),
             "WORKER_URL": self.url(WORKER),

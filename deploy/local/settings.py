@@ -25,6 +25,8 @@ class Ports:
     inventory: int = 8102
     worker: int = 8103
     subscribers: int = 8104
+    legacy_service: int = 8106
+    backup: int = 8107
     temporal: int = 7233
     temporal_ui: int = 8233
     postgres: int = 5439
@@ -50,9 +52,11 @@ class StackSettings:
 
     `inventory_replicas` beyond the first get free ports and the names `inventory_api-2`, ….
     `only` limits what is started; Postgres and Temporal are servers like the others there.
+    Without `backup_home`, which is never inside `home`, there are no backups.
     """
 
     home: Path
+    backup_home: Path | None = None
     ports: Ports = field(default_factory=Ports)
     inventory_replicas: int = 1
     temporal_synchronous: Literal["FULL", "NORMAL"] = "NORMAL"
@@ -63,17 +67,18 @@ class StackSettings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Read VALERIX_HOME, the ports and the few switches; refuse what makes no sense."""
+        """Read where everything is, the ports and the few switches; refuse what makes no sense."""
         environ = os.environ if environ is None else environ
         synchronous = environ.get("TEMPORAL_SQLITE_SYNCHRONOUS", "NORMAL").upper()
         if synchronous not in ("FULL", "NORMAL"):
             raise _bad("TEMPORAL_SQLITE_SYNCHRONOUS", synchronous, "FULL or NORMAL")
         return cls(
             home=home_from(environ),
+            backup_home=backup_home_from(environ) if _is_on(environ, "BACKUP") else None,
             ports=_ports_from(environ),
             inventory_replicas=_number(environ, "INVENTORY_REPLICAS", 1, 1, 16),
             temporal_synchronous="FULL" if synchronous == "FULL" else "NORMAL",
-            fault_injection=environ.get("FAULT_INJECTION", "true").lower() in ("true", "1", "yes"),
+            fault_injection=_is_on(environ, "FAULT_INJECTION"),
         )
 
     def with_env(self, child: str, **variables: str) -> Self:
@@ -88,6 +93,22 @@ def home_from(environ: Mapping[str, str]) -> Path:
         return Path(wish).expanduser().absolute()
     is_checkout = (PROJECT / "pyproject.toml").exists()
     return (PROJECT if is_checkout else Path.cwd()) / ".valerix"
+
+
+def backup_home_from(environ: Mapping[str, str]) -> Path:
+    """Return VALERIX_BACKUP_HOME, else a folder beside VALERIX_HOME that outlives it."""
+    home = home_from(environ)
+    wish = environ.get("VALERIX_BACKUP_HOME")
+    if not wish:
+        return home.with_name(f"{home.name}-backup")
+    folder = Path(wish).expanduser().absolute()
+    if folder.resolve().is_relative_to(home.resolve()):
+        raise _bad("VALERIX_BACKUP_HOME", wish, f"a folder outside of {home}, to be there after it")
+    return folder
+
+
+def _is_on(environ: Mapping[str, str], switch: str) -> bool:
+    return environ.get(switch, "true").lower() in ("true", "1", "yes")
 
 
 def _ports_from(environ: Mapping[str, str]) -> Ports:

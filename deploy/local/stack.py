@@ -24,7 +24,17 @@ from deploy.local.process.orphans import end_orphans, start_watchdog
 from deploy.local.process.privileges import LINUX
 from deploy.local.process.supervisor import SupervisedProcess, log_handler
 from deploy.local.schema import migrate_and_seed
-from deploy.local.services import INVENTORY, ORDER, SUBSCRIBERS, UI, WORKER, Services, service_of
+from deploy.local.services import (
+    BACKUP,
+    INVENTORY,
+    LEGACY,
+    ORDER,
+    SUBSCRIBERS,
+    UI,
+    WORKER,
+    Services,
+    service_of,
+)
 from deploy.local.settings import StackSettings
 from deploy.local.state_dir import StateDir, StateDirLock
 from deploy.local.temporal import database_file
@@ -35,7 +45,10 @@ POSTGRES = "postgres"
 TEMPORAL = "temporal"
 
 # Who takes orders goes first, then who works on them; the stores that all of them use go last.
-_STOP_ORDER = ((UI, ORDER), (WORKER, SUBSCRIBERS), (INVENTORY,), (TEMPORAL,), (POSTGRES,))
+_STOP_ORDER = (
+    *((UI, ORDER), (WORKER, SUBSCRIBERS, BACKUP), (INVENTORY, LEGACY)),
+    *((TEMPORAL,), (POSTGRES,)),
+)
 
 
 def _silent(name: str, what: str) -> None:
@@ -44,6 +57,8 @@ def _silent(name: str, what: str) -> None:
 
 class Stack:
     """`processes` by name: postgres, temporal, inventory_api, order_api, worker, subscribers, ui.
+
+    With backups there are two more, legacy_service and backup.
 
     `on_progress(name, what)` is told each step of the start; `log` gets a line for each start
     and end of a process and also goes to `logs/supervisor.log`. Start it from the main thread: on
@@ -71,6 +86,7 @@ class Stack:
             port=settings.ports.postgres,
             logs=self.state_dir.logs,
             passwords=self.state_dir.secrets / "postgres",
+            trail=settings.backup_home,
         )
         self.temporal = EmbeddedTemporal(
             self.state_dir.temporal,
@@ -95,7 +111,8 @@ class Stack:
     async def up(self) -> None:
         """Start everything, or nothing: what had started is stopped again before an error."""
         preflight.python_is_new_enough()
-        preflight.disk_has_room(self.state_dir.folder)
+        for folder in filter(None, (self.state_dir.folder, self.settings.backup_home)):
+            preflight.disk_has_room(folder)
         self.state_dir.create()
         self._lock.acquire()
         try:
@@ -120,7 +137,7 @@ class Stack:
 
     def open_services(self) -> None:
         """Decide how the services are run, and where; needs `token_key`."""
-        self.services = Services(self.settings, self.token_key, self.postgres.dsn)
+        self.services = Services(self.settings, self.token_key, self.postgres)
 
     async def down(self) -> None:
         """Stop everything in order and let go of the lock. Safe to call more than once."""
@@ -206,7 +223,7 @@ class Stack:
             await database.wait()
             for name in self.services.ports:
                 if self._included(name) and self.services.is_installed(name):
-                    needs = temporal if name == WORKER else database
+                    needs = temporal if name in (WORKER, BACKUP) else database
                     group.create_task(self._start_service(name, needs))
 
     async def _start_postgres(self, done: asyncio.Event) -> None:

@@ -39,7 +39,7 @@ def looking_at(valerix: CommandLine) -> Stack:
     """The stack that runs in another process, to be asked for addresses and tokens."""
     stack = Stack(StackSettings(home=valerix.home.folder, ports=valerix.ports))
     stack.token_key = valerix.home.existing_token_key()
-    stack.services = Services(stack.settings, stack.token_key, stack.postgres.dsn)
+    stack.services = Services(stack.settings, stack.token_key, stack.postgres)
     stack.postgres._passwords = passwords_in(
         valerix.home.secrets / "postgres", (SUPERUSER, *DATABASES), data=stack.postgres.data
     )

@@ -8,9 +8,11 @@ Usable alone, as integration tests do::
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 from deploy.local.ports import LOOPBACK, free_port
+from deploy.local.postgres import archiving
 from deploy.local.postgres.binaries import PostgresBinaries, find_binaries
 from deploy.local.postgres.data_folder import (
     accepts_connections,
@@ -23,9 +25,11 @@ from deploy.local.postgres.data_folder import (
 from deploy.local.process.child import ChildSpec
 from deploy.local.process.embedded_server import EmbeddedServer
 from deploy.local.process.privileges import Account, unprivileged_account
+from deploy.local.settings import PROJECT
 
 DATABASES = ("orders", "inventory", "backup")
 SUPERUSER = "postgres"
+BACKUP = "backup"  # the role that takes backups, and owns the database of the same name
 
 # A client takes from PG* variables whatever an address does not say: PGSSLMODE=require for a
 # company's database would keep it from ours.
@@ -72,7 +76,8 @@ class EmbeddedPostgres(EmbeddedServer):
     The data is kept: a second start in the same folder finds it, also after `kill -9`.
     `fsync=False` is for tests that only kill processes and never the machine. `passwords` is
     the file that keeps them and `logs` the folder of `postgres.log`; both are in `folder`
-    unless told.
+    unless told. With `trail` (a folder as of `backup.trail_folder`) the log is archived there, and
+    the role `backup` may take backups. `runs_python` is for a recovery: its commands are ours.
     """
 
     def __init__(
@@ -83,12 +88,16 @@ class EmbeddedPostgres(EmbeddedServer):
         fsync: bool = True,
         logs: Path | None = None,
         passwords: Path | None = None,
+        trail: Path | None = None,
+        runs_python: bool = False,
     ) -> None:
         # processes are recognised by this path
         super().__init__(folder.resolve(), logs or folder)
         self.data = self.folder / "data"
         self.port = port or free_port()
         self.fsync = fsync
+        self.trail = None if trail is None else trail.resolve()
+        self._runs_python = runs_python or trail is not None
         self._password_file = passwords or folder / "passwords"
         self._binaries: PostgresBinaries | None = None
         self._passwords: dict[str, str] = {}
@@ -99,6 +108,15 @@ class EmbeddedPostgres(EmbeddedServer):
         if self._binaries is None:
             self._binaries = find_binaries(data_version(self.data))
         return self._binaries
+
+    @property
+    def wal(self) -> Path | None:
+        """Where the log of this cluster is archived; only once there is one."""
+        if self.trail is None:
+            return None
+        from backup.trail_folder import TrailFolder
+
+        return TrailFolder(self.trail).wal(archiving.system_identifier(self.data))
 
     def dsn(self, database: str, role: str | None = None) -> str:
         """Return `postgresql://…` of `database` as `role` (the role that owns it, unless told)."""
@@ -135,12 +153,26 @@ class EmbeddedPostgres(EmbeddedServer):
                 log=self._logs / "initdb.log",
                 fsync=self.fsync,
             )
+        if self.trail is not None and self.wal is not None:
+            archiving.make_archive(self.trail, self.wal, account)
+
+    def give(self, *folders: Path) -> None:
+        """Give folders and all in them to the account that the server runs as."""
+        account = self._account()
+        if account is None:
+            return
+        for folder in folders:
+            for root, _, files in os.walk(folder):
+                for path in (Path(root), *(Path(root, name) for name in files)):
+                    account.take(path)
 
     def spec(self) -> ChildSpec:
         settings = dict(_SETTINGS, port=str(self.port), fsync="on" if self.fsync else "off")
         for since, extra in _SETTINGS_SINCE.items():
             if self.binaries.major >= since:
                 settings |= extra
+        if self.wal is not None:
+            settings |= archiving.settings(self.wal, self.binaries.major)
         arguments = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
         return ChildSpec(
             name="postgres",
@@ -175,9 +207,18 @@ class EmbeddedPostgres(EmbeddedServer):
                     await connection.execute(f"CREATE DATABASE {name} OWNER {name}")
             for name in (*DATABASES, "postgres", "template1"):
                 await connection.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
+        if self.trail is not None:
+            async with connected(self.admin_dsn(BACKUP)) as connection:
+                for statement in archiving.statements(BACKUP, DATABASES):
+                    await connection.execute(statement)
 
     def _account(self) -> Account | None:
-        return unprivileged_account(self.data, (self.binaries.postgres, self.binaries.share))
+        needed = [self.binaries.postgres, self.binaries.share]
+        if self._runs_python:
+            needed += [Path(sys.executable), Path(sys.prefix), PROJECT / "backup"]
+        if self.trail is not None and data_version(self.data) is not None and self.wal is not None:
+            needed.append(self.wal)
+        return unprivileged_account(self.data, needed)
 
     async def _ready(self) -> bool:
         return accepts_connections(self.data, self.port)

@@ -10,7 +10,10 @@ _PASSED_ON = frozenset(
         *("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),
     )
 )
-_SETTINGS = ("LC_", "ORDER_", "INVENTORY_", "WORKER_", "SUBSCRIBERS_", "UI_", "SAGA_", "VALERIX_")
+_SETTINGS = (
+    *("LC_", "ORDER_", "INVENTORY_", "WORKER_", "SUBSCRIBERS_", "UI_", "SAGA_", "VALERIX_"),
+    *("BACKUP_", "LEGACY_SERVICE_"),
+)
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 # Read by libraries, some of which then refuse to be imported.
 _OF_LIBRARIES = ("OTEL_", "PG", "FASTAPI_")

@@ -25,6 +25,8 @@ def test_without_settings_the_ports_of_the_contract_are_used() -> None:
         "INVENTORY_PORT": 8102,
         "WORKER_PORT": 8103,
         "SUBSCRIBERS_PORT": 8104,
+        "LEGACY_SERVICE_PORT": 8106,
+        "BACKUP_PORT": 8107,
         "TEMPORAL_PORT": 7233,
         "TEMPORAL_UI_PORT": 8233,
         "POSTGRES_PORT": 5439,
@@ -35,6 +37,22 @@ def test_the_home_is_in_the_checkout_unless_told() -> None:
     assert StackSettings.from_environment({}).home == PROJECT / ".valerix"
     told = StackSettings.from_environment({"VALERIX_HOME": "/somewhere/else"})
     assert told.home == Path("/somewhere/else")
+
+
+def test_backups_outlive_the_home_unless_there_are_to_be_none() -> None:
+    read = StackSettings.from_environment
+    assert read({}).backup_home == PROJECT / ".valerix-backup"
+    assert read({"VALERIX_HOME": "/a/shop"}).backup_home == Path("/a/shop-backup")
+    told = read({"VALERIX_HOME": "/a/shop", "VALERIX_BACKUP_HOME": "/disk/two"})
+    assert told.backup_home == Path("/disk/two")
+    assert read({"BACKUP": "false"}).backup_home is None
+    assert StackSettings(home=Path("/a/shop")).backup_home is None
+
+
+@pytest.mark.parametrize("inside", ["/a/shop", "/a/shop/backup", "/a/other/../shop/x"])
+def test_backups_in_the_folder_that_they_are_to_outlive_are_refused(inside: str) -> None:
+    with pytest.raises(StartRefused, match="VALERIX_BACKUP_HOME"):
+        StackSettings.from_environment({"VALERIX_HOME": "/a/shop", "VALERIX_BACKUP_HOME": inside})
 
 
 @pytest.mark.parametrize("text", ["0", "65536", "-1", "http", "1e3", "٣"])
