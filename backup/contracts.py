@@ -32,7 +32,7 @@ class ArchiveState(Contract):
 
 
 class ProvenCapsule(Contract):
-    """The capsule that reaches furthest of all that were brought back once, to see that it works."""
+    """The capsule that reaches furthest of those that were restored once, to see that they work."""
 
     day: date
     covers_to: datetime

@@ -11,7 +11,7 @@ from backup.capsule.seal import Progress, seal
 from backup.errors import NotCovered
 from backup.restore_points.base import BaseFolder
 from backup.restore_points.cluster import identify, mark, wait_archived
-from backup.restore_points.reach import reach_to
+from backup.restore_points.reach import lead_on, reach_to
 from backup.restore_points.window import COPIES, DAY, base_for, window_start
 from service_kit.postgres.connection import connect
 
@@ -56,9 +56,8 @@ async def make_capsule(
     await wait_archived(made, wal, cluster.segment_bytes, within_s=within_s)
     ours = [
         base
-        for base in bases.all()
+        for base in lead_on(bases.all(), made.timeline, wal)
         if base.cluster.system_identifier == cluster.system_identifier
-        and base.timeline <= made.timeline
     ]
     if not ours:
         raise NotCovered("there is no base backup of this cluster yet: nothing can be sealed")

@@ -35,6 +35,7 @@ UPDATE legacy_calls SET state = $2, detail = $3, ended_at = $4
 WHERE claim_id = $1 AND (state = 'claimed' OR state = 'unknown' AND $2 <> 'unknown')
 """
 STATE = "SELECT claim_id, state, detail FROM legacy_calls WHERE day = $1"
+STATES = "SELECT day, state, detail FROM legacy_calls WHERE day >= $1"
 
 
 class LegacyCalls:
@@ -80,6 +81,12 @@ class LegacyCalls:
         async with within(self._pool, self._deadline_s) as connection:
             row = await connection.fetchrow(STATE, day)
         return None if row is None else (row["claim_id"], row["state"], row["detail"])
+
+    async def states_since(self, day: date) -> dict[date, tuple[CallState, str]]:
+        """Return state and detail of all calls that were claimed for `day` and the days after."""
+        async with within(self._pool, self._deadline_s) as connection:
+            rows = await connection.fetch(STATES, day)
+        return {row["day"]: (row["state"], row["detail"]) for row in rows}
 
     async def lineage(self, connection: Connection) -> str:
         """Return which cluster this is, and which of its timelines."""

@@ -111,6 +111,11 @@ def names(folder: Path) -> list[str]:
     )
 
 
+def delete(folder: Path, name: str) -> None:
+    """Delete an archived file that nobody needs any more."""
+    (folder / f"{name}{SUFFIX}").unlink(missing_ok=True)
+
+
 def sweep(folder: Path) -> int:
     """Delete what killed archivers left half-written; return how many there were.
 

@@ -112,6 +112,14 @@ class BaseFolder:
         with alone_in(self.folder, "working with base backups"):
             return await self._take_alone(dsn, full_every, within_s, checkpoint, max_rate)
 
+    def delete(self, bases: Sequence[BaseBackup]) -> None:
+        """Delete base backups, newest first: none is ever there without those it builds on."""
+        with alone_in(self.folder, "working with base backups"):
+            for base in sorted(bases, key=lambda base: base.name, reverse=True):
+                going = partial_beside(self.folder / base.name)
+                (self.folder / base.name).replace(going)
+                remove(going)
+
     async def verify(self, data: Path, *, within_s: float) -> None:
         """Read a base backup again and compare it with the manifest that Postgres gave it."""
         try:

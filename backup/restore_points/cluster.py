@@ -40,6 +40,8 @@ _LAG = """
 SELECT clock_timestamp() - min(modification)
 FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'
 """
+_TIMELINE = "SELECT substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)"
+_ARCHIVER = "SELECT last_archived_time, last_failed_time FROM pg_stat_archiver"
 
 MAX_ARCHIVE_TIMEOUT_S = 60
 
@@ -83,6 +85,11 @@ async def identify(connection: RawConnection) -> Cluster:
         segment_bytes=row["segment_bytes"],
         now=row["now"],
     )
+
+
+async def timeline_now(connection: RawConnection) -> int:
+    """Return which of its lives the cluster is in: a restore begins another one."""
+    return int(await connection.fetchval(_TIMELINE), 16)
 
 
 async def what_is_wrong(connection: RawConnection) -> list[str]:
@@ -161,6 +168,14 @@ async def archive_lag(connection: RawConnection) -> timedelta:
     """
     lag: timedelta | None = await connection.fetchval(_LAG)
     return max(lag or timedelta(), timedelta())
+
+
+async def last_archived(connection: RawConnection) -> tuple[datetime | None, bool]:
+    """Return when a file of the log was archived last, and whether one has failed since."""
+    row = await connection.fetchrow(_ARCHIVER)
+    assert row is not None, "a view of one row"
+    archived, failed = row["last_archived_time"], row["last_failed_time"]
+    return archived, failed is not None and (archived is None or failed > archived)
 
 
 def grants(role: str, databases: Sequence[str]) -> list[str]:

@@ -98,6 +98,20 @@ class Reach(BaseModel, frozen=True):
             )
 
 
+def lead_on(bases: Sequence[BaseBackup], timeline: int, wal: Path) -> list[BaseBackup]:
+    """Return the base backups from which a recovery can get to `timeline`.
+
+    A restore ends a life of the cluster at some place in its log. What was backed up in that life
+    behind this place leads nowhere that the new one has been.
+    """
+    left_at = {switch.timeline: switch.lsn for switch in _history(timeline, wal)}
+    return [
+        base
+        for base in bases
+        if base.timeline == timeline or base.end_lsn <= left_at.get(base.timeline, -1)
+    ]
+
+
 def reach_to(mark: Mark, base: BaseBackup, wal: Path) -> Reach:
     """Return what can be restored from a base backup and a log that is archived up to a mark."""
     return Reach(

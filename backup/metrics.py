@@ -1,0 +1,71 @@
+"""Prometheus metrics of the backup process."""
+
+import time
+from typing import Any, get_args
+
+from prometheus_client import Counter, Gauge
+from temporalio import activity
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
+
+from backup.legacy.outcomes import CallState
+
+ARCHIVE_LAG = Gauge(
+    "backup_archive_lag_seconds",
+    "For how long the oldest finished file of the log waits to be archived; NaN if nobody knows.",
+)
+NEWEST_PROVEN = Gauge(
+    "backup_newest_proven_timestamp_seconds",
+    "Up to when everything is in a capsule that was restored once to see that it works; 0: none.",
+)
+CAPSULE_BYTES = Gauge("backup_capsule_bytes", "Size of the newest capsule.")
+COPIES = Gauge("backup_copies", "Copies of capsules in a store, as it was seen last.", ["store"])
+CALL_STATE = Gauge(
+    "backup_legacy_call_state", "1 for what became of today's legacy call so far.", ["state"]
+)
+LAST_SUCCESS = Gauge(
+    "backup_last_success_timestamp_seconds", "When a step of a backup was done last.", ["step"]
+)
+FAILURES = Counter("backup_failures", "Attempts at a step of a backup that failed.", ["step"])
+
+# As people call the activities.
+_STEPS = {
+    "seal_capsule": "seal",
+    "prove_capsule": "prove",
+    "copy_capsule": "copy",
+    "call_legacy_service": "call",
+    "confirm_legacy_call": "confirm",
+}
+BASE, PRUNE = "base", "prune"
+for _step in (*_STEPS.values(), BASE, PRUNE):
+    FAILURES.labels(_step)  # shown from the start, or the first one is no increase
+
+
+def show_call(state: str) -> None:
+    """Show what became of today's call."""
+    for each in ("not_yet", *get_args(CallState)):
+        CALL_STATE.labels(each).set(each == state)
+
+
+def succeeded(step: str) -> None:
+    """Note that a step was done just now."""
+    LAST_SUCCESS.labels(step).set(time.time())
+
+
+class CountSteps(Interceptor):
+    """Notes how each attempt at an activity ended."""
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
+        """Stand around every activity."""
+        return _Counting(next)
+
+
+class _Counting(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+        step = _STEPS[activity.info().activity_type]
+        try:
+            result = await super().execute_activity(input)
+        except Exception:  # a cancelled one is no failure
+            FAILURES.labels(step).inc()
+            raise
+        succeeded(step)
+        return result

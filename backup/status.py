@@ -1,0 +1,189 @@
+"""How the trail stands: what is archived, sealed, proven and copied, and today's legacy call."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+
+from backup import metrics
+from backup.capsule.manifest import SealedCapsule
+from backup.contracts import (
+    DAYS,
+    ArchiveState,
+    CallToday,
+    CapsuleState,
+    DayState,
+    DrillState,
+    ProvenCapsule,
+    Trail,
+)
+from backup.legacy.calls import LegacyCalls
+from backup.legacy.claim_folder import ClaimFolder
+from backup.legacy.outcomes import CallState
+from backup.restore.proofs import Proof, all_proofs, newest_proven, read_drill
+from backup.restore_points.cluster import archive_lag, last_archived, what_is_wrong
+from backup.steps import KeptStore, sealed_capsules
+from backup.trail_folder import TrailFolder
+from service_kit.observability.health import CheckResult
+from service_kit.postgres.pool import POSTGRES_ERRORS, Pool, within
+
+LATE_ARCHIVE_S = 120.0
+OLD_PROOF = timedelta(hours=26)
+LOOK_EVERY_S = 10.0
+ASK_STORES_EVERY_S = 300.0
+_LOOK_WITHIN_S = 5.0
+
+Calls = Mapping[date, tuple[CallState, str]]
+
+
+class TrailStatus:
+    """Looks at everything that a backup leaves behind; `last` is what it saw last."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        calls: LegacyCalls,
+        claims: ClaimFolder,
+        trail: TrailFolder,
+        stores: Sequence[KeptStore],
+    ) -> None:
+        self._pool = pool
+        self._calls = calls
+        self._claims = claims
+        self._trail = trail
+        self._stores = stores
+        self._asked_stores_at = -ASK_STORES_EVERY_S
+        self.last: Trail | None = None
+
+    async def watch(self) -> None:
+        """Keep the metrics up to date, for as long as the process serves."""
+        loop = asyncio.get_running_loop()
+        while True:
+            if loop.time() - self._asked_stores_at >= ASK_STORES_EVERY_S:
+                self._asked_stores_at = loop.time()
+                await asyncio.gather(*(store.look() for store in self._stores))
+            await self.look()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def look(self) -> Trail:
+        """Return how everything stands now; what stores have is as they said last."""
+        now = datetime.now(UTC)
+        archive, calls = await asyncio.gather(self._archive(), self._known_calls(now.date()))
+        trail = await asyncio.to_thread(trail_of, self._trail, now, archive, calls, self._stores)
+        self.last = trail
+        _show(trail)
+        return trail
+
+    async def archive_is_near(self) -> CheckResult:
+        """Probe: does the archive follow the log?"""
+        if self.last is None:
+            return CheckResult("warn", "not looked at yet")
+        archive = self.last.archive
+        if archive.lag_seconds is None or archive.problems:
+            return CheckResult("warn", "; ".join(archive.problems))
+        late = archive.lag_seconds > LATE_ARCHIVE_S
+        said = "the archive is behind" if late else ""
+        return CheckResult("warn" if late else "pass", said, round(archive.lag_seconds), "s")
+
+    async def proof_is_new(self) -> CheckResult:
+        """Probe: is there a proven capsule of the last day?"""
+        proven = None if self.last is None else self.last.newest_proven
+        if proven is None:
+            # On the first day there is none, and nothing is wrong with that.
+            return CheckResult(value="none yet", unit="capsule")
+        age = datetime.now(UTC) - proven.covers_to
+        said = "the newest proven capsule is old" if age > OLD_PROOF else ""
+        hours = round(age.total_seconds() / 3600, 1)
+        return CheckResult("warn" if said else "pass", said, hours, "h")
+
+    async def _archive(self) -> ArchiveState:
+        try:
+            async with within(self._pool, _LOOK_WITHIN_S) as connection:
+                problems = await what_is_wrong(connection)
+                lag = await archive_lag(connection)
+                archived_at, fails = await last_archived(connection)
+        except POSTGRES_ERRORS as error:
+            said = f"the database does not say how its archive stands ({type(error).__name__})"
+            return ArchiveState(lag_seconds=None, last_archived_at=None, problems=[said])
+        if fails:
+            problems.append("the last file of the log could not be archived: see Postgres's log")
+        return ArchiveState(
+            lag_seconds=lag.total_seconds(), last_archived_at=archived_at, problems=problems
+        )
+
+    async def _known_calls(self, today: date) -> Calls:
+        try:
+            return await self._calls.states_since(today - timedelta(days=DAYS))
+        except POSTGRES_ERRORS:
+            return await claimed_calls(self._claims)
+
+
+async def claimed_calls(claims: ClaimFolder) -> Calls:
+    """Return the calls that the second place knows of, without how they ended."""
+    said = "by the folder of claims: the database does not answer"
+    return {day: ("claimed", said) for day in await claims.known()}
+
+
+def trail_of(
+    trail: TrailFolder,
+    now: datetime,
+    archive: ArchiveState,
+    calls: Calls,
+    stores: Sequence[KeptStore],
+) -> Trail:
+    """Return everything that files, calls and stores tell."""
+    sealed, problems = sealed_capsules(trail.capsules)
+    proven = newest_proven(trail.capsules)
+    drill = read_drill(trail.capsules)
+    state, detail = calls.get(now.date(), ("not_yet", ""))
+    return Trail(
+        as_of=now,
+        archive=archive.model_copy(update={"problems": [*archive.problems, *problems]}),
+        newest_proven=proven
+        and ProvenCapsule(day=proven.day, covers_to=proven.covers_to, proven_at=proven.proven_at),
+        call_today=CallToday(day=now.date(), state=state, detail=detail),
+        days=days_of(now.date(), sealed, all_proofs(trail.capsules), calls, stores),
+        last_drill=drill
+        and DrillState(at=drill.at, ok=drill.ok, seconds=drill.seconds, detail=drill.detail),
+        stores=[store.name for store in stores],
+        stores_away=[store.name for store in stores if store.problem],
+    )
+
+
+def days_of(
+    today: date,
+    sealed: Sequence[SealedCapsule],
+    proofs: Iterable[Proof],
+    calls: Calls,
+    stores: Sequence[KeptStore],
+) -> list[DayState]:
+    """Return what is kept of each of the last days, newest first, here or in any store."""
+    proven = {proof.capsule_sha256: proof.proven_at for proof in proofs if proof.holds}
+    known = {capsule.sha256: capsule.model_dump(exclude={"path"}) for capsule in sealed}
+    copies: dict[str, list[str]] = {}
+    for store in stores:
+        for copy in store.copies:
+            known.setdefault(copy.sha256, copy.model_dump(exclude={"store"}))
+            copies.setdefault(copy.sha256, []).append(store.name)
+    by_day: dict[date, list[CapsuleState]] = {}
+    for sha256, label in sorted(known.items(), key=lambda item: item[1]["covers_to"]):
+        by_day.setdefault(label["day"], []).append(
+            CapsuleState(**label, proven_at=proven.get(sha256), copies=copies.get(sha256, []))
+        )
+    days = [today - timedelta(days=number) for number in range(DAYS)]
+    return [
+        DayState(
+            day=day, capsules=by_day.get(day, []), call=calls[day][0] if day in calls else "none"
+        )
+        for day in days
+    ]
+
+
+def _show(trail: Trail) -> None:
+    lag = trail.archive.lag_seconds
+    metrics.ARCHIVE_LAG.set(float("nan") if lag is None else lag)
+    proven = trail.newest_proven
+    metrics.NEWEST_PROVEN.set(0 if proven is None else proven.covers_to.timestamp())
+    newest = next((day.capsules[-1] for day in trail.days if day.capsules), None)
+    if newest is not None:
+        metrics.CAPSULE_BYTES.set(newest.size_bytes)
+    metrics.show_call(trail.call_today.state)
