@@ -120,7 +120,7 @@ class TrailStatus:
 async def claimed_calls(claims: ClaimFolder) -> Calls:
     """Return the calls that the second place knows of, without how they ended."""
     said = "by the folder of claims: the database does not answer"
-    return {day: ("claimed", said) for day in await claims.known()}
+    return dict.fromkeys(await claims.known(), ("claimed", said))
 
 
 def trail_of(

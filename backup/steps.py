@@ -29,6 +29,7 @@ from service_kit.postgres.connection import connect
 LEDGERS = {"orders": ("order_events",), "inventory": ("movements",)}
 
 _CONNECT_WITHIN_S = 10.0
+_BASE_LOOKED_FOR_EVERY_S = 600.0
 _log = logs.get(__name__)
 
 
@@ -108,15 +109,17 @@ class CapsuleSealer:
                 within_s=self._backed_up.within_s,
             )
 
-    async def ensure_base(self) -> None:
-        """Take a base backup if there is none to bring the present cluster back from.
+    async def keep_base(self) -> None:
+        """See to it, again and again, that there is a base backup to bring the cluster back from.
 
         The log alone is worth nothing, and the first day's backup may be many hours away.
         """
-        async with self._turn:
-            points = await restore_points(self._backed_up)
-            if not points.bases:
-                await self._take_base(points)
+        while True:
+            async with self._turn:
+                points = await restore_points(self._backed_up)
+                if not points.bases:
+                    await self._take_base(points)
+            await asyncio.sleep(_BASE_LOOKED_FOR_EVERY_S)
 
     async def _take_base(self, points: RestorePoints) -> None:
         try:
