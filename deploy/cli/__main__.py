@@ -112,6 +112,28 @@ def env() -> None:
     write()
 
 
+backup = typer.Typer(
+    help="What is kept of the shop, and where: seal, list, prove.", no_args_is_help=True
+)
+app.add_typer(backup, name="backup")
+
+
+@backup.command()
+def now() -> None:
+    """Archive, seal, prove and copy everything up to now. Exit code 1 if a copy is late."""
+    from deploy.cli.backup import back_up_now
+
+    raise typer.Exit(back_up_now())
+
+
+@backup.command("list")
+def list_() -> None:
+    """Show the capsules of the last 30 days, where their copies are, and the legacy calls."""
+    from deploy.cli.backup import list_backups
+
+    raise typer.Exit(list_backups())
+
+
 for _commands in entry_points(group="valerix.commands"):  # of packages above this one
     _commands.load()(app)
 

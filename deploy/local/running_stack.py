@@ -1,6 +1,7 @@
 """The running stack as other processes see it: where it is, and a token to talk to it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from deploy.local.errors import StartRefused
@@ -27,6 +28,12 @@ class RunningStack:
     def temporal_ui_port(self) -> int:
         """Where Temporal's Web UI answers."""
         return int(self.state.get("temporal_ui_port", 0))
+
+    @property
+    def backup_home(self) -> Path | None:
+        """The folder of its trail, if it has backups."""
+        folder = self.state.get("backup_home")
+        return Path(folder) if folder else None
 
     def url(self, name: str) -> str:
         """Return where a service answers."""

@@ -207,6 +207,7 @@ class Stack:
         return {
             "supervisor": {"pid": os.getpid(), "started_at": self.started_at},
             "temporal_ui_port": self.settings.ports.temporal_ui,
+            "backup_home": str(self.settings.backup_home) if self.settings.backup_home else None,
             "postgres_version": self.postgres.binaries.version,
             "children": {
                 name: {"port": ports.get(name), **process.describe()}

@@ -1,0 +1,96 @@
+"""What the trail looks like, from files, calls and stores."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from backup.capsule.manifest import SealedCapsule
+from backup.contracts import DAYS, ArchiveState
+from backup.restore.proofs import Drill, Proof, write_drill, write_proof
+from backup.status import Calls, trail_of
+from backup.steps import KeptStore, proven_hashes, sealed_capsules
+from backup.stores.folder import FolderStore
+from backup.trail_folder import TrailFolder
+from tests.support.small_capsules import DAY, MIDNIGHT, Made, make
+
+NOW = MIDNIGHT + timedelta(hours=3)
+ARCHIVE = ArchiveState(lag_seconds=1.5, last_archived_at=MIDNIGHT, problems=[])
+
+
+def sealed(tmp_path: Path, trail: TrailFolder) -> tuple[Made, SealedCapsule]:
+    made = make(tmp_path)
+    made.folder = trail.capsules
+    return made, made.seal()
+
+
+def prove(trail: TrailFolder, capsule: SealedCapsule, differences: Sequence[str] = ()) -> None:
+    proof = Proof(
+        capsule_sha256=capsule.sha256,
+        day=capsule.day,
+        from_store=None,
+        proven_at=NOW,
+        seconds=2.0,
+        covers_to=capsule.covers_to,
+        differences=tuple(differences),
+    )
+    write_proof(trail.capsules, capsule, proof)
+
+
+async def test_a_capsule_is_shown_with_its_proof_its_copies_and_its_call(tmp_path: Path) -> None:
+    trail = TrailFolder(tmp_path / "trail")
+    _, capsule = sealed(tmp_path, trail)
+    prove(trail, capsule)
+    write_drill(trail.capsules, Drill(at=NOW, ok=True, seconds=9.0, detail="all stores"))
+    near = KeptStore(FolderStore("near", trail.copies), trail.capsules)
+    await near.put(capsule)
+    calls: Calls = {DAY: ("unknown", "no answer")}
+    shown = trail_of(trail, NOW, ARCHIVE, calls, [near])
+    assert len(shown.days) == DAYS
+    assert shown.days[0].day == DAY
+    [seen] = shown.days[0].capsules
+    assert (seen.sha256, seen.proven_at, seen.copies) == (capsule.sha256, NOW, ["near"])
+    assert (shown.days[0].call, shown.days[1].call) == ("unknown", "none")
+    assert (shown.call_today.state, shown.call_today.detail) == ("unknown", "no answer")
+    assert shown.newest_proven is not None
+    assert shown.newest_proven.covers_to == capsule.covers_to
+    assert shown.last_drill is not None
+    assert shown.last_drill.ok
+    assert (shown.stores, shown.stores_away) == (["near"], [])
+
+
+async def test_a_store_that_is_away_is_named_and_remembered(tmp_path: Path) -> None:
+    trail = TrailFolder(tmp_path / "trail")
+    _, capsule = sealed(tmp_path, trail)
+    near = KeptStore(FolderStore("near", trail.copies), trail.capsules)
+    await near.put(capsule)
+    label = next(trail.copies.glob("*.json"))
+    label.write_text("{}")  # a label that cannot be read: the store does not know what it has
+    await near.look()
+    shown = trail_of(trail, NOW, ARCHIVE, {}, [near])
+    assert shown.stores_away == ["near"]
+    assert shown.days[0].capsules[0].copies == ["near"]
+    assert shown.call_today.state == "not_yet"
+
+
+def test_what_a_failed_proof_or_a_damaged_label_leaves_is_not_taken_for_good(
+    tmp_path: Path,
+) -> None:
+    trail = TrailFolder(tmp_path / "trail")
+    made, capsule = sealed(tmp_path, trail)
+    prove(trail, capsule, ["orders.order_events should have 5 entries, and has 4"])
+    other = made.seal(DAY - timedelta(days=1))
+    other.path.with_suffix(".json").write_text("{}")
+    found, problems = sealed_capsules(trail.capsules)
+    assert [one.sha256 for one in found] == [capsule.sha256]
+    assert len(problems) == 1
+    assert proven_hashes(trail.capsules) == set()
+    shown = trail_of(trail, datetime.now(UTC), ARCHIVE, {}, [])
+    assert shown.newest_proven is None
+    assert shown.archive.problems == problems
+
+
+def test_a_folder_in_which_nothing_was_ever_kept_is_an_empty_trail(tmp_path: Path) -> None:
+    shown = trail_of(TrailFolder(tmp_path / "none"), NOW, ARCHIVE, {}, [])
+    assert all(not day.capsules and day.call == "none" for day in shown.days)
+    assert (shown.newest_proven, shown.last_drill) == (None, None)
+    assert not (tmp_path / "none").exists()
