@@ -42,6 +42,7 @@ from deploy.local.services import BACKUP
 from deploy.local.settings import StackSettings
 from deploy.local.stack import POSTGRES, TEMPORAL
 from deploy.terminal import err, out
+from service_kit.postgres.pool import POSTGRES_ERRORS
 from service_kit.temporal import DATA_CONVERTER
 
 ARCHIVED_WITHIN_S = 60.0
@@ -78,9 +79,9 @@ async def _back_up(stack: RunningStack) -> int:
     spent = state in (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.COMPLETED)
     if spent:
         report = await follow(daily)
-        capsule = await _capsule(stack, report)
-        if capsule.covers_to >= made.at:
-            return _tell(report, capsule, call_was_due=True)
+        trail = await read_trail(stack)
+        if _newest(trail, today).covers_to >= made.at:
+            return _tell(trail, today, report, call_was_due=True)
     # It was sealed before what is asked for now, or ended without a capsule.
     out.print("Today's backup does not reach so far: a further one begins.")
     plan = BackupPlan(day=today, stores=stores, not_before=made.at, legacy_call=not spent)
@@ -92,7 +93,7 @@ async def _back_up(stack: RunningStack) -> int:
         result_type=BackupReport,
     )
     report = await follow(further)
-    return _tell(report, await _capsule(stack, report), call_was_due=not spent)
+    return _tell(await read_trail(stack), today, report, call_was_due=not spent)
 
 
 async def _close_log(stack: RunningStack) -> Mark:
@@ -110,7 +111,7 @@ async def _close_log(stack: RunningStack) -> Mark:
             made = await mark(connection, "backup now")
         assert postgres.wal is not None, "there are backups"
         await wait_archived(made, postgres.wal, cluster.segment_bytes, within_s=ARCHIVED_WITHIN_S)
-    except (BackupProblem, OSError) as error:
+    except (BackupProblem, *POSTGRES_ERRORS) as error:
         raise StartRefused(
             problem=f"the log could not be archived: {error}",
             kept="all that was archived and sealed before",
@@ -150,42 +151,40 @@ async def read_trail(stack: RunningStack) -> Trail:
     return Trail.model_validate_json(answer[1])
 
 
-async def _capsule(stack: RunningStack, report: BackupReport) -> CapsuleState:
-    trail = await read_trail(stack)
-    found = [
-        capsule
-        for day in trail.days
-        for capsule in day.capsules
-        if capsule.sha256 == report.capsule_sha256
-    ]
+def _newest(trail: Trail, day: date) -> CapsuleState:
+    found = [capsule for each in trail.days if each.day == day for capsule in each.capsules]
     if not found:
         raise StartRefused(
-            problem=f"the capsule {report.capsule_sha256[:12]} of {report.day} is not there",
+            problem=f"there is no capsule of {day}",
             kept="what `valerix backup list` shows",
             remedy="do it again: a new one is sealed",
         )
-    return found[0]
+    return found[-1]
 
 
-def _tell(report: BackupReport, capsule: CapsuleState, *, call_was_due: bool) -> int:
+def _tell(trail: Trail, day: date, report: BackupReport | None, *, call_was_due: bool) -> int:
+    """Print what there is now; return 0 if everything is where it should be."""
+    capsule = _newest(trail, day)
+    missing = [store for store in trail.stores if store not in capsule.copies]
     out.print(
-        f"Capsule {capsule.sha256[:12]} of {report.day}, {_size(capsule.size_bytes)}:"
+        f"Capsule {capsule.sha256[:12]} of {day}, {_size(capsule.size_bytes)}:"
         f" every second from {_moment(capsule.covers_from)} to {_moment(capsule.covers_to)} UTC.",
         style="bold green",
         soft_wrap=True,
     )
     out.print("  A restore of it has brought everything back.")
-    out.print(f"  Copies are in: {', '.join(report.copies) or 'no store'}.", markup=False)
+    out.print(f"  Copies are in: {', '.join(capsule.copies) or 'no store'}.", markup=False)
+    for store in missing:
+        err.print(f"  The store {store} has none yet.", style="yellow", markup=False)
     if not call_was_due:
         out.print("  No legacy call: the one of today was left to today's first backup.")
-    elif report.call is None:
-        out.print("  No legacy call could be made today; tomorrow's capsule has it all.")
     else:
-        detail = f" ({report.call.detail})" if report.call.detail else ""
-        out.print(f"  Today's one legacy call: {report.call.state}{detail}.", markup=False)
-    for store in report.late_copies:
-        err.print(f"  The store {store} did not take its copy.", style="yellow", markup=False)
-    return 1 if report.late_copies else 0
+        state, detail = trail.call_today.state, trail.call_today.detail
+        said = f" ({detail})" if detail else ""
+        out.print(f"  Today's one legacy call: {state.replace('_', ' ')}{said}.", markup=False)
+    if report is None:
+        err.print("  What is missing is tried again until the day is over, by itself.")
+    return 1 if missing or report is None else 0
 
 
 def list_backups() -> int:

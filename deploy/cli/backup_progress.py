@@ -2,8 +2,10 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any
 
+from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.service import RPCError
 
@@ -12,6 +14,7 @@ from deploy.local.errors import StartRefused
 from deploy.terminal import out
 
 _POLL_INTERVAL_S = 0.3
+_ATTEMPTS_LOOKED_AT = 3
 _DOING = {
     "seal_capsule": "sealing a capsule",
     "prove_capsule": "restoring it somewhere, to see that it works",
@@ -19,21 +22,29 @@ _DOING = {
     "call_legacy_service": "making the one legacy call of the day",
     "confirm_legacy_call": "writing down how the call ended",
 }
+# What is proven already can wait for these.
+_LATER = ("copy_capsule", "call_legacy_service")
 
 
-async def follow(backup: WorkflowHandle[Any, BackupReport]) -> BackupReport:
-    """Print each step as it begins, and again when it has to be repeated; return the report."""
+async def follow(backup: WorkflowHandle[Any, BackupReport]) -> BackupReport | None:
+    """Print each step as it begins, and again when it has to be repeated; return the report.
+
+    None if it goes on without anybody to look at it: a store is away, or the legacy service, and
+    will be asked again until the day is over.
+    """
     began = time.monotonic()
     seen: set[str] = set()
     ending = asyncio.ensure_future(backup.result())
     try:
         while not ending.done():
-            for line in await _steps(backup):
+            steps = await _steps(backup)
+            for line in map(_in_words, steps):
                 if line not in seen:
                     seen.add(line)
-                    out.print(
-                        f"  {time.monotonic() - began:6.1f} s  {line}", markup=False, soft_wrap=True
-                    )
+                    took = time.monotonic() - began
+                    out.print(f"  {took:6.1f} s  {line}", markup=False, soft_wrap=True)
+            if steps and all(map(_can_wait, steps)):
+                return None
             await asyncio.wait({ending}, timeout=_POLL_INTERVAL_S)
         return ending.result()
     except WorkflowFailureError as error:
@@ -52,19 +63,23 @@ async def follow(backup: WorkflowHandle[Any, BackupReport]) -> BackupReport:
         ending.cancel()
 
 
-async def _steps(backup: WorkflowHandle[Any, BackupReport]) -> list[str]:
+async def _steps(backup: WorkflowHandle[Any, BackupReport]) -> Sequence[PendingActivityInfo]:
     try:
-        found = (await backup.describe()).raw_description.pending_activities
+        return (await backup.describe()).raw_description.pending_activities
     except RPCError:
-        return ["waiting for Temporal"]
-    lines = []
-    for pending in found:
-        doing = _DOING.get(pending.activity_type.name, pending.activity_type.name)
-        if pending.attempt > 1:
-            said = pending.last_failure.message or "it was cut off"
-            doing = f"{doing}, for the {pending.attempt}. time: {said}"
-        lines.append(doing)
-    return lines
+        return ()  # Temporal is away for a moment; for longer, and the result says so
+
+
+def _in_words(step: PendingActivityInfo) -> str:
+    doing = _DOING.get(step.activity_type.name, step.activity_type.name)
+    if step.attempt == 1:
+        return doing
+    reason = step.last_failure.message or "it was cut off"
+    return f"{doing}, attempt {step.attempt}; the last one failed: {reason}"
+
+
+def _can_wait(step: PendingActivityInfo) -> bool:
+    return step.activity_type.name in _LATER and step.attempt >= _ATTEMPTS_LOOKED_AT
 
 
 def _reason(error: BaseException) -> str:

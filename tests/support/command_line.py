@@ -20,6 +20,7 @@ class CommandLine:
         self.ports = Ports.free()
         numbers = {name: str(port) for name, port in self.ports.by_variable().items()}
         self.env = {**os.environ, **numbers, "VALERIX_HOME": str(home), "COLUMNS": "200"}
+        self.within_s = 60.0
         self.running: list[asyncio.subprocess.Process] = []
 
     async def __aenter__(self) -> Self:
@@ -54,7 +55,7 @@ class CommandLine:
             stderr=asyncio.subprocess.STDOUT,
             stdin=asyncio.subprocess.DEVNULL,
         )
-        output, _ = await asyncio.wait_for(process.communicate(), 60)
+        output, _ = await asyncio.wait_for(process.communicate(), self.within_s)
         assert process.returncode is not None
         return process.returncode, output.decode()
 

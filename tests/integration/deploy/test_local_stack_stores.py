@@ -12,6 +12,9 @@ import pytest
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.client import Client
 
+from backup.restore_points.base import BaseFolder
+from backup.restore_points.cluster import identify, mark, wait_archived, what_is_wrong
+from backup.restore_points.programs import PostgresPrograms
 from deploy.local.errors import StartRefused
 from deploy.local.postgres.binaries import find_binaries
 from deploy.local.postgres.connection import connected
@@ -29,6 +32,50 @@ async def test_a_role_cannot_enter_the_other_database(tmp_path: Path, role: str)
         for other in {*DATABASES, "postgres", "template1"} - {role}:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await asyncpg.connect(postgres.dsn(other, role))
+
+
+async def test_a_cluster_from_before_backups_gets_what_they_need(tmp_path: Path) -> None:
+    folder = tmp_path / "cluster"
+    async with EmbeddedPostgres(folder, fsync=False) as postgres:
+        async with connected(postgres.admin_dsn()) as admin:
+            await admin.execute("DROP DATABASE backup")
+            await admin.execute("DROP ROLE backup")
+    known = (folder / "passwords").read_text().splitlines(keepends=True)
+    (folder / "passwords").write_text("".join(line for line in known if "backup" not in line))
+    for _ in range(2):  # a start after that changes nothing
+        async with EmbeddedPostgres(folder, fsync=False, trail=tmp_path / "trail") as postgres:
+            assert postgres.wal is not None
+            async with connected(postgres.dsn("backup")) as connection:
+                assert await what_is_wrong(connection) == []
+                made = await mark(connection, "test")
+                size = (await identify(connection)).segment_bytes
+            await wait_archived(made, postgres.wal, size, within_s=60)
+            bases = BaseFolder(tmp_path / "bases", PostgresPrograms(postgres.binaries.folder))
+            await bases.take(postgres.dsn("backup"), full_every=7, within_s=120)
+    assert [base.kind for base in bases.all()] == ["full", "incremental"]
+
+
+async def test_the_role_of_backups_reads_everything_and_changes_nothing(tmp_path: Path) -> None:
+    async with EmbeddedPostgres(
+        tmp_path / "cluster", fsync=False, trail=tmp_path / "trail"
+    ) as postgres:
+        async with connected(postgres.dsn("orders")) as owner:
+            await owner.execute("CREATE TABLE mine AS SELECT 42 AS id")
+        async with connected(postgres.dsn("orders", "backup")) as reader:
+            assert await reader.fetchval("SELECT id FROM mine") == 42
+            for change in ("DELETE FROM mine", "CREATE TABLE theirs (id int)"):
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await reader.execute(change)
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await asyncpg.connect(postgres.dsn("backup", "orders"))
+
+
+async def test_an_archive_that_cannot_be_made_is_told_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    postgres = EmbeddedPostgres(tmp_path / "cluster", fsync=False, trail=tmp_path / "file")
+    with pytest.raises(StartRefused, match="backups cannot be kept in") as refused:
+        await postgres.prepare()
+    assert "VALERIX_BACKUP_HOME" in refused.value.remedy
 
 
 async def test_postgres_wants_a_password_and_listens_on_loopback_only(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ async def test_a_shop_survives_kill_9_of_every_process(valerix: CommandLine) -> 
     code, said = await valerix.run("order", "KETTLE-STEEL=2")
     assert (code, "is shipped" in said) == (0, True), said
     pids = valerix.pids()
-    assert len(pids) == len(set(pids)) >= 6
+    assert len(pids) == len(set(pids)) >= 8  # legacy_service and backup among them
 
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):  # the first death takes the others along
@@ -71,6 +71,9 @@ async def test_status_stop_and_reset_know_whether_it_runs(valerix: CommandLine) 
     assert code == 0
     assert str(valerix.home.postgres) in said
     assert not valerix.home.folder.exists()
+    backups = valerix.home.folder.with_name("home-backup")
+    assert str(backups) in said
+    assert [*(backups / "clusters").glob("*/wal/*.zst")]
 
 
 async def test_children_end_when_the_supervisor_is_killed(valerix: CommandLine) -> None:
@@ -123,6 +126,17 @@ async def test_one_service_that_cannot_start_stops_the_others(tmp_path: Path) ->
         await stack.up()
     assert all(process.pid is None for process in stack.processes.values())
     assert stack.processes[POSTGRES].last_exit_code == 0
+
+
+async def test_without_backups_nothing_of_them_runs_or_is_kept(valerix: CommandLine) -> None:
+    valerix.env["BACKUP"] = "false"
+    await valerix.up()
+    state = valerix.home.read_state()
+    assert state is not None
+    assert not {"backup", "legacy_service"} & state["children"].keys()
+    code, said = await valerix.run("backup", "now")
+    assert (code, "backup is not part of the running stack" in said) == (1, True)
+    assert not valerix.home.folder.with_name("home-backup").exists()
 
 
 async def test_the_stack_as_an_object_kills_stops_and_restarts_by_name(tmp_path: Path) -> None:
