@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import cast
 
 from backup import metrics
 from backup.capsule.manifest import SealedCapsule
@@ -24,6 +25,7 @@ from backup.restore_points.cluster import archive_lag, last_archived, what_is_wr
 from backup.steps import KeptStore, sealed_capsules
 from backup.trail_folder import TrailFolder
 from service_kit.observability.health import CheckResult
+from service_kit.postgres.connection import RawConnection
 from service_kit.postgres.pool import POSTGRES_ERRORS, Pool, within
 
 LATE_ARCHIVE_S = 120.0
@@ -97,7 +99,8 @@ class TrailStatus:
 
     async def _archive(self) -> ArchiveState:
         try:
-            async with within(self._pool, _LOOK_WITHIN_S) as connection:
+            async with within(self._pool, _LOOK_WITHIN_S) as lent:
+                connection = cast("RawConnection", lent)  # does all that one does
                 problems = await what_is_wrong(connection)
                 lag = await archive_lag(connection)
                 archived_at, fails = await last_archived(connection)

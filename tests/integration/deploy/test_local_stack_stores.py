@@ -36,10 +36,10 @@ async def test_a_role_cannot_enter_the_other_database(tmp_path: Path, role: str)
 
 async def test_a_cluster_from_before_backups_gets_what_they_need(tmp_path: Path) -> None:
     folder = tmp_path / "cluster"
-    async with EmbeddedPostgres(folder, fsync=False) as postgres:
-        async with connected(postgres.admin_dsn()) as admin:
-            await admin.execute("DROP DATABASE backup")
-            await admin.execute("DROP ROLE backup")
+    older = EmbeddedPostgres(folder, fsync=False)
+    async with older, connected(older.admin_dsn()) as admin:
+        await admin.execute("DROP DATABASE backup")
+        await admin.execute("DROP ROLE backup")
     known = (folder / "passwords").read_text().splitlines(keepends=True)
     (folder / "passwords").write_text("".join(line for line in known if "backup" not in line))
     for _ in range(2):  # a start after that changes nothing
