@@ -48,6 +48,7 @@ from service_kit.temporal import DATA_CONVERTER
 ARCHIVED_WITHIN_S = 60.0
 _TRAIL_WITHIN_S = 15.0
 _TOKEN_TTL_S = 60
+_NOT_ARCHIVED: tuple[type[Exception], ...] = (BackupProblem, *POSTGRES_ERRORS)
 
 Backup = WorkflowHandle[object, BackupReport]
 
@@ -111,7 +112,7 @@ async def _close_log(stack: RunningStack) -> Mark:
             made = await mark(connection, "backup now")
         assert postgres.wal is not None, "there are backups"
         await wait_archived(made, postgres.wal, cluster.segment_bytes, within_s=ARCHIVED_WITHIN_S)
-    except (BackupProblem, *POSTGRES_ERRORS) as error:
+    except _NOT_ARCHIVED as error:
         raise StartRefused(
             problem=f"the log could not be archived: {error}",
             kept="all that was archived and sealed before",
