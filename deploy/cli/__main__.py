@@ -93,6 +93,23 @@ def reset(
 
 
 @app.command()
+def reconcile(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing; say what would be done.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    orders_may_be_empty: Annotated[
+        bool,
+        typer.Option("--orders-may-be-empty", help="Give back all holds if there are no orders."),
+    ] = False,
+) -> None:
+    """Have orders and inventory agree again after a restore. Exit code 1 if something is left."""
+    from deploy.cli.reconcile import run
+
+    raise typer.Exit(run(dry_run=dry_run, as_json=as_json, orders_may_be_empty=orders_may_be_empty))
+
+
+@app.command()
 def migrate(
     seed: Annotated[
         bool, typer.Option("--seed", help="Put the demonstration shop in, too.")
