@@ -58,19 +58,28 @@ class TrailFolder:
         with contextlib.suppress(FileNotFoundError):
             return file.read_text().strip()
         made_folder(self.keys)
-        identity = pyrage.x25519.Identity.generate()
-        # The secret one first: nothing may ever be sealed with a key that cannot be opened.
-        write_whole(self.keys / _SECRET, f"{identity}\n".encode())
-        (self.keys / _SECRET).chmod(0o600)
-        sync(self.keys)
+        try:
+            # Brought from where it is kept, for a restore: it opens all older capsules.
+            identity = pyrage.x25519.Identity.from_str(self._secret())
+        except FileNotFoundError:
+            identity = pyrage.x25519.Identity.generate()
+            # The secret one first: nothing may ever be sealed with a key that cannot be opened.
+            write_whole(self.keys / _SECRET, f"{identity}\n".encode())
+            (self.keys / _SECRET).chmod(0o600)
+            sync(self.keys)
+        except pyrage.IdentityError:
+            raise BackupProblem(f"what is in {self.keys / _SECRET} is not a secret key") from None
         write_whole(file, f"{identity.to_public()}\n".encode())
         return str(identity.to_public())
 
     def secret_key(self) -> str:
         """Return the key that opens capsules; raise `BackupProblem` where it is kept elsewhere."""
         try:
-            return (self.keys / _SECRET).read_text().strip()
+            return self._secret()
         except FileNotFoundError as error:
             raise BackupProblem(
                 f"the secret key is not in {self.keys}: bring it from where it is kept"
             ) from error
+
+    def _secret(self) -> str:
+        return (self.keys / _SECRET).read_text().strip()

@@ -51,26 +51,12 @@ def push(source: Path, name: str, folder: Path) -> None:
     The whole file appears at once, after it is on disk. Other content under the same name is never
     replaced: it belongs to another cluster, or to a life of this one that somebody wants back.
     """
-    content = source.read_bytes()
-    target = folder / f"{name}{SUFFIX}"
-    if not has(folder, name):
-        packed = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(content)
-        fresh = folder / f".{name}{_PARTIAL}{secrets.token_hex(4)}"
-        try:
-            _write(fresh, packed)
-            # A link, not a rename: of two who archive at a time, the second has to look.
-            with contextlib.suppress(FileExistsError):
-                os.link(fresh, target)
-        finally:
-            fresh.unlink(missing_ok=True)
-    if read(folder, name) != content:
-        raise ArchiveConflict(
-            f"{target} has other content than the log file {name} that was to be archived:"
-            " two clusters share this archive, or a restored one met its former life"
-        )
-    # Also of a file that was there: whoever made it may have died before this.
-    _sync(target)
-    _sync(folder)
+    _keep(source.read_bytes(), None, name, folder)
+
+
+def adopt(packed: bytes, name: str, folder: Path) -> None:
+    """Keep a file that another archive has packed already; as safe as `push`."""
+    _keep(unpack(name, packed), packed, name, folder)
 
 
 def fetch(name: str, target: Path, folder: Path) -> bool:
@@ -143,6 +129,29 @@ def main(arguments: Sequence[str]) -> int:
         problem = str(error)
     sys.stderr.write(f"archive: {problem}\n")
     return _REFUSED
+
+
+def _keep(content: bytes, packed: bytes | None, name: str, folder: Path) -> None:
+    target = folder / f"{name}{SUFFIX}"
+    if not has(folder, name):
+        if packed is None:
+            packed = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(content)
+        fresh = folder / f".{name}{_PARTIAL}{secrets.token_hex(4)}"
+        try:
+            _write(fresh, packed)
+            # A link, not a rename: of two who archive at a time, the second has to look.
+            with contextlib.suppress(FileExistsError):
+                os.link(fresh, target)
+        finally:
+            fresh.unlink(missing_ok=True)
+    if read(folder, name) != content:
+        raise ArchiveConflict(
+            f"{target} has other content than the log file {name} that was to be archived:"
+            " two clusters share this archive, or a restored one met its former life"
+        )
+    # Also of a file that was there: whoever made it may have died before this.
+    _sync(target)
+    _sync(folder)
 
 
 def _command(verb: str, python: Path | None, places: str, folder: Path) -> str:

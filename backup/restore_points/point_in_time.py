@@ -68,6 +68,14 @@ def prepare(
     sync(data)
 
 
+def hold_archiving(data: Path) -> None:
+    """Have the server keep its finished log until somebody sets an `archive_command`."""
+    settings = data / _AUTO_CONF
+    lines = settings.read_text().splitlines()
+    held = ("archive_mode = 'on'", "archive_command = ''")
+    write_whole(settings, "\n".join([*lines, *held, ""]).encode())
+
+
 def forget_recovery(data: Path) -> None:
     """Take the target out of the settings once it is reached: it has no meaning any more."""
     settings = data / _AUTO_CONF

@@ -24,11 +24,15 @@ from backup.restore_points.wal import (
     is_segment,
     needed_segments,
     parse_history,
+    parse_lsn,
     segment_number,
 )
 
 _HEADER_BYTES = 64
-_COMMIT = re.compile(r"desc: (?:COMMIT|ABORT)(?:_PREPARED)? .*?(\d{4}-\d\d-\d\d [\d:.]+) UTC")
+_COMMIT = re.compile(
+    r"lsn: ([\dA-F]+/[\dA-F]+), .*desc: (?:COMMIT|ABORT)(?:_PREPARED)? .*?"
+    r"(\d{4}-\d\d-\d\d [\d:.]+) UTC"
+)
 _WALDUMP_WITHIN_S = 60.0
 
 
@@ -63,7 +67,8 @@ class Reach(BaseModel, frozen=True):
     def files(self, present: Sequence[str]) -> list[str]:
         """Choose from an archive: what is needed, and what else lies behind the base's beginning.
 
-        That is the log of a life that a restore has ended, and the histories of all timelines.
+        That is all the log of a life that a restore has ended, however far it went, and the
+        histories of all timelines.
         Raises `ArchiveIncomplete` if a needed file is missing.
         """
         size = self.base.cluster.segment_bytes
@@ -74,7 +79,11 @@ class Reach(BaseModel, frozen=True):
             name
             for name in present
             if is_history(name)
-            or (is_segment(name) and first <= segment_number(name, size) <= last)
+            or (
+                is_segment(name)
+                and first <= segment_number(name, size)
+                and (segment_number(name, size) <= last or int(name[:8], 16) != self.timeline)
+            )
         ]
 
     def require(self, present: Sequence[str]) -> None:
@@ -104,7 +113,7 @@ def lead_on(bases: Sequence[BaseBackup], timeline: int, wal: Path) -> list[BaseB
     A restore ends a life of the cluster at some place in its log. What was backed up in that life
     behind this place leads nowhere that the new one has been.
     """
-    left_at = {switch.timeline: switch.lsn for switch in _history(timeline, wal)}
+    left_at = {switch.timeline: switch.lsn for switch in history_of(timeline, wal)}
     return [
         base
         for base in bases
@@ -117,7 +126,7 @@ def reach_to(mark: Mark, base: BaseBackup, wal: Path) -> Reach:
     return Reach(
         base=base,
         timeline=mark.timeline,
-        history=_history(mark.timeline, wal),
+        history=history_of(mark.timeline, wal),
         end_lsn=mark.lsn,
         closed_lsn=mark.closed_lsn,
         covers_from=base.ended_at,
@@ -125,14 +134,19 @@ def reach_to(mark: Mark, base: BaseBackup, wal: Path) -> Reach:
     )
 
 
-async def reach_of_archive(base: BaseBackup, wal: Path, programs: PostgresPrograms) -> Reach:
+async def reach_of_archive(
+    base: BaseBackup, wal: Path, programs: PostgresPrograms, *, timeline: int | None = None
+) -> Reach:
     """Return what can be restored from a base backup and all that was archived, without a server.
 
-    For the day on which the database is gone. The log ends where the next file is missing.
+    For the day on which the database is gone. The log ends where the next file is missing. It is
+    that of the newest timeline unless another is named.
     """
     size = base.cluster.segment_bytes
     present = archive.names(wal)
-    timeline = max([base.timeline, *(int(name[:8], 16) for name in present if is_history(name))])
+    if timeline is None:
+        known = (int(name[:8], 16) for name in present if is_history(name))
+        timeline = max([base.timeline, *known])
     numbers = [
         segment_number(name, size)
         for name in present
@@ -142,7 +156,7 @@ async def reach_of_archive(base: BaseBackup, wal: Path, programs: PostgresProgra
     found = Reach(
         base=base,
         timeline=timeline,
-        history=_history(timeline, wal),
+        history=history_of(timeline, wal),
         end_lsn=None,
         closed_lsn=max(end, base.end_lsn),
         covers_from=base.ended_at,
@@ -150,9 +164,10 @@ async def reach_of_archive(base: BaseBackup, wal: Path, programs: PostgresProgra
     )
     found.require(present)
     for name in reversed(found.segments()):
-        last = await _last_commit(name, wal, programs)
-        if last is not None:
+        moments = [at for _, at in await commits_in(name, wal, programs)]
+        if moments:
             # At the last commit itself there is none behind it any more.
+            last = max(moments) - timedelta(microseconds=1)
             return found.model_copy(update={"covers_to": max(last, base.ended_at)})
     return found
 
@@ -164,7 +179,8 @@ def check_archive(found: Reach, wal: Path) -> None:
         found.check_segment(name, archive.read(wal, name)[:_HEADER_BYTES])
 
 
-def _history(timeline: int, wal: Path) -> tuple[TimelineSwitch, ...]:
+def history_of(timeline: int, wal: Path) -> tuple[TimelineSwitch, ...]:
+    """Return the timelines that one comes from, read from the archive; none for the first."""
     if timeline == 1:
         return ()
     try:
@@ -176,8 +192,10 @@ def _history(timeline: int, wal: Path) -> tuple[TimelineSwitch, ...]:
         ) from error
 
 
-async def _last_commit(name: str, wal: Path, programs: PostgresPrograms) -> datetime | None:
-    """Return the moment before the last commit in a file of the log, if there is one."""
+async def commits_in(
+    name: str, wal: Path, programs: PostgresPrograms
+) -> list[tuple[Lsn, datetime]]:
+    """Return place and moment of each transaction that ends in a file of the log, in its order."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, name)
         await asyncio.to_thread(archive.fetch, name, file, wal)
@@ -189,9 +207,8 @@ async def _last_commit(name: str, wal: Path, programs: PostgresPrograms) -> date
             within_s=_WALDUMP_WITHIN_S,
             may_fail=True,
         )
-    moments = [
-        datetime.fromisoformat(f"{found.group(1)}+00:00")
+    return [
+        (parse_lsn(found.group(1)), datetime.fromisoformat(f"{found.group(2)}+00:00"))
         for found in map(_COMMIT.search, said.splitlines())
         if found
     ]
-    return max(moments) - timedelta(microseconds=1) if moments else None

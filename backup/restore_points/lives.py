@@ -1,0 +1,102 @@
+"""The lives of a cluster: each restore ends one, and begins the next on a timeline of its own.
+
+A moment means what the database held when its clock showed it, so it belongs to the life that it
+led then. Who brings Monday back on Tuesday, and on Wednesday wants Tuesday's first hours again,
+has to get them from the life that was ended, and not from the one that was a Monday's by then.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from backup.errors import ArchiveIncomplete, NotCovered
+from backup.restore_points import archive
+from backup.restore_points.base import BaseBackup
+from backup.restore_points.programs import PostgresPrograms
+from backup.restore_points.reach import (
+    Reach,
+    commits_in,
+    history_of,
+    lead_on,
+    reach_of_archive,
+)
+from backup.restore_points.wal import (
+    Lsn,
+    is_segment,
+    segment_name,
+)
+
+_ALWAYS = datetime.min.replace(tzinfo=UTC)
+
+
+class Life(BaseModel, frozen=True):
+    """A timeline, and what the clock showed at its first commit."""
+
+    timeline: int
+    # The beginning of time if it began before the log that is there.
+    begins_at: datetime
+
+
+async def lives_in(wal: Path, segment_bytes: int, programs: PostgresPrograms) -> list[Life]:
+    """Return all lives of which the archive knows a commit, the newest last."""
+    present = archive.names(wal)
+    timelines = {int(name[:8], 16) for name in present if is_segment(name)}
+    found = []
+    for timeline in sorted(timelines):
+        files = [name for name in present if is_segment(name) and int(name[:8], 16) == timeline]
+        history = history_of(timeline, wal)
+        began_at = history[-1].lsn if history else 0
+        first = segment_name(timeline, began_at // segment_bytes, segment_bytes)
+        begins = _ALWAYS
+        if history and files[0] == first:
+            begun = await _first_commit(files, began_at, wal, programs)
+            if begun is None:
+                continue  # nothing ever happened in it
+            begins = begun
+        found.append(Life(timeline=timeline, begins_at=begins))
+    return sorted(found, key=lambda life: (life.begins_at, life.timeline))
+
+
+async def reach_for(
+    moment: datetime | None,
+    bases: Sequence[BaseBackup],
+    wal: Path,
+    programs: PostgresPrograms,
+) -> Reach:
+    """Return what can be restored of the life that `moment` belongs to, None for its newest end.
+
+    It begins with the newest base backup from which the moment can be reached. Raises `NotCovered`
+    if there is none, or if the log does not go that far.
+    """
+    if not bases:
+        raise NotCovered("there is no base backup: without one, a log is of no use")
+    lives = await lives_in(wal, bases[0].cluster.segment_bytes, programs)
+    then = [life for life in lives if moment is None or life.begins_at <= moment]
+    if not then:
+        raise ArchiveIncomplete(f"there is no log in {wal}")
+    before = lead_on(bases, then[-1].timeline, wal)
+    usable = [base for base in before if moment is None or base.ended_at <= moment]
+    if not usable:
+        since = min((base.ended_at for base in before), default=None)
+        known = f"it begins at {since.isoformat()}" if since else "no base backup leads there"
+        raise NotCovered(f"{moment.isoformat() if moment else 'the end'} is not in here: {known}")
+    base = max(usable, key=lambda base: (base.timeline, base.end_lsn))
+    found = await reach_of_archive(base, wal, programs, timeline=then[-1].timeline)
+    if moment is not None and moment > found.covers_to:
+        raise NotCovered(
+            f"{moment.isoformat()} is not in here: the log of that time ends at"
+            f" {found.covers_to.isoformat()}"
+        )
+    return found
+
+
+async def _first_commit(
+    files: Sequence[str], since: Lsn, wal: Path, programs: PostgresPrograms
+) -> datetime | None:
+    for name in files:
+        for lsn, at in await commits_in(name, wal, programs):
+            if lsn >= since:
+                return at
+    return None
