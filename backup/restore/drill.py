@@ -1,0 +1,110 @@
+"""A drill: the newest copy in each store is restored to some second of its window, and timed."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+
+import asyncpg
+
+from backup.capsule.open import open_capsule
+from backup.errors import BackupProblem, NotCovered
+from backup.restore.capsule_source import target_in
+from backup.restore.moment import in_words
+from backup.restore.proofs import Drill, write_drill
+from backup.restore.prove import SecretKey, looked_at
+from backup.restore.rows import count_rows
+from backup.restore.scratch import scratch_in
+from backup.restore.server import RecoveryServers
+from backup.restore.sources import Say
+from backup.stores.store import Store
+
+
+class RestoreDrill:
+    """Rehearses the worst day: what a store has is fetched, opened and brought to some second.
+
+    `folder` is where the outcome is kept. `dice` choose the second; `within_s` is for each store.
+    """
+
+    def __init__(
+        self,
+        servers: RecoveryServers,
+        secret_key: SecretKey,
+        scratch: Path,
+        databases: Sequence[str],
+        folder: Path,
+        *,
+        within_s: float,
+        dice: Random,
+        say: Say,
+    ) -> None:
+        self._servers = servers
+        self._secret_key = secret_key
+        self._scratch = scratch
+        self._databases = databases
+        self._folder = folder
+        self._within_s = within_s
+        self._dice = dice
+        self._say = say
+
+    async def run(self, stores: Sequence[Store]) -> Drill:
+        """Restore from each store, one after the other; return and keep how it went."""
+        began = time.monotonic()
+        said: list[str] = []
+        failed = 0
+        for store in stores:
+            try:
+                said.append(await self._restored_from(store))
+            except (BackupProblem, TimeoutError, OSError, asyncpg.PostgresError) as problem:
+                failed += 1
+                reason = str(problem) or f"not within {self._within_s:.0f} s"
+                said.append(f"{store.name}: nothing could be restored: {reason}")
+            self._say(said[-1])
+        drill = Drill(
+            at=datetime.now(UTC),
+            ok=bool(stores) and not failed,
+            seconds=time.monotonic() - began,
+            detail="; ".join(said) or "there is no store to restore from",
+        )
+        write_drill(self._folder, drill)
+        return drill
+
+    async def _restored_from(self, store: Store) -> str:
+        began = time.monotonic()
+        async with asyncio.timeout(self._within_s), scratch_in(self._scratch, "drilling") as folder:
+            copies = await store.list_copies()
+            if not copies:
+                raise BackupProblem("it has no copies yet")
+            newest = max(copies, key=lambda copy: copy.covers_to)
+            self._say(f"{store.name}: fetching and opening the capsule of {newest.day}")
+            capsule = await store.get(newest, folder)
+            opened = await asyncio.to_thread(
+                open_capsule, capsule, self._secret_key(), folder / "opened"
+            )
+            moment = some_second(newest.covers_from, newest.covers_to, self._dice)
+            try:
+                found, target = await target_in(opened, moment, self._servers.programs)
+            except NotCovered:  # between two lives of the cluster there was no database
+                moment = newest.covers_to
+                found, target = await target_in(opened, moment, self._servers.programs)
+            self._say(f"{store.name}: recovering it to {in_words(moment)}")
+            async with looked_at(opened, found, target, self._servers) as server:
+                rows = sum(
+                    [
+                        sum((await count_rows(server.admin_dsn(name))).values())
+                        for name in self._databases
+                    ]
+                )
+        return (
+            f"{store.name}: back to {in_words(moment)} from the capsule of {newest.day},"
+            f" {rows} rows, {time.monotonic() - began:.1f} s"
+        )
+
+
+def some_second(first: datetime, last: datetime, dice: Random) -> datetime:
+    """Return a moment at the beginning of a second between two moments, or the last of them."""
+    begin = first.replace(microsecond=0) + timedelta(seconds=1)
+    seconds = int((last - begin).total_seconds())
+    return begin + timedelta(seconds=dice.randint(0, seconds)) if seconds >= 0 else last
