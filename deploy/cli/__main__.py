@@ -151,6 +151,50 @@ def list_() -> None:
     raise typer.Exit(list_backups())
 
 
+@backup.command()
+def prove(
+    capsule: Annotated[
+        str | None,
+        typer.Argument(help="A file, a date, or how its hash begins. Default: the newest one."),
+    ] = None,
+) -> None:
+    """Restore a capsule for a look, and compare. Exit code 1 if not everything is back."""
+    from deploy.cli.prove import prove as prove_capsule
+
+    raise typer.Exit(prove_capsule(capsule))
+
+
+@backup.command()
+def drill() -> None:
+    """Restore the newest copy in each store to some second of its days, and time it."""
+    from deploy.cli.prove import drill as run_drill
+
+    raise typer.Exit(run_drill())
+
+
+@app.command()
+def restore(
+    source: Annotated[
+        str,
+        typer.Option("--from", help="archive, a store (copies, …), or a capsule's path."),
+    ] = "archive",
+    at: Annotated[
+        str | None,
+        typer.Option("--at", help="2026-11-26T05:12:33Z. Default: the latest there is."),
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", help="The new home. Default: VALERIX_HOME.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read and check everything, change nothing.")
+    ] = False,
+) -> None:
+    """Bring the shop back as it was at a second, into an empty folder."""
+    from deploy.cli.restore import run
+
+    raise typer.Exit(run(source=source, at=at, to=to, dry_run=dry_run))
+
+
 for _commands in entry_points(group="valerix.commands"):  # of packages above this one
     _commands.load()(app)
 
