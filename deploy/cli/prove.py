@@ -122,7 +122,7 @@ def _in_words(trail: TrailFolder) -> Iterator[None]:
         yield
     except (BackupProblem, TimeoutError) as problem:
         raise StartRefused(
-            problem=f"nothing was proven: {problem or 'it took too long'}",
+            problem=f"nothing was proven: {str(problem) or 'it took too long'}",
             kept=f"all that is in {trail.folder}",
             remedy="try another capsule (valerix backup list), or seal a new one: valerix"
             " backup now",

@@ -43,7 +43,7 @@ def run(*, source: str, at: str | None, to: str | None, dry_run: bool) -> int:
         if dry_run:
             show_offer(asyncio.run(_check(source, moment, place)), moment, place.home)
             return 0
-        restored = asyncio.run(_restore(source, moment, place))
+        restored = asyncio.run(restore_to(place, source, moment))
     show_restored(restored, moment, place.home, place.trail.folder)
     agreed = _reconcile(place)
     return 0 if agreed and not restored.differences else 1
@@ -109,7 +109,8 @@ async def _check(source: str, at: datetime | None, place: RestorePlace) -> Offer
     return await sources.named(source).check(at)
 
 
-async def _restore(source: str, at: datetime | None, place: RestorePlace) -> Restored:
+async def restore_to(place: RestorePlace, source: str, at: datetime | None) -> Restored:
+    """Restore to a place that is free; whatever was half-made is gone if this raises."""
     say, servers = progress(), LocalRecoveryServers(WITHIN_S)
     chosen = place.sources(servers, say).named(source)
     preflight.disk_has_room(place.home)
