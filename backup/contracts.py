@@ -76,9 +76,11 @@ class DrillState(Contract):
 
 
 class Trail(Contract):
-    """The whole trail; `days` are the last 30, newest first. `stores` are those that have copies.
+    """The whole trail.
 
-    A store that could not be asked is in `stores_away`: what it has is as it was seen last.
+    `days` are the last 30, newest first; `older` are those before of which there is a capsule.
+    `stores` are those that have copies, or are to have them. A store that could not be asked is in
+    `stores_away`: what it has is as it was seen last.
     """
 
     as_of: datetime
@@ -87,5 +89,6 @@ class Trail(Contract):
     call_today: CallToday
     days: list[DayState]
     last_drill: DrillState | None
+    older: list[DayState] = []
     stores: list[str] = []
     stores_away: list[str] = []

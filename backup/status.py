@@ -138,13 +138,15 @@ def trail_of(
     proven = newest_proven(trail.capsules)
     drill = read_drill(trail.capsules)
     state, detail = calls.get(now.date(), ("not_yet", ""))
+    days, older = days_of(now.date(), sealed, all_proofs(trail.capsules), calls, stores)
     return Trail(
         as_of=now,
         archive=archive.model_copy(update={"problems": [*archive.problems, *problems]}),
         newest_proven=proven
         and ProvenCapsule(day=proven.day, covers_to=proven.covers_to, proven_at=proven.proven_at),
         call_today=CallToday(day=now.date(), state=state, detail=detail),
-        days=days_of(now.date(), sealed, all_proofs(trail.capsules), calls, stores),
+        days=days,
+        older=older,
         last_drill=drill
         and DrillState(at=drill.at, ok=drill.ok, seconds=drill.seconds, detail=drill.detail),
         stores=[store.name for store in stores],
@@ -158,8 +160,11 @@ def days_of(
     proofs: Iterable[Proof],
     calls: Calls,
     stores: Sequence[KeptStore],
-) -> list[DayState]:
-    """Return what is kept of each of the last days, newest first, here or in any store."""
+) -> tuple[list[DayState], list[DayState]]:
+    """Return what is kept of each of the last days, here or in any store, and of those before.
+
+    Newest first. Of those before only the ones are told of which there is a capsule.
+    """
     proven = {proof.capsule_sha256: proof.proven_at for proof in proofs if proof.holds}
     known = {capsule.sha256: capsule.model_dump(exclude={"path"}) for capsule in sealed}
     copies: dict[str, list[str]] = {}
@@ -172,13 +177,14 @@ def days_of(
         by_day.setdefault(label["day"], []).append(
             CapsuleState(**label, proven_at=proven.get(sha256), copies=copies.get(sha256, []))
         )
-    days = [today - timedelta(days=number) for number in range(DAYS)]
-    return [
-        DayState(
-            day=day, capsules=by_day.get(day, []), call=calls[day][0] if day in calls else "none"
-        )
-        for day in days
-    ]
+    last_days = [today - timedelta(days=number) for number in range(DAYS)]
+    before = sorted((day for day in by_day if day < last_days[-1]), reverse=True)
+
+    def state_of(day: date) -> DayState:
+        call = calls[day][0] if day in calls else "none"
+        return DayState(day=day, capsules=by_day.get(day, []), call=call)
+
+    return [state_of(day) for day in last_days], [state_of(day) for day in before]
 
 
 def _show(trail: Trail) -> None:

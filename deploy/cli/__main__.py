@@ -145,7 +145,7 @@ def now() -> None:
 
 @backup.command("list")
 def list_() -> None:
-    """Show the capsules of the last 30 days, where their copies are, and the legacy calls."""
+    """Show all capsules, where their copies are, and the legacy calls of the last 30 days."""
     from deploy.cli.backup import list_backups
 
     raise typer.Exit(list_backups())

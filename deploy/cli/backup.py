@@ -219,7 +219,7 @@ def _show(trail: Trail) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("day", "capsule", "size", "from", "to (UTC)", "proven", "copies", "legacy call"):
         table.add_column(title)
-    for day in trail.days:
+    for day in (*trail.days, *trail.older):
         call = "" if day.call == "none" else day.call
         if not day.capsules and call:
             table.add_row(str(day.day), *[""] * 6, call)

@@ -89,6 +89,15 @@ def test_what_a_failed_proof_or_a_damaged_label_leaves_is_not_taken_for_good(
     assert shown.archive.problems == problems
 
 
+def test_capsules_of_months_ago_are_shown_behind_the_last_days(tmp_path: Path) -> None:
+    trail = TrailFolder(tmp_path / "trail")
+    made, _ = sealed(tmp_path, trail)
+    old = made.seal(DAY - timedelta(days=90))
+    shown = trail_of(trail, NOW, ARCHIVE, {}, [])
+    assert [day.capsules[0].sha256 for day in shown.older] == [old.sha256]
+    assert [day.day for day in shown.days if day.capsules] == [DAY]
+
+
 def test_a_folder_in_which_nothing_was_ever_kept_is_an_empty_trail(tmp_path: Path) -> None:
     shown = trail_of(TrailFolder(tmp_path / "none"), NOW, ARCHIVE, {}, [])
     assert all(not day.capsules and day.call == "none" for day in shown.days)
