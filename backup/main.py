@@ -19,12 +19,10 @@ from backup.legacy.claim_folder import ClaimFolder
 from backup.legacy.client import LegacyClient
 from backup.metrics import CountSteps
 from backup.restore_points.programs import PostgresPrograms
-from backup.settings import COPIES, BackupSettings
+from backup.settings import BackupSettings
 from backup.status import TrailStatus
 from backup.steps import BackedUp, CapsuleSealer, KeptStore, PruningProver
-from backup.stores.folder import FolderStore
-from backup.stores.s3 import S3Store
-from backup.stores.store import Store
+from backup.stores.settings import stores_by_name
 from backup.trail_folder import TrailFolder
 from service_kit.http import application
 from service_kit.http.openapi import problems
@@ -93,14 +91,6 @@ def create_app(settings: BackupSettings, parts: Parts) -> FastAPI:
     return app
 
 
-def stores_of(settings: BackupSettings, trail: TrailFolder) -> dict[str, Store]:
-    """Return all stores by name: the one in the folder of the trail, and those of the settings."""
-    found: list[Store] = [FolderStore(COPIES, trail.copies)]
-    found += [FolderStore(name, folder) for name, folder in settings.folder_stores.items()]
-    found += [S3Store(name, bucket) for name, bucket in settings.s3_stores.items()]
-    return {store.name: store for store in found}
-
-
 async def staff(request: Request) -> Caller:
     """Let staff in. Async, or FastAPI would hand it to a thread."""
     return _state_of(request).verifier.caller(request, "staff")
@@ -128,7 +118,7 @@ async def _start(settings: BackupSettings, parts: Parts, stack: AsyncExitStack) 
     sealer = CapsuleSealer(backed_up)
     stores = {
         name: KeptStore(store, folder.capsules)
-        for name, store in stores_of(settings, folder).items()
+        for name, store in stores_by_name(settings, folder).items()
     }
     worker = BackupWorker(
         BackupActivities(sealer, PruningProver(parts.prover(settings, folder), backed_up), stores),

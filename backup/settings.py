@@ -7,16 +7,14 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from backup.legacy.settings import LegacySettings
-from backup.stores.s3 import S3Settings
+from backup.stores.settings import COPIES, StoreSettings
 from service_kit.process.settings import ServiceSettings
 
-# The store that is there without any settings, in the folder of the trail.
-COPIES = "copies"
 # Where a restore can be told to take things from, beside stores: no store may be called so.
-_NOT_A_STORE = frozenset({"archive", COPIES})
+_NOT_A_STORE = frozenset({"archive", "capsules", COPIES})
 
 
-class BackupSettings(ServiceSettings):
+class BackupSettings(StoreSettings, ServiceSettings):
     """Environment variables with the prefix BACKUP_, and the shared ones.
 
     Stores are given as JSON, by the names that people know them by: BACKUP_FOLDER_STORES is
@@ -36,8 +34,6 @@ class BackupSettings(ServiceSettings):
     inventory_database_url: SecretStr
     # The folder of pg_basebackup and the others, of the cluster's major version.
     postgres_programs: Path
-    folder_stores: dict[str, Path] = Field(default_factory=dict)
-    s3_stores: dict[str, S3Settings] = Field(default_factory=dict)
     # Every so many base backups one is full; the others hold what has changed since the last one.
     full_every: int = Field(7, ge=1, le=60)
     # For each program of Postgres, and for the archive to come after.

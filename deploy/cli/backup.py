@@ -20,12 +20,11 @@ from backup.daily.contracts import (
 from backup.errors import BackupProblem
 from backup.legacy.claim_folder import ClaimFolder
 from backup.restore_points.cluster import Mark, identify, mark, wait_archived
-from backup.settings import COPIES
 from backup.status import claimed_calls, trail_of
 from backup.steps import KeptStore
-from backup.stores.folder import FolderStore
 from backup.trail_folder import TrailFolder
 from deploy.cli.backup_progress import follow
+from deploy.cli.restore_source import configured_stores
 from deploy.local.errors import StartRefused
 from deploy.local.ports import LOOPBACK
 from deploy.local.postgres.connection import connected
@@ -206,13 +205,13 @@ def list_backups() -> int:
 
 
 async def _trail_without_stack(trail: TrailFolder) -> Trail:
-    copies = KeptStore(FolderStore(COPIES, trail.copies), trail.capsules)
-    await copies.look()
+    stores = [KeptStore(store, trail.capsules) for store in configured_stores(trail).values()]
+    await asyncio.gather(*(store.look() for store in stores))
     calls = await claimed_calls(ClaimFolder(trail.claims))
     nothing_runs = ArchiveState(
         lag_seconds=None, last_archived_at=None, problems=["nothing runs: this is from its folder"]
     )
-    return trail_of(trail, datetime.now(UTC), nothing_runs, calls, [copies])
+    return trail_of(trail, datetime.now(UTC), nothing_runs, calls, stores)
 
 
 def _show(trail: Trail) -> None:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from backup.main import stores_of
 from backup.settings import BackupSettings
 from backup.stores.folder import FolderStore
 from backup.stores.s3 import S3Store
+from backup.stores.settings import stores_by_name
 from backup.trail_folder import TrailFolder
 from service_kit.process.settings import load
 
@@ -36,7 +36,7 @@ def test_stores_of_the_settings_are_beside_the_one_that_is_always_there(
     told.setenv("BACKUP_FOLDER_STORES", '{"nas": "/mnt/nas"}')
     told.setenv("BACKUP_S3_STORES", '{"far": {"bucket": "shop", "endpoint": "http://[::1]:9"}}')
     settings = load(BackupSettings)
-    stores = stores_of(settings, TrailFolder(settings.home))
+    stores = stores_by_name(settings, TrailFolder(settings.home))
     assert {name: type(store) for name, store in stores.items()} == {
         "copies": FolderStore,
         "nas": FolderStore,
