@@ -143,3 +143,16 @@ async def test_a_backup_goes_on_after_kill_9_in_the_middle(tmp_path: Path) -> No
         assert newest_proven(backed_up.trail.capsules) is not None
         assert (backed_up.trail.copies / capsule.name).exists()
         assert not [*backed_up.trail.capsules.glob(".*.partial")]
+
+
+async def test_without_the_legacy_service_all_else_is_done_and_said(tmp_path: Path) -> None:
+    async with backed_up_stack(tmp_path) as backed_up:
+        await backed_up.stack.stop(LEGACY)
+        code, said = await backed_up.valerix.run("backup", "now")
+        assert code == 1, said
+        assert "the service cannot be reached" in said
+        assert "Today's one legacy call: not yet" in said
+        assert "tried again until the day is over" in said
+        assert newest_proven(backed_up.trail.capsules) is not None
+        assert len([*backed_up.trail.copies.glob("*.capsule")]) == 1
+        assert backed_up.calls(datetime.now(UTC).date()) == 0
