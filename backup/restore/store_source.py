@@ -59,7 +59,7 @@ class StoreSource:
         if not copies:
             raise NotCovered(f"the store {self._store.name} has no copies")
         if at is None:
-            return sorted(copies, key=lambda copy: copy.covers_to, reverse=True)
+            return sorted(copies, key=lambda copy: (copy.covers_to, copy.day), reverse=True)
         having = [copy for copy in copies if copy.covers_from <= at <= copy.covers_to]
         if not having:
             first = min(copy.covers_from for copy in copies)

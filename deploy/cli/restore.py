@@ -174,11 +174,11 @@ def _reconcile(place: RestorePlace) -> bool:
     try:
         report = asyncio.run(
             reconcile_stopped(
-                settings, dry_run=False, orders_may_be_empty=True, progress=progress()
+                settings, dry_run=False, orders_may_be_empty=False, progress=progress()
             )
         )
     except (StartRefused, BackupProblem) as problem:
-        show_unreconciled(problem, place.home)
+        show_unreconciled(problem, place.home, place.trail.folder)
         return False
     show(report)
     return not report.needs_attention

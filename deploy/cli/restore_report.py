@@ -51,12 +51,16 @@ def show_restored(restored: Restored, at: datetime | None, home: Path, trail: Pa
     print_unwrapped("  Open orders are taken up again by themselves.")
 
 
-def show_unreconciled(problem: Exception, home: Path) -> None:
+def show_unreconciled(problem: Exception, home: Path, trail: Path) -> None:
     """Say that the databases are back, but may disagree about the last orders."""
     first = str(problem).splitlines()[0]
     err.print(f"They could not be reconciled: {first}", style="bold red", markup=False)
     err.print(f"kept: everything that was restored to {home}", markup=False, soft_wrap=True)
-    err.print("next: valerix reconcile, before make up", markup=False)
+    err.print(
+        f"next: {_environment(home, trail)}valerix reconcile, before make up",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def _show_loss(offer: Offer, at: datetime | None) -> None:
