@@ -81,6 +81,29 @@ def write_whole(target: Path, content: bytes) -> None:
         move_durably(partial, target)
 
 
+def write_new(target: Path, content: bytes) -> bool:
+    """Write a small file durably, for its owner alone; return False if there is one already.
+
+    Of several who do it at a time, one succeeds.
+    """
+    partial = partial_beside(target)
+    with gone_unless_done(partial, f"writing {target.name}"):
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        try:
+            # not a rename, which would replace the one that is there
+            os.link(partial, target)
+            is_new = True
+        except FileExistsError:
+            is_new = False
+        partial.unlink()
+    # Also of a file that was there: whoever made it may have died before this.
+    sync(target.parent)
+    return is_new
+
+
 def move_durably(partial: Path, target: Path) -> None:
     """Give what is on disk already its final name."""
     partial.replace(target)

@@ -14,16 +14,16 @@ A cluster is known by its system identifier, which a restore keeps: its new life
 archive, on a timeline of its own. A new cluster has a new one, and never meets the log of another.
 """
 
-import contextlib
 from pathlib import Path
 
 import pyrage
 
-from backup.durable import made_folder, sync, write_whole
+from backup.durable import made_folder, write_new, write_whole
 from backup.errors import BackupProblem
 
 _SECRET = "secret"  # noqa: S105 - a file's name
 _PUBLIC = "public"
+_CAPSULES = "*.capsule"
 
 
 class TrailFolder:
@@ -53,33 +53,67 @@ class TrailFolder:
         return sorted(entry.name for entry in self.clusters.iterdir() if entry.name.isdecimal())
 
     def public_key(self) -> str:
-        """Return the key to seal with (`age1…`); both are made when there are none yet."""
-        file = self.keys / _PUBLIC
-        with contextlib.suppress(FileNotFoundError):
-            return file.read_text().strip()
-        made_folder(self.keys)
-        try:
-            # Brought from where it is kept, for a restore: it opens all older capsules.
-            identity = pyrage.x25519.Identity.from_str(self._secret())
-        except FileNotFoundError:
-            identity = pyrage.x25519.Identity.generate()
-            # The secret one first: nothing may ever be sealed with a key that cannot be opened.
-            write_whole(self.keys / _SECRET, f"{identity}\n".encode())
-            (self.keys / _SECRET).chmod(0o600)
-            sync(self.keys)
-        except pyrage.IdentityError:
-            raise BackupProblem(f"what is in {self.keys / _SECRET} is not a secret key") from None
-        write_whole(file, f"{identity.to_public()}\n".encode())
-        return str(identity.to_public())
+        """Return the key to seal with (`age1…`); both are made when there are none yet.
+
+        A secret key that is there is never replaced, and tells which public one belongs to it. It
+        may also be kept elsewhere: then the public one is enough. Raises `BackupProblem` when there
+        are capsules already, and neither is there.
+        """
+        identity, known = self._identity(), self._read(_PUBLIC)
+        if identity is None:
+            if known is not None:
+                return known
+            identity = self._new_identity()
+        public = str(identity.to_public())
+        if known is None:
+            write_whole(self.keys / _PUBLIC, f"{public}\n".encode())
+        elif known != public:
+            raise BackupProblem(
+                f"{self.keys / _PUBLIC} and {self.keys / _SECRET} do not belong together: nothing"
+                " is sealed, or it could not be opened with the secret key that is there; put the"
+                " right one of them back, or delete the public one, and it is made from the other"
+            )
+        return public
 
     def secret_key(self) -> str:
         """Return the key that opens capsules; raise `BackupProblem` where it is kept elsewhere."""
-        try:
-            return self._secret()
-        except FileNotFoundError as error:
+        found = self._read(_SECRET)
+        if found is None:
             raise BackupProblem(
                 f"the secret key is not in {self.keys}: bring it from where it is kept"
-            ) from error
+            )
+        return found
 
-    def _secret(self) -> str:
-        return (self.keys / _SECRET).read_text().strip()
+    def _new_identity(self) -> pyrage.x25519.Identity:
+        """Return a new pair of keys, or that of whoever was making one at the same time."""
+        if any(next(folder.glob(_CAPSULES), None) for folder in (self.capsules, self.copies)):
+            raise BackupProblem(
+                f"there are capsules, and no key is in {self.keys} any more: nothing is sealed, as"
+                " a new key would not open the old ones; bring the secret key back from where it is"
+                " kept, or move the capsules away to begin with a new one"
+            )
+        made_folder(self.keys)
+        made = pyrage.x25519.Identity.generate()
+        # The secret one first: nothing may ever be sealed with a key that cannot be opened.
+        if write_new(self.keys / _SECRET, f"{made}\n".encode()):
+            return made
+        there = self._identity()
+        assert there is not None, "somebody else has just written it"
+        return there
+
+    def _identity(self) -> pyrage.x25519.Identity | None:
+        found = self._read(_SECRET)
+        try:
+            return None if found is None else pyrage.x25519.Identity.from_str(found)
+        except pyrage.IdentityError:
+            # without its text: it might be most of a key
+            raise BackupProblem(
+                f"what is in {self.keys / _SECRET} is not a secret key (AGE-SECRET-KEY-1…): put"
+                " back the one that was there"
+            ) from None
+
+    def _read(self, name: str) -> str | None:
+        try:
+            return (self.keys / name).read_text().strip()
+        except FileNotFoundError:
+            return None
