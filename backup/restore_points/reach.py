@@ -58,6 +58,7 @@ class Reach(BaseModel, frozen=True):
         return needed_segments(
             start=self.base.start_lsn,
             end=self.closed_lsn,
+            base_end=self.base.end_lsn,
             base_timeline=self.base.timeline,
             timeline=self.timeline,
             history=self.history,

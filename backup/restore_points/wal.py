@@ -96,6 +96,7 @@ def needed_segments(
     *,
     start: int,
     end: int,
+    base_end: int | None = None,
     base_timeline: int,
     timeline: int,
     history: Sequence[TimelineSwitch],
@@ -104,12 +105,14 @@ def needed_segments(
     """Return the files that a recovery reads from `start` to `end`, in order, without a gap.
 
     `history` is that of `timeline`, on which `end` lies. The segment in which a timeline was left
-    is read from the new one, which begins with a copy of it.
+    is read from the new one, which begins with a copy of it. The base backup ends at `base_end`:
+    one that ends behind the place where its timeline was left holds what never was on the new one.
     """
     lineage = [*(switch.timeline for switch in history), timeline]
     begins = [0, *(switch.lsn for switch in history)]
     left_at = {switch.timeline: switch.lsn for switch in history}
-    if base_timeline not in lineage or start > left_at.get(base_timeline, end):
+    reached = max(start, base_end or start)
+    if base_timeline not in lineage or reached > left_at.get(base_timeline, end):
         raise ArchiveIncomplete(
             f"timeline {timeline} does not lead on from {format_lsn(start)} on timeline"
             f" {base_timeline}, where the base backup begins"

@@ -55,6 +55,8 @@ def still_needed(
 ) -> list[BaseBackup]:
     """Return the base backups that the next capsules need, in the order of the log.
 
+    `bases` are those that lead on to the present life of the cluster (`reach.lead_on`): one of a
+    life that was ended could be taken for the one to begin with, and the good ones would be let go.
     Those are the one that a capsule made now begins with, all newer ones, and what they build on.
     Log files before the first of them that a capsule can begin with are not needed either.
     """

@@ -86,6 +86,26 @@ def test_a_base_backup_of_a_life_that_was_left_leads_nowhere(
         )
 
 
+@pytest.mark.parametrize("base_end", [0x5000100, 0x5000101])
+def test_a_base_backup_has_to_end_before_its_life_was_left(base_end: int) -> None:
+    def needed() -> list[str]:
+        return needed_segments(
+            start=0x4000028,
+            end=0x8000001,
+            base_end=base_end,
+            base_timeline=1,
+            timeline=2,
+            history=(TimelineSwitch(timeline=1, lsn=0x5000100),),
+            segment_bytes=SIZE,
+        )
+
+    if base_end == 0x5000100:
+        assert needed()[0] == "000000010000000000000004"
+    else:
+        with pytest.raises(ArchiveIncomplete, match="does not lead on"):
+            needed()
+
+
 def test_the_first_gap_is_named() -> None:
     assert wal.first_gap(["a", "b", "c"], ["a", "c", "x"]) == "b"
     assert wal.first_gap(["a"], ["a"]) is None
