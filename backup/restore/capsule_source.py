@@ -105,7 +105,7 @@ async def target_in(
         found = await _found_in(opened, at, programs)
         if found.timeline != whole.timeline:
             return found, Target(moment=at, timeline=found.timeline)
-    return whole, Target(moment=at)
+    return whole, Target(moment=at, timeline=whole.timeline)
 
 
 async def _found_in(opened: OpenedCapsule, at: datetime, programs: PostgresPrograms) -> Reach:

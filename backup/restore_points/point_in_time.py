@@ -26,7 +26,8 @@ class Target(BaseModel, frozen=True):
     """Where a recovery ends: at the last commit up to a moment, or at the end of what there is."""
 
     moment: datetime | None = None
-    # The life of the cluster that is meant, where a restore ended one before: its newest, or this.
+    # The life of the cluster that is meant. Where a restore has ended one before, a moment may be
+    # in several of them, with other content: then it has to be named.
     timeline: int | None = None
 
 
@@ -45,12 +46,13 @@ def prepare(
     log has to be checked already: without a target a server takes the first file that is missing
     for the end. Without `archiving` (to prove, to look) it adds nothing to anybody's archive.
     """
+    _require_one_life(found, target)
     lines = [
         f"restore_command = {_quoted(archive.restore_command(wal, python))}",
         "recovery_target_action = 'promote'",
         # Nobody looks in before it is done, and fewer settings have to be those of the old server.
         "hot_standby = 'off'",
-        f"recovery_target_timeline = '{target.timeline or found.timeline}'",
+        f"recovery_target_timeline = '{found.timeline}'",
     ]
     if target.moment is None and found.end_lsn is not None:
         lines.append(f"recovery_target_lsn = '{format_lsn(found.end_lsn)}'")
@@ -80,6 +82,19 @@ def forget_recovery(data: Path) -> None:
     """Take the target out of the settings once it is reached: it has no meaning any more."""
     settings = data / _AUTO_CONF
     write_whole(settings, "\n".join([*_without_recovery(settings.read_text()), ""]).encode())
+
+
+def _require_one_life(found: Reach, target: Target) -> None:
+    if target.timeline not in {None, found.timeline}:
+        raise NotCovered(
+            f"the log was checked on timeline {found.timeline}, and not on {target.timeline}:"
+            " nothing was changed"
+        )
+    if found.history and target.moment is not None and target.timeline is None:
+        raise NotCovered(
+            f"this cluster was brought back to a moment before, so {target.moment.isoformat()} may"
+            " be in several of its lives: name the timeline that is meant"
+        )
 
 
 def _require_covered(found: Reach, moment: datetime) -> None:

@@ -146,8 +146,9 @@ async def reach_of_archive(
     size = base.cluster.segment_bytes
     present = archive.names(wal)
     if timeline is None:
-        known = (int(name[:8], 16) for name in present if is_history(name))
-        timeline = max([base.timeline, *known])
+        # By its log: a life of which only the history was archived has not done anything yet.
+        lives = (int(name[:8], 16) for name in present if is_segment(name))
+        timeline = max([base.timeline, *lives])
     numbers = [
         segment_number(name, size)
         for name in present

@@ -114,9 +114,9 @@ def make(folder: Path) -> Made:
     return Made(base, wal, folder / "capsules", pyrage.x25519.Identity.generate())
 
 
-def add_segment(wal: Path, number: int, *, system: int = 77) -> None:
-    name = segment_name(1, number, SEGMENT)
-    head = _LONG_HEADER.pack(0xD118, 2, 1, number * SEGMENT, 0, system, SEGMENT, 8192)
+def add_segment(wal: Path, number: int, *, system: int = 77, timeline: int = 1) -> None:
+    name = segment_name(timeline, number, SEGMENT)
+    head = _LONG_HEADER.pack(0xD118, 2, timeline, number * SEGMENT, 0, system, SEGMENT, 8192)
     file = wal.with_name(name)
     file.write_bytes(head.ljust(SEGMENT, bytes([number])))
     archive.push(file, name, wal)

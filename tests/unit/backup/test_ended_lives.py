@@ -9,10 +9,11 @@ from backup.errors import ArchiveIncomplete
 from backup.restore_points import archive
 from backup.restore_points.base import BaseBackup
 from backup.restore_points.cluster import Mark
-from backup.restore_points.reach import lead_on, reach_to
+from backup.restore_points.programs import PostgresPrograms
+from backup.restore_points.reach import lead_on, reach_of_archive, reach_to
 from backup.restore_points.wal import format_lsn
 from backup.restore_points.window import COPIES, DAY, base_for, still_needed, window_start
-from tests.support.small_capsules import MIDNIGHT, SEGMENT, reach
+from tests.support.small_capsules import FIRST, LAST, MIDNIGHT, SEGMENT, add_segment, reach
 
 FORK = 5 * SEGMENT + 1000
 
@@ -89,3 +90,40 @@ def test_what_is_asked_of_a_base_backup_that_was_left_behind_is_refused(wal: Pat
 def test_where_a_life_began_has_to_be_known(wal: Path) -> None:
     with pytest.raises(ArchiveIncomplete, match=r"00000002\.history is missing"):
         lead_on([BEFORE], 2, wal)
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> PostgresPrograms:
+    """A pg_waldump that finds no commit anywhere."""
+    waldump = tmp_path / "programs" / "pg_waldump"
+    waldump.parent.mkdir()
+    waldump.write_text("#!/bin/sh\n")
+    waldump.chmod(0o700)
+    return PostgresPrograms(waldump.parent)
+
+
+@pytest.mark.parametrize("timeline", [None, 1])
+async def test_a_life_that_has_only_a_history_yet_is_none(
+    wal: Path, programs: PostgresPrograms, timeline: int | None
+) -> None:
+    """A server that was started on a restored folder has archived nothing else so far."""
+    for number in range(FIRST, LAST + 1):
+        add_segment(wal, number)
+    archive_history(wal, 2, (1, FORK))
+    found = await reach_of_archive(reach().base, wal, programs, timeline=timeline)
+    assert (found.timeline, found.history) == (1, ())
+    assert found.closed_lsn == (LAST + 1) * SEGMENT
+
+
+async def test_the_newest_life_is_meant_unless_another_is_named(
+    wal: Path, programs: PostgresPrograms
+) -> None:
+    for number in range(FIRST, LAST + 1):
+        add_segment(wal, number)
+    archive_history(wal, 2, (1, FORK))
+    for number in (FORK // SEGMENT, FORK // SEGMENT + 1):
+        add_segment(wal, number, timeline=2)
+    newest = await reach_of_archive(reach().base, wal, programs)
+    assert newest.timeline == 2
+    assert [name[:8] for name in newest.segments()] == ["00000001"] * 2 + ["00000002"] * 2
+    assert (await reach_of_archive(reach().base, wal, programs, timeline=1)).timeline == 1
