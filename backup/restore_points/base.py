@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from backup.durable import (
     alone_in,
@@ -29,7 +29,10 @@ from backup.errors import BaseUnusable, ProgramFailed
 from backup.restore_points.cluster import Cluster, identify
 from backup.restore_points.programs import PostgresPrograms, without_password
 from backup.restore_points.wal import Lsn, parse_lsn
+from service_kit.observability import logs
 from service_kit.postgres.connection import RawConnection, connect
+
+_log = logs.get(__name__)
 
 DATA = "data"
 FACTS = "base.json"
@@ -71,11 +74,17 @@ class BaseFolder:
         self.programs = programs
 
     def all(self) -> list[BaseBackup]:
-        """Return all finished base backups in the order of the log."""
-        found = [
-            BaseBackup.model_validate_json(facts.read_bytes())
-            for facts in self.folder.glob(f"[!.]*/{FACTS}")
-        ]
+        """Return all finished base backups in the order of the log.
+
+        One of which nothing can be known any more is left out and told of: the others are as good.
+        """
+        found = []
+        for facts in self.folder.glob(f"[!.]*/{FACTS}"):
+            try:
+                found.append(BaseBackup.model_validate_json(facts.read_bytes()))
+            except (OSError, ValidationError) as error:
+                said = " ".join(str(error).split())[:200]
+                _log.warning("a base backup is left out", folder=str(facts.parent), reason=said)
         return sorted(found, key=lambda base: (base.timeline, base.end_lsn))
 
     def data(self, base: BaseBackup) -> Path:

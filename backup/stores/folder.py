@@ -20,7 +20,9 @@ from backup.durable import (
 )
 from backup.errors import CopyDamaged, CopyMissing, DiskFull, StoreUnavailable
 from backup.stores.store import Copy
+from service_kit.observability import logs
 
+_log = logs.get(__name__)
 _PIECE = 1024 * 1024
 
 
@@ -71,12 +73,20 @@ class FolderStore:
         found = []
         try:
             for path in sorted(self.folder.glob(f"[!.]*{SUFFIX}")):
-                label = path.with_name(label_name(path.name))
-                if label.exists():
-                    found.append(read_label(label.read_bytes(), path, self.name))
+                copy = self._labelled(path)
+                if copy is not None:
+                    found.append(copy)
         except OSError as error:
             raise StoreUnavailable(f"the store {self.name} cannot be read: {error}") from error
         return found
+
+    def _labelled(self, path: Path) -> Copy | None:
+        """Return what the label beside a capsule says, None if there is none to be believed."""
+        try:
+            label = path.with_name(label_name(path.name)).read_bytes()
+        except FileNotFoundError:
+            return None  # not whole: the other of the two is on its way, or going
+        return believed_label(label, path, self.name)
 
     def _delete(self, copy: Copy) -> None:
         try:
@@ -84,6 +94,18 @@ class FolderStore:
             (self.folder / label_name(copy.name)).unlink(missing_ok=True)
         except OSError as error:
             raise StoreUnavailable(f"the store {self.name} cannot be written: {error}") from error
+
+
+def believed_label(label: bytes, path: Path, store: str) -> Copy | None:
+    """Return the copy that a label describes; one that is damaged is told of, and hides no other.
+
+    Nothing is lost by it: the capsule can be opened without, by its own path.
+    """
+    try:
+        return read_label(label, path, store)
+    except CopyDamaged as problem:
+        _log.warning("a copy is left out", store=store, reason=str(problem))
+        return None
 
 
 def read_label(label: bytes, path: Path, store: str) -> Copy:

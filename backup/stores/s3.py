@@ -27,7 +27,7 @@ from backup.durable import (
     write_whole,
 )
 from backup.errors import CopyDamaged, CopyMissing, StoreUnavailable
-from backup.stores.folder import read_label
+from backup.stores.folder import believed_label
 from backup.stores.store import Copy
 
 if TYPE_CHECKING:  # not there at run time
@@ -126,9 +126,9 @@ class S3Store:
             for name in sorted(name for name in names if name.endswith(SUFFIX)):
                 if label_name(name) not in names:
                     continue
-                answer = await obstore.get_async(self.bucket, self._key(label_name(name)))
-                label = bytes(await answer.bytes_async())
-                found.append(read_label(label, Path(name), self.name))
+                copy = await self._labelled(name)
+                if copy is not None:
+                    found.append(copy)
         return found
 
     async def delete(self, copy: Copy) -> None:
@@ -139,6 +139,14 @@ class S3Store:
                     await obstore.delete_async(self.bucket, self._key(name))
                 except FileNotFoundError:
                     continue
+
+    async def _labelled(self, name: str) -> Copy | None:
+        try:
+            answer = await obstore.get_async(self.bucket, self._key(label_name(name)))
+            label = bytes(await answer.bytes_async())
+        except FileNotFoundError:
+            return None  # deleted since it was listed
+        return believed_label(label, Path(name), self.name)
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}/{name}"

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import obstore
 import pytest
@@ -14,7 +15,7 @@ from backup.capsule.open import labelled, verify
 from backup.errors import CopyDamaged, CopyMissing, StoreUnavailable
 from backup.stores.folder import FolderStore
 from backup.stores.s3 import S3Settings, S3Store
-from backup.stores.store import Store
+from backup.stores.store import Copy, Store
 from deploy.local.ports import LOOPBACK, free_port
 from tests.support.s3_server import s3_server, why_not
 from tests.support.small_capsules import DAY, Made, make
@@ -105,13 +106,34 @@ async def test_s3_keeps_copies_and_finds_damaged_ones(
         await store.get(copy, tmp_path / "damaged")
     assert list((tmp_path / "damaged").iterdir()) == []
 
+    whole = [each for each in await store.list_copies() if each != copy]
+    label = f"{s3.prefix}/{label_name(copy.name)}"
+    await obstore.put_async(store.bucket, label, b"of nothing")
+    assert await store.list_copies() == whole != []
+
     # cut off between the two: not whole, so not a copy
-    await obstore.delete_async(store.bucket, f"{s3.prefix}/{label_name(copy.name)}")
-    assert copy not in await store.list_copies()
+    await obstore.delete_async(store.bucket, label)
+    assert await store.list_copies() == whole
+    await deleted_while_it_is_listed(store, whole)
 
     stranger = s3.model_copy(update={"secret_access_key": SecretStr("wrong")})
     with pytest.raises(StoreUnavailable, match="the store s3"):
         await S3Store("s3", stranger).put(large)
+
+
+async def deleted_while_it_is_listed(store: S3Store, copies: list[Copy]) -> None:
+    """See a label that is deleted after its name was listed leave out that one copy."""
+    first, *others = copies
+    get = obstore.get_async
+
+    async def too_late(bucket: Any, path: str) -> Any:
+        if path.endswith(label_name(first.name)):
+            await obstore.delete_async(bucket, path)
+        return await get(bucket, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(obstore, "get_async", too_late)
+        assert await store.list_copies() == others
 
 
 async def test_s3_that_is_away_is_said_to_be_at_once(made: Made) -> None:
