@@ -38,10 +38,12 @@ from backup.durable import (
     partial_beside,
     write_whole,
 )
-from backup.errors import BackupProblem
+from backup.errors import ArchiveIncomplete, BackupProblem
 from backup.restore_points import archive
 from backup.restore_points.reach import Reach
+from service_kit.observability import logs
 
+_log = logs.get(__name__)
 _LEVEL = 3
 _PIECE = 1024 * 1024
 
@@ -126,8 +128,9 @@ class _Packer:
             for folder in self._folders:
                 tar.addfile(_folder_entry(folder))
             self._add_base(tar)
+            needed = frozenset(self._reach.needed())
             for name in self._reach.files(archive.names(self._wal)):
-                self._add_log(tar, name)
+                self._add_log(tar, name, is_needed=name in needed)
             manifest = self._manifest().model_dump_json().encode()
             tar.addfile(_file_entry(NAME, len(manifest)), BytesIO(manifest))
 
@@ -143,9 +146,16 @@ class _Packer:
                 with path.open("rb") as file:
                     self._add(tar, inner, file, path.stat().st_size)
 
-    def _add_log(self, tar: tarfile.TarFile, name: str) -> None:
+    def _add_log(self, tar: tarfile.TarFile, name: str, *, is_needed: bool) -> None:
         packed = (self._wal / f"{name}{archive.SUFFIX}").read_bytes()
-        self._reach.check_segment(name, archive.unpack(name, packed))
+        try:
+            self._reach.check_segment(name, archive.unpack(name, packed))
+        except ArchiveIncomplete as problem:
+            if is_needed:
+                raise
+            # Of a life that was ended: without it that one ends there, and this one is whole.
+            _log.warning("a file of an ended life is left out", reason=str(problem))
+            return
         self._add(tar, f"{WAL}/{name}{archive.SUFFIX}", BytesIO(packed), len(packed))
 
     def _add(self, tar: tarfile.TarFile, inner: str, content: IO[bytes], size: int) -> None:

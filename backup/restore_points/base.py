@@ -174,8 +174,10 @@ class BaseFolder:
                 options.append(f"--max-rate={max_rate}")
             if parent is not None:
                 try:
+                    # On a damaged one, days would be built that nobody can ever use.
+                    await self._verify_chain(parent, within_s)
                     return await self._take(connection, dsn, options, parent, "", within_s)
-                except ProgramFailed as error:
+                except (ProgramFailed, BaseUnusable) as error:
                     # Summaries of the log that are gone, or late: a full one needs none.
                     remark = f"not an incremental one: {error}"
             return await self._take(connection, dsn, options, None, remark, within_s)
@@ -185,10 +187,8 @@ class BaseFolder:
     async def _combine(
         self, base: BaseBackup, made: Path, options: Sequence[str], within_s: float
     ) -> None:
-        chain = self.chain(base)
         # pg_combinebackup believes what it reads, and would give damage a new checksum.
-        for link in chain:
-            await self.verify(self.data(link), within_s=within_s)
+        chain = await self._verify_chain(base, within_s)
         folders = [str(self.data(link)) for link in chain]
         try:
             await self.programs.run(
@@ -202,6 +202,12 @@ class BaseFolder:
         except ProgramFailed as error:
             raise BaseUnusable(f"{base.name} cannot be combined: {error}") from error
         await self.verify(made, within_s=within_s)
+
+    async def _verify_chain(self, base: BaseBackup, within_s: float) -> list[BaseBackup]:
+        chain = self.chain(base)
+        for link in chain:
+            await self.verify(self.data(link), within_s=within_s)
+        return chain
 
     async def _parent(
         self, connection: RawConnection, cluster: Cluster, full_every: int

@@ -65,6 +65,11 @@ class Reach(BaseModel, frozen=True):
             segment_bytes=self.base.cluster.segment_bytes,
         )
 
+    def needed(self) -> list[str]:
+        """Return all files of the archive without which a recovery to the end is not possible."""
+        histories = [history_name(self.timeline)] if self.history else []
+        return [*histories, *self.segments()]
+
     def files(self, present: Sequence[str]) -> list[str]:
         """Choose from an archive: what is needed, and what else lies behind the base's beginning.
 
@@ -89,8 +94,7 @@ class Reach(BaseModel, frozen=True):
 
     def require(self, present: Sequence[str]) -> None:
         """Refuse a log with a gap: a recovery would take it for the end."""
-        histories = [history_name(self.timeline)] if self.history else []
-        missing = first_gap([*histories, *self.segments()], present)
+        missing = first_gap(self.needed(), present)
         if missing is not None:
             raise ArchiveIncomplete(
                 f"the log file {missing} is missing: nothing after it could be restored"

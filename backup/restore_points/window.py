@@ -41,8 +41,19 @@ def base_for(start: datetime, bases: Sequence[BaseBackup]) -> BaseBackup:
         raise NotCovered("there is no base backup yet: without one, nothing can be sealed")
     old_enough = [base for base in bases if base.ended_at <= start]
     if old_enough:
-        return max(old_enough, key=lambda base: (base.timeline, base.end_lsn))
+        return max(old_enough, key=_place)
     return min(bases, key=lambda base: base.ended_at)
+
+
+def bases_for(start: datetime, bases: Sequence[BaseBackup]) -> list[BaseBackup]:
+    """Return what a capsule can begin with, best first: `base_for` says which, then newer ones.
+
+    A newer one reaches back less far, and needs neither what is damaged in an older one nor the log
+    before itself.
+    """
+    first = base_for(start, bases)
+    newer = [base for base in bases if _place(base) > _place(first)]
+    return [first, *sorted(newer, key=_place)]
 
 
 def still_needed(
@@ -66,10 +77,15 @@ def still_needed(
     by_name = {base.name: base for base in bases}
     needed: dict[str, BaseBackup] = {}
     for base in bases:
-        if (base.timeline, base.end_lsn) < (first.timeline, first.end_lsn):
+        if _place(base) < _place(first):
             continue
         link: BaseBackup | None = base
         while link is not None and link.name not in needed:
             needed[link.name] = link
             link = by_name.get(link.parent) if link.parent is not None else None
-    return sorted(needed.values(), key=lambda base: (base.timeline, base.end_lsn))
+    return sorted(needed.values(), key=_place)
+
+
+def _place(base: BaseBackup) -> tuple[int, int]:
+    """Return what puts base backups into the order of the log."""
+    return base.timeline, base.end_lsn

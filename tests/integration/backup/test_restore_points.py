@@ -121,6 +121,21 @@ async def test_a_server_that_cannot_say_what_changed_gives_a_full_one(
     assert "not an incremental one" in second.remark
 
 
+async def test_nothing_is_built_on_a_damaged_base_backup(cluster: BackedUpCluster) -> None:
+    await cluster.add(1000)
+    first = await cluster.take()
+    file = max(
+        (cluster.bases.data(first) / "base").rglob("*"), key=lambda path: path.stat().st_size
+    )
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 4
+    file.write_bytes(content)
+    second = await cluster.take()
+    assert (second.kind, second.parent) == ("full", None)
+    assert "is damaged" in second.remark
+    assert (await cluster.take()).parent == second.name
+
+
 async def test_one_flipped_bit_in_any_link_of_the_chain_is_found_before_it_is_combined(
     cluster: BackedUpCluster, tmp_path: Path
 ) -> None:
