@@ -84,14 +84,20 @@ class CapsuleSealer:
         self._trail = backed_up.trail
         self._turn = asyncio.Lock()
 
-    async def seal(self, day: date, not_before: datetime | None = None) -> SealedCapsule:
-        """Return the newest capsule of `day` if it reaches up to `not_before`, else a new one."""
+    async def seal(
+        self, day: date, not_before: datetime | None = None, instead_of: str | None = None
+    ) -> SealedCapsule:
+        """Return the newest capsule of `day` if it will do, else a new one; see `Sealer`."""
         async with self._turn:
             earlier, problems = await asyncio.to_thread(sealed_capsules, self._trail.capsules)
             for problem in problems:
                 _log.warning("a capsule is left out", reason=problem)
             last = next((capsule for capsule in reversed(earlier) if capsule.day == day), None)
-            if last is not None and (not_before is None or last.covers_to >= not_before):
+            if (
+                last is not None
+                and last.sha256 != instead_of
+                and (not_before is None or last.covers_to >= not_before)
+            ):
                 return last
             points = await restore_points(self._backed_up)
             if not any(base.started_at.date() == points.now.date() for base in points.bases):

@@ -9,9 +9,10 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from backup.capsule.manifest import SealedCapsule
-from backup.daily.contracts import NOT_CALLED, CallOutcome, CapsuleTask, CopyTask, Day
-from backup.daily.parts import CopyStore, Prover, Sealer
+from backup.daily.contracts import NOT_CALLED, NOT_PROVEN, CallOutcome, CapsuleTask, CopyTask, Day
+from backup.daily.parts import CopyStore, NotProven, Prover, Sealer
 from backup.daily.references import BackupSteps, LegacySteps
+from backup.errors import CapsuleDamaged, WrongCapsule
 from backup.legacy.call import LegacyCall
 from backup.legacy.calls import LegacyCalls
 from backup.legacy.outcomes import CallReport, NotCalled
@@ -31,13 +32,19 @@ class BackupActivities(BackupSteps):
     async def seal(self, day: Day) -> SealedCapsule:
         """Return the capsule of a date, sealed now or before."""
         async with _alive():
-            return await self._sealer.seal(day.day, day.not_before)
+            return await self._sealer.seal(day.day, day.not_before, day.instead_of)
 
     @activity.defn(name="prove_capsule")
     async def prove(self, task: CapsuleTask) -> None:
-        """Restore the capsule somewhere, and fail if that does not bring everything back."""
-        async with _alive():
-            await self._prover.prove(task.capsule)
+        """Restore the capsule somewhere, and fail if that does not bring everything back.
+
+        For one that is no good there is no use in another attempt: NOT_PROVEN is the last word.
+        """
+        try:
+            async with _alive():
+                await self._prover.prove(task.capsule)
+        except (NotProven, CapsuleDamaged, WrongCapsule) as reason:
+            raise ApplicationError(str(reason), type=NOT_PROVEN, non_retryable=True) from reason
 
     @activity.defn(name="copy_capsule")
     async def copy(self, task: CopyTask) -> None:

@@ -16,6 +16,7 @@ DAILY_BACKUP = "DailyBackup"
 START_DAILY_BACKUP = "StartDailyBackup"
 
 # Types of failures; the text says the rest.
+NOT_PROVEN = "NotProven"
 NOT_CALLED = "NotCalled"
 NOT_DONE_TODAY = "NotDoneToday"
 
@@ -27,10 +28,15 @@ class Message(BaseModel):
 
 
 class Day(Message):
-    """A UTC date, whose backup is meant; a capsule that ends before `not_before` will not do."""
+    """A UTC date, whose backup is meant.
+
+    A capsule that ends before `not_before` will not do, nor will the one with the hash
+    `instead_of`, which was not proven.
+    """
 
     day: date
     not_before: datetime | None = None
+    instead_of: str | None = None
 
 
 class BackupPlan(Message):

@@ -13,10 +13,13 @@ class NotProven(Exception):
 class Sealer(Protocol):
     """Makes capsules."""
 
-    async def seal(self, day: date, not_before: datetime | None = None) -> SealedCapsule:
+    async def seal(
+        self, day: date, not_before: datetime | None = None, instead_of: str | None = None
+    ) -> SealedCapsule:
         """Return the capsule of `day`: the newest one that is there, else a new one.
 
-        One that does not reach up to `not_before` is not taken for it.
+        One that does not reach up to `not_before` is not taken for it, nor is the one with the hash
+        `instead_of`, which a restore has shown to be no good.
         """
         ...
 

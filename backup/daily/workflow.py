@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from backup.daily.contracts import (
         DAILY_BACKUP,
         NOT_DONE_TODAY,
+        NOT_PROVEN,
         START_DAILY_BACKUP,
         BackupPlan,
         BackupReport,
@@ -33,6 +34,8 @@ with workflow.unsafe.imports_passed_through():
 # Nothing of a date is begun after it: what is missing then is in the next date's capsule, too.
 STEP = timedelta(hours=3)
 CALL = timedelta(hours=7)  # above BACKUP_LEGACY_CALL_WITHIN_S, which ends it in an orderly way
+FURTHER_CAPSULES = 4  # on a date, after one that was not proven
+NEXT_CAPSULE_AFTER = timedelta(minutes=15)
 RECORD = timedelta(seconds=15)
 HEARTBEAT = timedelta(seconds=60)
 PATIENTLY = RetryPolicy(
@@ -54,8 +57,7 @@ class DailyBackup:
     @workflow.run
     async def run(self, plan: BackupPlan) -> BackupReport:
         """Bring the date's capsule to all its places and return where it is."""
-        capsule = await self._seal(plan)
-        await self._prove(capsule)
+        capsule = await self._proven(plan)
         copies = {store: _begin(self._copy(capsule, store)) for store in plan.stores}
         call = await self._call(capsule) if plan.legacy_call else None
         if call is not None:
@@ -71,10 +73,26 @@ class DailyBackup:
             ended_at=workflow.now(),
         )
 
-    async def _seal(self, plan: BackupPlan) -> SealedCapsule:
+    async def _proven(self, plan: BackupPlan) -> SealedCapsule:
+        """Return a capsule that works: for one that a restore shows to be no good, another one."""
+        capsule = await self._seal(plan)
+        for _ in range(FURTHER_CAPSULES):
+            try:
+                await self._prove(capsule)
+            except FailureError as failure:
+                if not _is(failure, NOT_PROVEN):
+                    raise
+            else:
+                return capsule
+            await workflow.sleep(NEXT_CAPSULE_AFTER)
+            capsule = await self._seal(plan, instead_of=capsule.sha256)
+        await self._prove(capsule)
+        return capsule
+
+    async def _seal(self, plan: BackupPlan, instead_of: str | None = None) -> SealedCapsule:
         return await workflow.execute_activity_method(
             BackupSteps.seal,
-            Day(day=plan.day, not_before=plan.not_before),
+            Day(day=plan.day, not_before=plan.not_before, instead_of=instead_of),
             start_to_close_timeout=STEP,
             schedule_to_close_timeout=_left_of(plan.day),
             heartbeat_timeout=HEARTBEAT,
@@ -168,6 +186,11 @@ def _left_of(day: date) -> timedelta:
     if left <= timedelta():
         raise ApplicationError(f"{day} is over", type=NOT_DONE_TODAY, non_retryable=True)
     return left
+
+
+def _is(failure: FailureError, kind: str) -> bool:
+    """Tell whether an activity has ended with this type of failure."""
+    return isinstance(failure.cause, ApplicationError) and failure.cause.type == kind
 
 
 def _raise_if_cancelled(failure: FailureError) -> None:

@@ -11,13 +11,16 @@ from tests.support.trail.legacy import sealed
 
 
 class FolderSealer:
-    """Makes a small file for each date, once."""
+    """Makes a small file for each date, and another one instead of one that was not proven."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def seal(self, day: date, not_before: datetime | None = None) -> SealedCapsule:
-        return sealed(self._folder, day, f"everything until {day.isoformat()}".encode() * 20)
+    async def seal(
+        self, day: date, not_before: datetime | None = None, instead_of: str | None = None
+    ) -> SealedCapsule:
+        content = f"everything until {day.isoformat()}" + (f", not {instead_of}" * bool(instead_of))
+        return sealed(self._folder, day, content.encode() * 20)
 
 
 class DigestProver:
