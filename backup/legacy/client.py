@@ -29,6 +29,8 @@ MAX_ANSWER_BYTES = 64 * 1024
 FIRST_BYTE_WITHIN_S = 30.0
 # Definite: the service has said that it keeps nothing of this call.
 REFUSALS = frozenset({400, 401, 403, 404, 405, 409, 411, 413, 415, 422, 429, 507})
+# Of a look, and like all of 5xx: the service may do it another time.
+ASK_LATER = frozenset({408, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,10 @@ class LegacyApi(Protocol):
         ...
 
     async def calls_on(self, day: date) -> int | None:
-        """Return the service's own count of a date's calls, None if it does not tell."""
+        """Return the service's own count of a date's calls, None if it does not tell.
+
+        Raises NotCalled if it may tell when it is asked later.
+        """
         ...
 
     async def put(self, capsule: SealedCapsule, day: date, gate: Gate) -> Answer:
@@ -81,11 +86,15 @@ class LegacyClient:
         return told.astimezone(UTC)
 
     async def calls_on(self, day: date) -> int | None:
-        """Return the service's own count of a date's calls, None if it does not tell."""
+        """Return the service's own count of a date's calls; see `LegacyApi.calls_on`."""
         if not self._settings.tells_its_calls:
             return None
         answer = await self._look(f"{self._url}/v1/calls/{day.isoformat()}", self._headers)
-        if answer.status_code != 200:
+        status = answer.status_code
+        if status in ASK_LATER or status >= 500:
+            # None would cost the date its call, for a service that is only starting
+            raise NotCalled(f"the service does not say now what it has counted ({status})")
+        if status != 200:
             return None
         try:
             told = CallsOfDate.model_validate_json(answer.content)
