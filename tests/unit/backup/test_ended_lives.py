@@ -11,7 +11,7 @@ from backup.restore_points.base import BaseBackup
 from backup.restore_points.cluster import Mark
 from backup.restore_points.programs import PostgresPrograms
 from backup.restore_points.reach import lead_on, reach_of_archive, reach_to
-from backup.restore_points.wal import format_lsn
+from backup.restore_points.wal import format_lsn, segment_name
 from backup.restore_points.window import COPIES, DAY, base_for, still_needed, window_start
 from tests.support.small_capsules import FIRST, LAST, MIDNIGHT, SEGMENT, add_segment, reach
 
@@ -85,6 +85,22 @@ def test_what_is_asked_of_a_base_backup_that_was_left_behind_is_refused(wal: Pat
     for left_behind in (ACROSS, BEHIND):
         with pytest.raises(ArchiveIncomplete, match="does not lead on"):
             reach_to(made, left_behind, wal).segments()
+
+
+def test_all_of_an_ended_life_is_in_a_capsule_and_nothing_behind_its_end(wal: Path) -> None:
+    """Its tail, which the new life has not reached yet, is what somebody may want back."""
+    archive_history(wal, 2, (1, FORK))
+    for number in range(FIRST - 1, LAST + 4):
+        add_segment(wal, number)
+    for number in (5, 6, 7):
+        add_segment(wal, number, timeline=2)
+    made = Mark(at=MIDNIGHT, lsn=6 * SEGMENT + 10, closed_lsn=6 * SEGMENT + 20, timeline=2)
+    found = reach_to(made, reach().base, wal).files(archive.names(wal))
+    assert found == [
+        *(segment_name(1, number, SEGMENT) for number in range(FIRST, LAST + 4)),
+        "00000002.history",
+        *(segment_name(2, number, SEGMENT) for number in (5, 6)),
+    ]
 
 
 def test_where_a_life_began_has_to_be_known(wal: Path) -> None:
