@@ -2,9 +2,11 @@
 
 import errno
 import fcntl
+import math
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,8 @@ from backup.errors import AlreadyUnderWay, DiskFull
 
 PARTIAL = ".partial"
 LOCK = ".lock"
+# Writers of files write all the time: one that has not for so long is dead, and its file too.
+ABANDONED_AFTER_S = 3600.0
 # EFBIG is what a process gets that may not make a file longer, whatever the disk has.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -39,9 +43,17 @@ def alone_in(folder: Path, doing: str) -> Iterator[None]:
         yield
 
 
-def sweep(folder: Path) -> int:
-    """Delete what killed writers left in `folder`; only while nobody writes there."""
-    left = [entry for entry in folder.iterdir() if entry.name.endswith(PARTIAL)]
+def sweep(folder: Path, *, untouched_for_s: float = 0.0) -> int:
+    """Delete what killed writers left in `folder`, and return how much that was.
+
+    Only while nobody writes there, or what nobody has written to for so long.
+    """
+    written_before = time.time() - untouched_for_s if untouched_for_s else math.inf
+    left = [
+        entry
+        for entry in folder.iterdir()
+        if entry.name.endswith(PARTIAL) and _written_at(entry) < written_before
+    ]
     for entry in left:
         remove(entry)
     return len(left)
@@ -114,6 +126,13 @@ def made_folder(folder: Path) -> Path:
     """Return a folder that is there now, closed to others if it is new."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder
+
+
+def _written_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf  # its writer was not dead
 
 
 def sync(path: Path) -> None:

@@ -12,10 +12,12 @@ Imports little: it is started for every file.
 """
 
 import contextlib
+import math
 import os
 import secrets
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -102,13 +104,18 @@ def delete(folder: Path, name: str) -> None:
     (folder / f"{name}{SUFFIX}").unlink(missing_ok=True)
 
 
-def sweep(folder: Path) -> int:
-    """Delete what killed archivers left half-written; return how many there were.
+def sweep(folder: Path, *, untouched_for_s: float = 0.0) -> int:
+    """Delete what killed archivers left half-written; return how many files there were.
 
-    Only while no server archives here, or for files that are old: a running one loses its file,
-    fails, and does it again.
+    While a server archives here, only what nobody has written to for so long: else it would lose
+    the file that it writes, fail, and do it again.
     """
-    left = [entry for entry in folder.iterdir() if _PARTIAL in entry.name]
+    written_before = time.time() - untouched_for_s if untouched_for_s else math.inf
+    left = [
+        entry
+        for entry in folder.iterdir()
+        if _PARTIAL in entry.name and _written_at(entry) < written_before
+    ]
     for entry in left:
         entry.unlink(missing_ok=True)
     return len(left)
@@ -165,6 +172,13 @@ def _write(file: Path, content: bytes) -> None:
         out.write(content)
         out.flush()
         os.fsync(out.fileno())
+
+
+def _written_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf  # its writer was not dead
 
 
 def _sync(path: Path) -> None:

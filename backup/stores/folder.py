@@ -12,10 +12,12 @@ from pydantic import ValidationError
 
 from backup.capsule.manifest import SUFFIX, SealedCapsule, label_name
 from backup.durable import (
+    ABANDONED_AFTER_S,
     gone_unless_done,
     made_folder,
     move_durably,
     partial_beside,
+    sweep,
     write_whole,
 )
 from backup.errors import CopyDamaged, CopyMissing, DiskFull, StoreUnavailable
@@ -52,8 +54,8 @@ class FolderStore:
     def _put(self, capsule: SealedCapsule) -> Copy:
         copy = Copy.of(capsule, self.name)
         try:
-            made_folder(self.folder)
-            if not (self.folder / copy.name).exists():
+            sweep(made_folder(self.folder), untouched_for_s=ABANDONED_AFTER_S)
+            if not is_whole(self.folder / copy.name, capsule):
                 copy_checked(capsule.path, self.folder / copy.name, capsule.sha256)
             write_whole(self.folder / label_name(copy.name), capsule.label())
         except (OSError, DiskFull) as error:
@@ -64,7 +66,8 @@ class FolderStore:
         source = self.folder / copy.name
         if not source.exists():
             raise CopyMissing(f"the store {self.name} has no {copy.name}")
-        capsule = copy.capsule(made_folder(folder) / copy.name)
+        sweep(made_folder(folder), untouched_for_s=ABANDONED_AFTER_S)
+        capsule = copy.capsule(folder / copy.name)
         copy_checked(source, capsule.path, copy.sha256)
         write_whole(folder / label_name(copy.name), capsule.label())
         return capsule
@@ -117,6 +120,14 @@ def read_label(label: bytes, path: Path, store: str) -> Copy:
     if copy.name != path.name:
         raise CopyDamaged(f"the label of {path.name} in {store} is of another capsule")
     return copy
+
+
+def is_whole(path: Path, capsule: SealedCapsule) -> bool:
+    """Tell whether this very capsule is at `path`: a name alone is no copy."""
+    if not path.exists() or path.stat().st_size != capsule.size_bytes:
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == capsule.sha256
 
 
 def copy_checked(source: Path, target: Path, sha256: str) -> None:

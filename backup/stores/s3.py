@@ -2,6 +2,9 @@
 
 Large capsules go up in parts; S3 shows an object when the last part is there. The label follows:
 what is listed is whole.
+
+Of an upload whose process was killed, S3 keeps the parts that had arrived, shows them to nobody and
+charges for them. A bucket needs a lifecycle rule AbortIncompleteMultipartUpload of a day or two.
 """
 
 import asyncio
@@ -20,10 +23,12 @@ from pydantic import BaseModel, SecretStr
 
 from backup.capsule.manifest import SUFFIX, SealedCapsule, label_name
 from backup.durable import (
+    ABANDONED_AFTER_S,
     gone_unless_done,
     made_folder,
     move_durably,
     partial_beside,
+    sweep,
     write_whole,
 )
 from backup.errors import CopyDamaged, CopyMissing, StoreUnavailable
@@ -100,7 +105,8 @@ class S3Store:
 
     async def get(self, copy: Copy, folder: Path) -> SealedCapsule:
         """Fetch it piece by piece."""
-        capsule = copy.capsule(made_folder(folder) / copy.name)
+        await asyncio.to_thread(sweep, made_folder(folder), untouched_for_s=ABANDONED_AFTER_S)
+        capsule = copy.capsule(folder / copy.name)
         partial = partial_beside(capsule.path)
         digest = hashlib.sha256()
         with gone_unless_done(partial, f"fetching {copy.name}"), partial.open("xb") as out:

@@ -2,6 +2,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,16 @@ def test_one_that_is_killed_leaves_no_half_file_under_the_name(
     assert archive.read(folder, NAME) == CONTENT
     assert archive.sweep(folder) == 1
     assert [entry.name for entry in folder.iterdir()] == [f"{NAME}.zst"]
+
+
+def test_while_a_server_archives_only_what_is_old_is_cleared_away(folder: Path) -> None:
+    old, new = (folder / f".{NAME}.partial-{name}" for name in ("old", "new"))
+    for file in (old, new):
+        file.write_bytes(b"half")
+    os.utime(old, (time.time() - 3700,) * 2)
+    assert archive.sweep(folder, untouched_for_s=3600) == 1
+    assert [entry.name for entry in folder.iterdir()] == [new.name]
+    assert archive.sweep(folder) == 1
 
 
 def test_one_flipped_bit_is_found(source: Path, folder: Path, tmp_path: Path) -> None:
