@@ -9,13 +9,21 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from backup.capsule.manifest import SealedCapsule
-from backup.daily.contracts import NOT_CALLED, NOT_PROVEN, CallOutcome, CapsuleTask, CopyTask, Day
+from backup.daily.contracts import (
+    NOT_CALLED,
+    NOT_PROVEN,
+    TOO_LATE,
+    CallOutcome,
+    CapsuleTask,
+    CopyTask,
+    Day,
+)
 from backup.daily.parts import CopyStore, NotProven, Prover, Sealer
 from backup.daily.references import BackupSteps, LegacySteps
 from backup.errors import CapsuleDamaged, WrongCapsule
 from backup.legacy.call import LegacyCall
 from backup.legacy.calls import LegacyCalls
-from backup.legacy.outcomes import CallReport, NotCalled
+from backup.legacy.outcomes import CallReport, NotCalled, TooLate
 
 HEARTBEAT_S = 5.0
 
@@ -69,6 +77,8 @@ class LegacyActivities(LegacySteps):
         try:
             async with _alive():
                 report = await self._call.make(task.capsule, task.capsule.day)
+        except TooLate as reason:
+            raise ApplicationError(str(reason), type=TOO_LATE, non_retryable=True) from None
         except NotCalled as reason:
             raise ApplicationError(str(reason), type=NOT_CALLED) from None
         return CallOutcome.model_validate(report.model_dump())

@@ -18,6 +18,7 @@ START_DAILY_BACKUP = "StartDailyBackup"
 # Types of failures; the text says the rest.
 NOT_PROVEN = "NotProven"
 NOT_CALLED = "NotCalled"
+TOO_LATE = "TooLate"
 NOT_DONE_TODAY = "NotDoneToday"
 
 
@@ -78,7 +79,8 @@ class CallOutcome(Message):
 class BackupReport(Message):
     """How a date's backup ended.
 
-    `call` is None if no call was to be made, or none could be before the day was over.
+    `call` is None if no call was to be made, or none could be before the day was over, or if
+    nobody can say whether one was: then `call_in_doubt`, and what its claim says holds.
 
     `late_copies` names the stores that did not take theirs in time.
     """
@@ -89,6 +91,7 @@ class BackupReport(Message):
     late_copies: tuple[str, ...]
     call: CallOutcome | None
     ended_at: datetime
+    call_in_doubt: bool = False
 
 
 def workflow_id(day: date) -> str:

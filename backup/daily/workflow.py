@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
         NOT_DONE_TODAY,
         NOT_PROVEN,
         START_DAILY_BACKUP,
+        TOO_LATE,
         BackupPlan,
         BackupReport,
         CallOutcome,
@@ -54,6 +55,9 @@ SOON = RetryPolicy(
 class DailyBackup:
     """The backup of one UTC date. What it may do twice is harmless; the call guards itself."""
 
+    def __init__(self) -> None:
+        self._call_in_doubt = False
+
     @workflow.run
     async def run(self, plan: BackupPlan) -> BackupReport:
         """Bring the date's capsule to all its places and return where it is."""
@@ -63,7 +67,7 @@ class DailyBackup:
         if call is not None:
             await self._confirm(call)
         arrived = {store: await copy for store, copy in copies.items()}
-        workflow.set_current_details(_in_words(plan, call))
+        workflow.set_current_details(_in_words(plan, call, in_doubt=self._call_in_doubt))
         return BackupReport(
             day=plan.day,
             capsule_sha256=capsule.sha256,
@@ -71,6 +75,7 @@ class DailyBackup:
             late_copies=tuple(store for store, is_there in arrived.items() if not is_there),
             call=call,
             ended_at=workflow.now(),
+            call_in_doubt=self._call_in_doubt,
         )
 
     async def _proven(self, plan: BackupPlan) -> SealedCapsule:
@@ -128,19 +133,25 @@ class DailyBackup:
         return True
 
     async def _call(self, capsule: SealedCapsule) -> CallOutcome | None:
-        """Return what became of the date's call; None if the day ended before it could be made."""
+        """Return what became of the date's call; None if none could be made, or nobody knows.
+
+        None is begun when the day is over: the service itself says when that is. One that was
+        begun before may take as long as it needs.
+        """
         try:
             return await workflow.execute_activity_method(
                 LegacySteps.call,
                 CapsuleTask(capsule=capsule),
                 start_to_close_timeout=CALL,
-                schedule_to_close_timeout=_left_of(capsule.day),
+                schedule_to_close_timeout=_left_of(capsule.day) + CALL,
                 heartbeat_timeout=HEARTBEAT,
                 retry_policy=PATIENTLY,
                 summary="the one legacy call of the day",
             )
         except FailureError as failure:
             _raise_if_cancelled(failure)
+            # Of an attempt that was cut off, or could not ask, nobody can say that it made no call.
+            self._call_in_doubt = not _is(failure, TOO_LATE)
             return None
 
     async def _confirm(self, call: CallOutcome) -> None:
@@ -202,9 +213,11 @@ def _begin(copying: Coroutine[Any, Any, bool]) -> "asyncio.Task[bool]":
     return asyncio.create_task(copying)
 
 
-def _in_words(plan: BackupPlan, call: CallOutcome | None) -> str:
+def _in_words(plan: BackupPlan, call: CallOutcome | None, *, in_doubt: bool) -> str:
     if not plan.legacy_call:
         return "a further backup of this date, without a legacy call"
+    if in_doubt:
+        return "it is not known whether the legacy call was made: what its claim says, holds"
     if call is None:
         return "no legacy call could be made before the day was over"
     return f"the legacy call is {call.state} {call.detail}".rstrip()

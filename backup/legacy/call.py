@@ -10,7 +10,7 @@ from backup.legacy.claim_folder import ClaimFolder, PreparedClaim
 from backup.legacy.claims import Claim, Evidence
 from backup.legacy.client import LegacyApi
 from backup.legacy.elapsed import since_boot
-from backup.legacy.outcomes import CallReport, DateSpent, NotCalled
+from backup.legacy.outcomes import CallReport, DateSpent, NotCalled, TooLate
 from service_kit.postgres.pool import POSTGRES_ERRORS  # OSError is one of them
 
 # Before midnight, by the service's clock: a call begun earlier has been counted by then.
@@ -50,7 +50,8 @@ class LegacyCall:
     async def make(self, capsule: SealedCapsule, day: date) -> CallReport:
         """Return how the call of `day` ended, by this attempt or an earlier one.
 
-        Raises NotCalled if nothing was sent and a later attempt may have more luck.
+        Raises NotCalled if nothing was sent and a later attempt may have more luck, TooLate if
+        nobody has claimed the date and nobody may any more.
         """
         try:
             return await self._make(capsule, day)
@@ -68,8 +69,12 @@ class LegacyCall:
             return await self._found(day)
         asked_at = self._elapsed()
         now = await self._service.now()
-        if now.date() != day or now >= call_until(day):
-            raise NotCalled(f"it is {now.isoformat()} at the service: not the time for {day}")
+        if now >= call_until(day):
+            raise TooLate(
+                f"it is {now.isoformat()} at the service: not the time for {day} any more"
+            )
+        if now.date() != day:
+            raise NotCalled(f"it is {now.isoformat()} at the service: not the time for {day} yet")
         # From here on `day` is today. About no other date may a place that has lost something be
         # mended from the other one: it would look whole, and be believed when asked about today.
         if evidence.verdict(day) == "claim":

@@ -15,6 +15,10 @@ class NotCalled(Exception):
     """Nothing was sent and the date is not spent by this attempt: a later one may call."""
 
 
+class TooLate(NotCalled):
+    """The date has no call, and it is too late for one: no later attempt may call either."""
+
+
 class DateSpent(Exception):
     """The date's one call belongs to somebody else; this attempt has sent nothing."""
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -21,12 +21,14 @@ from backup.daily.workflow import FURTHER_CAPSULES, DailyBackup
 from backup.errors import CapsuleDamaged, DiskFull, WrongCapsule
 from backup.legacy.call import LegacyCall
 from backup.legacy.calls import LegacyCalls
-from backup.legacy.outcomes import CallReport
+from backup.legacy.outcomes import CallReport, NotCalled, TooLate
+from backup.legacy.settings import LegacySettings
 from tests.support.saga_environment import start_temporal
 from tests.support.trail.legacy import sealed
 from tests.support.trail.parts import FolderStore
 from worker.temporal_worker import runner
 
+CALL_ACTIVITY = "call_legacy_service"
 Backup = WorkflowHandle[DailyBackup, BackupReport]
 
 
@@ -142,3 +144,39 @@ async def test_a_proof_that_could_not_be_made_says_nothing_of_the_capsule(world:
         report = await backup.result()
     assert world.capsules.asked_instead_of == [None]
     assert world.capsules.tried == [report.capsule_sha256] * 3
+
+
+async def test_a_call_that_is_too_late_is_over_at_once(world: World) -> None:
+    world.call.failures = [NotCalled("the service is away"), TooLate("it is 23:00")]
+    async with world.backup() as backup:
+        report = await backup.result()
+    assert len(world.call.attempts) == 2
+    assert (report.call, report.call_in_doubt) == (None, False)
+
+
+async def test_of_a_call_that_could_never_be_looked_for_nobody_says_that_there_was_none(
+    world: World,
+) -> None:
+    world.call.failures = [NotCalled("a claim cannot be written")]
+    async with world.backup() as backup:
+        report = await backup.result()
+    assert (report.call, report.call_in_doubt) == (None, True)
+    assert report.copies == ("near",)
+
+
+async def test_midnight_cuts_no_call_that_is_under_way(world: World) -> None:
+    async with world.backup() as backup:
+        report = await backup.result()
+        [call] = [
+            event
+            async for event in backup.fetch_history_events()
+            if event.activity_task_scheduled_event_attributes.activity_type.name == CALL_ACTIVITY
+        ]
+    assert (report.call is not None, report.call_in_doubt) == (True, False)
+    assert [each.day for each in world.calls.confirmed] == [report.day]
+    asked = call.activity_task_scheduled_event_attributes
+    ends = call.event_time.ToDatetime(UTC) + asked.schedule_to_close_timeout.ToTimedelta()
+    midnight = datetime.combine(report.day + timedelta(days=1), time(), UTC)
+    longest = LegacySettings.model_fields["call_within_s"].default
+    assert ends >= midnight + timedelta(seconds=longest)
+    assert asked.start_to_close_timeout.ToTimedelta() >= timedelta(seconds=longest)

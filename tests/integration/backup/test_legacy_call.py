@@ -11,7 +11,7 @@ from backup.legacy.call import LegacyCall
 from backup.legacy.claim_folder import ClaimFolder
 from backup.legacy.claims import Claim
 from backup.legacy.client import LegacyClient
-from backup.legacy.outcomes import CallReport, NotCalled
+from backup.legacy.outcomes import CallReport, NotCalled, TooLate
 from deploy.local.ports import free_port
 from legacy_service.contracts import Misdeed
 from tests.support.trail.claims_site import (
@@ -85,8 +85,9 @@ async def test_a_connection_that_is_refused_is_no_call(site: ClaimsSite) -> None
 @pytest.mark.parametrize("hours", [-36, 11.5, 24, 24 * 366], ids=str)
 async def test_only_the_service_says_what_day_it_is(site: ClaimsSite, hours: float) -> None:
     site.legacy.clock.forward(hours=hours)
-    with pytest.raises(NotCalled, match="not the time"):
+    with pytest.raises(NotCalled, match="not the time") as told:
         await make(site)
+    assert isinstance(told.value, TooLate) == (hours > 0)
     assert await site.state() is None
     site.legacy.clock.forward(hours=-hours)
     assert (await make(site)).state == "done"
