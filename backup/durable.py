@@ -21,6 +21,32 @@ ABANDONED_AFTER_S = 3600.0
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+# What backups leave to the database, which often is on the same disk: it stops when it cannot write
+# its log. So much of the disk, within these two limits.
+_RESERVED_SHARE = 0.05
+_LEAST_RESERVE_BYTES = 2 << 30
+_MOST_RESERVE_BYTES = 16 << 30
+
+
+def require_room(
+    folder: Path, needed_bytes: int, doing: str, *, reserve_bytes: int | None = None
+) -> None:
+    """Raise `DiskFull` unless so much can be written to `folder`, and the reserve stays free.
+
+    The reserve is 5 % of the disk, at least 2 GiB and at most 16, unless another is given.
+    """
+    disk = shutil.disk_usage(folder)
+    if reserve_bytes is None:
+        share = int(_RESERVED_SHARE * disk.total)
+        reserve_bytes = min(max(share, _LEAST_RESERVE_BYTES), _MOST_RESERVE_BYTES)
+    if disk.free < needed_bytes + reserve_bytes:
+        raise DiskFull(
+            f"the disk of {folder} has {disk.free >> 20} MiB left: {doing} needs"
+            f" {needed_bytes >> 20} MiB of it, and {reserve_bytes >> 20} MiB are for the database;"
+            " all that was there before is kept; make room and do it again"
+        )
+
+
 def is_full(error: BaseException) -> bool:
     """Tell whether this is how a disk says that it is full."""
     return isinstance(error, OSError) and error.errno in _FULL

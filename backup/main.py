@@ -114,6 +114,7 @@ async def _start(settings: BackupSettings, parts: Parts, stack: AsyncExitStack) 
         trail=folder,
         within_s=settings.within_s,
         full_every=settings.full_every,
+        reserve_bytes=settings.reserve_bytes,
     )
     sealer = CapsuleSealer(backed_up)
     stores = {

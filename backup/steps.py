@@ -11,6 +11,7 @@ from backup.capsule.make import ends_of_days, make_capsule
 from backup.capsule.manifest import SUFFIX, SealedCapsule
 from backup.capsule.open import labelled
 from backup.daily.parts import Prover
+from backup.durable import ABANDONED_AFTER_S
 from backup.errors import BackupProblem
 from backup.keeping import superfluous_bases, superfluous_copies, superfluous_log
 from backup.restore.proofs import all_proofs
@@ -47,6 +48,8 @@ class BackedUp:
     trail: TrailFolder
     within_s: float
     full_every: int
+    # What stays free on the disk; by the disk's size unless it is set (durable.require_room).
+    reserve_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,18 +116,23 @@ class CapsuleSealer:
                 earlier=earlier,
                 recipients=[self._trail.public_key()],
                 within_s=self._backed_up.within_s,
+                reserve_bytes=self._backed_up.reserve_bytes,
             )
 
     async def keep_base(self) -> None:
         """See to it, again and again, that there is a base backup to bring the cluster back from.
 
-        The log alone is worth nothing, and the first day's backup may be many hours away.
+        The log alone is worth nothing, and the first day's backup may be many hours away. What
+        killed archivers have left is cleared away on the way.
         """
         while True:
             async with self._turn:
                 points = await restore_points(self._backed_up)
                 if not points.bases:
                     await self._take_base(points)
+                await asyncio.to_thread(
+                    archive.sweep, points.wal, untouched_for_s=ABANDONED_AFTER_S
+                )
             await asyncio.sleep(_BASE_LOOKED_FOR_EVERY_S)
 
     async def _take_base(self, points: RestorePoints) -> None:
@@ -150,7 +158,9 @@ async def restore_points(backed_up: BackedUp) -> RestorePoints:
     finally:
         await connection.close()
     name = cluster.system_identifier
-    folder = BaseFolder(backed_up.trail.bases(name), backed_up.programs)
+    folder = BaseFolder(
+        backed_up.trail.bases(name), backed_up.programs, reserve_bytes=backed_up.reserve_bytes
+    )
     wal = backed_up.trail.wal(name)
     found = folder.all()
     return RestorePoints(folder, wal, found, lead_on(found, timeline, wal), cluster.now)

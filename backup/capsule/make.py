@@ -51,6 +51,7 @@ async def make_capsule(
     copies: int = COPIES,
     day_length: timedelta = DAY,
     progress: Progress = lambda _: None,
+    reserve_bytes: int | None = None,
 ) -> SealedCapsule:
     """Mark the log, choose the base backup that reaches back far enough, and seal both.
 
@@ -78,6 +79,7 @@ async def make_capsule(
         recipients=recipients,
         folder=folder,
         progress=progress,
+        reserve_bytes=reserve_bytes,
     )
     return await seal_from_the_first_whole(
         bases_for(start, ours), made, bases, wal, sealing, within_s=within_s

@@ -8,7 +8,6 @@ off is deleted by the next.
 import hashlib
 import os
 import tarfile
-import threading
 from collections.abc import Callable, Sequence
 from datetime import date
 from io import BytesIO
@@ -18,6 +17,7 @@ from typing import IO
 import pyrage
 import zstandard
 
+from backup.capsule.encryption import Hashing, encrypt
 from backup.capsule.manifest import (
     BASE,
     NAME,
@@ -36,6 +36,7 @@ from backup.durable import (
     made_folder,
     move_durably,
     partial_beside,
+    require_room,
     write_whole,
 )
 from backup.errors import ArchiveIncomplete, BackupProblem
@@ -45,7 +46,8 @@ from service_kit.observability import logs
 
 _log = logs.get(__name__)
 _LEVEL = 3
-_PIECE = 1024 * 1024
+_SEALING = "sealing a capsule"
+_LOOK_EVERY_BYTES = 64 * 1024 * 1024
 
 Progress = Callable[[int], None]
 
@@ -61,23 +63,29 @@ def seal(
     recipients: Sequence[str],
     folder: Path,
     progress: Progress = lambda _: None,
+    reserve_bytes: int | None = None,
 ) -> SealedCapsule:
     """Seal a capsule in `folder`; `base` is a whole data folder, `wal` the archive.
 
-    `progress` is told how many bytes were read since it was told last. Raises `DiskFull`, and then
-    nothing has changed.
+    `progress` is told how many bytes were read since it was told last. `reserve_bytes` stay free on
+    the disk (`durable.require_room`). Raises `DiskFull`, and then nothing has changed.
     """
     made_folder(folder)
     keys = [recipient(text) for text in recipients]
     if not keys:
         raise BackupProblem("no public key was given to seal with")
-    with alone_in(folder, "sealing a capsule"):
+    with alone_in(folder, _SEALING):
+        # About as large as the one before; what it comes to is looked at meanwhile.
+        require_room(
+            folder, previous.size_bytes if previous else 0, _SEALING, reserve_bytes=reserve_bytes
+        )
+        watched = _Watched(folder, progress, reserve_bytes)
         partial = partial_beside(folder / f"{day.isoformat()}{SUFFIX}")
         with gone_unless_done(partial, f"sealing the capsule of {day}"):
             with partial.open("xb") as out:
-                hashing = _Hashing(out)
-                packer = _Packer(day, base, wal, reach, contents, previous, progress)
-                _encrypt(packer.write, hashing, keys)
+                hashing = Hashing(out)
+                packer = _Packer(day, base, wal, reach, contents, previous, watched)
+                encrypt(packer.write, hashing, keys)
                 out.flush()
                 os.fsync(out.fileno())
             capsule = SealedCapsule(
@@ -176,6 +184,23 @@ class _Packer:
         )
 
 
+class _Watched:
+    """Tells of progress, and looks every now and then whether the disk has room left."""
+
+    def __init__(self, folder: Path, progress: Progress, reserve_bytes: int | None) -> None:
+        self._folder = folder
+        self._progress = progress
+        self._reserve_bytes = reserve_bytes
+        self._since = 0
+
+    def __call__(self, read: int) -> None:
+        self._progress(read)
+        self._since += read
+        if self._since >= _LOOK_EVERY_BYTES:
+            self._since = 0
+            require_room(self._folder, 0, _SEALING, reserve_bytes=self._reserve_bytes)
+
+
 class _Counted:
     """A file that is hashed while tar reads it: what is listed is what was written."""
 
@@ -189,79 +214,6 @@ class _Counted:
         self.digest.update(piece)
         self._progress(len(piece))
         return piece
-
-
-class _Hashing:
-    """A file that is hashed while it is written."""
-
-    def __init__(self, out: IO[bytes]) -> None:
-        self._out = out
-        self._digest = hashlib.sha256()
-
-    def write(self, piece: bytes) -> int:
-        self._out.write(piece)
-        self._digest.update(piece)
-        return len(piece)
-
-    def flush(self) -> None:
-        self._out.flush()
-
-    @property
-    def sha256(self) -> str:
-        return self._digest.hexdigest()
-
-
-class _Remembering:
-    """A file for pyrage, which keeps of an error only its text: this keeps the error itself."""
-
-    def __init__(self, out: IO[bytes] | _Hashing) -> None:
-        self._out = out
-        self.failure: OSError | None = None
-
-    def write(self, piece: bytes) -> int:
-        try:
-            return self._out.write(piece)
-        except OSError as error:
-            self.failure = error
-            raise
-
-    def flush(self) -> None:
-        try:
-            self._out.flush()
-        except OSError as error:
-            self.failure = error
-            raise
-
-
-def _encrypt(
-    pack: Callable[[IO[bytes]], None], out: _Hashing, keys: Sequence[pyrage.x25519.Recipient]
-) -> None:
-    """Encrypt to `out` what `pack` writes; both at the same time, nothing is kept in memory."""
-    read_end, write_end = os.pipe()
-    failures: list[BaseException] = []
-
-    def write_plain() -> None:
-        try:
-            with os.fdopen(write_end, "wb", buffering=_PIECE) as plain:
-                pack(plain)
-        except BaseException as error:
-            failures.append(error)
-
-    remembering = _Remembering(out)
-    writer = threading.Thread(target=write_plain, name="packing a capsule")
-    with os.fdopen(read_end, "rb") as source:
-        writer.start()
-        try:
-            pyrage.encrypt_io(source, remembering, list(keys))
-        except pyrage.EncryptError as error:
-            failures.append(error)
-    writer.join()
-    # The disk first: when it is full, the other side only finds a broken pipe. And an error of the
-    # packing is an end to the encryption like any other, which then believes that it is done.
-    if remembering.failure is not None:
-        raise remembering.failure
-    if failures:
-        raise failures[0]
 
 
 def recipient(text: str) -> pyrage.x25519.Recipient:

@@ -5,13 +5,14 @@ A folder of base backups holds one folder for each, named after the moment it be
 comes from the archive.
 """
 
-import json
+import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
@@ -22,13 +23,15 @@ from backup.durable import (
     move_durably,
     partial_beside,
     remove,
+    require_room,
     sync,
     write_whole,
 )
 from backup.errors import BaseUnusable, ProgramFailed
+from backup.restore_points.base_files import log_range, size_of
 from backup.restore_points.cluster import Cluster, identify
 from backup.restore_points.programs import PostgresPrograms, without_password
-from backup.restore_points.wal import Lsn, parse_lsn
+from backup.restore_points.wal import Lsn
 from service_kit.observability import logs
 from service_kit.postgres.connection import RawConnection, connect
 
@@ -38,10 +41,12 @@ DATA = "data"
 FACTS = "base.json"
 MANIFEST = "backup_manifest"
 _CONNECT_WITHIN_S = 10.0
+_WORKING, _TAKING = "working with base backups", "taking a base backup"
 _INCREMENTAL_SINCE = 17
 _LINKS_SINCE = 18
 
 _SUMMARIES = "SELECT current_setting('summarize_wal', true)"
+_DATABASES_SIZE = "SELECT sum(pg_database_size(oid))::bigint FROM pg_database"
 _TIMELINE = "SELECT timeline_id FROM pg_control_checkpoint()"
 
 Kind = Literal["full", "incremental"]
@@ -67,11 +72,14 @@ class BaseBackup(BaseModel, frozen=True):
 
 
 class BaseFolder:
-    """The base backups in a folder; one process works there at a time."""
+    """The base backups in a folder, on whose disk a reserve stays free; one works at a time."""
 
-    def __init__(self, folder: Path, programs: PostgresPrograms) -> None:
+    def __init__(
+        self, folder: Path, programs: PostgresPrograms, *, reserve_bytes: int | None = None
+    ) -> None:
         self.folder = folder
         self.programs = programs
+        self._require_room = partial(require_room, folder, reserve_bytes=reserve_bytes)
 
     def all(self) -> list[BaseBackup]:
         """Return all finished base backups in the order of the log.
@@ -118,12 +126,12 @@ class BaseFolder:
         cannot say what has changed. Returns when the log up to its end is archived.
         """
         made_folder(self.folder)
-        with alone_in(self.folder, "working with base backups"):
+        with alone_in(self.folder, _WORKING):
             return await self._take_alone(dsn, full_every, within_s, checkpoint, max_rate)
 
     def delete(self, bases: Sequence[BaseBackup]) -> None:
         """Delete base backups, newest first: none is ever there without those it builds on."""
-        with alone_in(self.folder, "working with base backups"):
+        with alone_in(self.folder, _WORKING):
             for base in sorted(bases, key=lambda base: base.name, reverse=True):
                 going = partial_beside(self.folder / base.name)
                 (self.folder / base.name).replace(going)
@@ -146,13 +154,18 @@ class BaseFolder:
         """
         made = partial_beside(self.folder / f"combined-{base.name}")
         links = ["--link"] if base.cluster.major >= _LINKS_SINCE else []
-        with alone_in(self.folder, "working with base backups"):
+        with alone_in(self.folder, _WORKING):
+            chain = self.chain(base)
+            # What has changed since the full one is made anew, and that may be all of it.
+            needed = chain[0].size_bytes if len(chain) > 1 or not links else 0
+            self._require_room(needed, "combining base backups")
             with gone_unless_done(made, f"combining the base backup {base.name}"):
                 await self._combine(base, made, links, within_s)
             try:
                 yield made
             finally:
-                remove(made)
+                # Thousands of files: everything else of this process would stand still.
+                await asyncio.to_thread(remove, made)
 
     async def combine(self, base: BaseBackup, target: Path, *, within_s: float) -> None:
         """Make a whole data folder of its own for `base`, fit to start a server on."""
@@ -172,6 +185,7 @@ class BaseFolder:
             options = [f"--checkpoint={checkpoint}"]
             if max_rate is not None:
                 options.append(f"--max-rate={max_rate}")
+            self._require_room(0, _TAKING)  # for what has changed: how much, nobody can say yet
             if parent is not None:
                 try:
                     # On a damaged one, days would be built that nobody can ever use.
@@ -180,6 +194,7 @@ class BaseFolder:
                 except (ProgramFailed, BaseUnusable) as error:
                     # Summaries of the log that are gone, or late: a full one needs none.
                     remark = f"not an incremental one: {error}"
+            self._require_room(await connection.fetchval(_DATABASES_SIZE), _TAKING)
             return await self._take(connection, dsn, options, None, remark, within_s)
         finally:
             await connection.close()
@@ -273,28 +288,11 @@ class BaseFolder:
                 cluster=cluster,
                 started_at=cluster.now,
                 ended_at=max(ended, cluster.now + elapsed),
-                size_bytes=_size(made),
+                size_bytes=size_of(made),
                 remark=remark,
-                **_log_range(made / DATA),
+                **log_range(made / DATA / MANIFEST),
             )
             write_whole(made / FACTS, base.model_dump_json(indent=1).encode())
             sync(made)
             move_durably(made, target)
         return base
-
-
-def _log_range(data: Path) -> dict[str, Any]:
-    """Return where in the log a base backup begins and ends, from the manifest."""
-    manifest: Mapping[str, Any] = json.loads((data / MANIFEST).read_bytes())
-    ranges = manifest["WAL-Ranges"]
-    if len(ranges) != 1:
-        raise BaseUnusable(f"the base backup in {data} was taken across a change of timeline")
-    return {
-        "timeline": ranges[0]["Timeline"],
-        "start_lsn": parse_lsn(ranges[0]["Start-LSN"]),
-        "end_lsn": parse_lsn(ranges[0]["End-LSN"]),
-    }
-
-
-def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

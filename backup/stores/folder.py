@@ -17,6 +17,7 @@ from backup.durable import (
     made_folder,
     move_durably,
     partial_beside,
+    require_room,
     sweep,
     write_whole,
 )
@@ -29,11 +30,12 @@ _PIECE = 1024 * 1024
 
 
 class FolderStore:
-    """Copies in a folder."""
+    """Copies in a folder; `reserve_bytes` stay free on its disk (`durable.require_room`)."""
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, *, reserve_bytes: int | None = None) -> None:
         self.name = name
         self.folder = folder
+        self._reserve_bytes = reserve_bytes
 
     async def put(self, capsule: SealedCapsule) -> Copy:
         """Copy the capsule, read while it is written, and its label."""
@@ -56,6 +58,12 @@ class FolderStore:
         try:
             sweep(made_folder(self.folder), untouched_for_s=ABANDONED_AFTER_S)
             if not is_whole(self.folder / copy.name, capsule):
+                require_room(
+                    self.folder,
+                    capsule.size_bytes,
+                    f"copying {copy.name}",
+                    reserve_bytes=self._reserve_bytes,
+                )
                 copy_checked(capsule.path, self.folder / copy.name, capsule.sha256)
             write_whole(self.folder / label_name(copy.name), capsule.label())
         except (OSError, DiskFull) as error:

@@ -23,11 +23,17 @@ class StoreSettings(BaseSettings):
 
     folder_stores: dict[str, Path] = Field(default_factory=dict)
     s3_stores: dict[str, S3Settings] = Field(default_factory=dict)
+    # What backups leave free on every disk that they write to. Unless it is set, that is 5 % of the
+    # disk, at least 2 GiB and at most 16: the database may be on it, and stops when it is full.
+    reserve_bytes: int | None = Field(None, ge=0)
 
 
 def stores_by_name(settings: StoreSettings, trail: TrailFolder) -> dict[str, Store]:
     """Return all stores: the one in the folder of the trail, and those of the settings."""
-    found: list[Store] = [FolderStore(COPIES, trail.copies)]
-    found += [FolderStore(name, folder) for name, folder in settings.folder_stores.items()]
+    folders = {COPIES: trail.copies, **settings.folder_stores}
+    found: list[Store] = [
+        FolderStore(name, folder, reserve_bytes=settings.reserve_bytes)
+        for name, folder in folders.items()
+    ]
     found += [S3Store(name, bucket) for name, bucket in settings.s3_stores.items()]
     return {store.name: store for store in found}

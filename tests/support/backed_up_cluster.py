@@ -106,7 +106,9 @@ async def backed_up_cluster(
     async with postgres:
         async with connected(postgres.admin_dsn("orders")) as connection:
             await connection.execute(TABLE)
-        yield BackedUpCluster(postgres, wal, BaseFolder(folder / "bases", programs))
+        yield BackedUpCluster(
+            postgres, wal, BaseFolder(folder / "bases", programs, reserve_bytes=0)
+        )
 
 
 def archiving_settings(wal: Path) -> str:

@@ -53,7 +53,12 @@ class Made:
     def recipient(self) -> str:
         return str(self.identity.to_public())
 
-    def seal(self, day: date = DAY, previous: SealedCapsule | None = None) -> SealedCapsule:
+    def seal(
+        self,
+        day: date = DAY,
+        previous: SealedCapsule | None = None,
+        reserve_bytes: int | None = 0,
+    ) -> SealedCapsule:
         return seal(
             day=day,
             base=self.base,
@@ -63,6 +68,7 @@ class Made:
             previous=previous,
             recipients=[self.recipient],
             folder=self.folder,
+            reserve_bytes=reserve_bytes,
         )
 
     def alter(self, capsule: SealedCapsule, alter: Alter) -> SealedCapsule:

@@ -11,8 +11,9 @@ import pytest
 
 from backup.capsule.contents import count_contents
 from backup.durable import LOCK
-from backup.errors import BaseUnusable, NotCovered, ProgramFailed
+from backup.errors import BaseUnusable, DiskFull, NotCovered, ProgramFailed
 from backup.restore_points import archive
+from backup.restore_points.base import BaseFolder
 from backup.restore_points.cluster import (
     CREATE_ROLE,
     archive_lag,
@@ -160,6 +161,19 @@ async def test_a_base_backup_that_was_cut_off_leaves_nothing(cluster: BackedUpCl
     await cluster.take()
     with pytest.raises(ProgramFailed, match="within 0 s"):
         await cluster.bases.take(cluster.dsn, full_every=1, within_s=0.0)
+    left = {path.name for path in cluster.bases.folder.iterdir()}
+    assert left == {LOCK, *(base.name for base in cluster.bases.all())}
+
+
+@pytest.mark.parametrize("full_every", [1, 7], ids=["full", "incremental"])
+async def test_a_disk_that_is_nearly_full_is_left_to_the_database(
+    cluster: BackedUpCluster, full_every: int
+) -> None:
+    await cluster.take()
+    free = shutil.disk_usage(cluster.bases.folder).free
+    careful = BaseFolder(cluster.bases.folder, cluster.bases.programs, reserve_bytes=2 * free)
+    with pytest.raises(DiskFull, match="are for the database"):
+        await careful.take(cluster.dsn, full_every=full_every, within_s=WITHIN_S)
     left = {path.name for path in cluster.bases.folder.iterdir()}
     assert left == {LOCK, *(base.name for base in cluster.bases.all())}
 

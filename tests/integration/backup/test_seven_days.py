@@ -56,6 +56,7 @@ async def live(
             within_s=WITHIN_S,
             copies=COPIES,
             day_length=DAY_LENGTH,
+            reserve_bytes=0,
         )
         capsules.append(capsule)
         needed = {

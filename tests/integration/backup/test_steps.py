@@ -94,6 +94,7 @@ async def test_what_a_proof_makes_superfluous_goes_and_nothing_else(tmp_path: Pa
     async with backed_up(tmp_path) as cluster:
         capsules = cluster.trail.capsules
         made = make(tmp_path)
+        cluster.trail.public_key()  # where there are capsules, none is made any more
         made.folder = capsules
         good_faith = GoodFaith()
         long_ago = [made.seal(date(2026, 1, day)) for day in range(5, 13)]

@@ -62,7 +62,9 @@ def damaged(capsule: SealedCapsule) -> bytes:
 
 
 async def test_a_folder_keeps_copies(made: Made, tmp_path: Path) -> None:
-    await keeps_copies(FolderStore("disk", tmp_path / "disk"), made, tmp_path / "back")
+    await keeps_copies(
+        FolderStore("disk", tmp_path / "disk", reserve_bytes=0), made, tmp_path / "back"
+    )
 
 
 async def test_where_capsules_are_sealed_can_be_read_as_a_store(made: Made) -> None:
@@ -74,7 +76,7 @@ async def test_where_capsules_are_sealed_can_be_read_as_a_store(made: Made) -> N
 async def test_a_folder_that_damaged_a_copy_does_not_give_it_back(
     made: Made, tmp_path: Path
 ) -> None:
-    store, capsule = FolderStore("disk", tmp_path / "disk"), made.seal()
+    store, capsule = FolderStore("disk", tmp_path / "disk", reserve_bytes=0), made.seal()
     copy = await store.put(capsule)
     (store.folder / copy.name).write_bytes(damaged(capsule))
     with pytest.raises(CopyDamaged, match="is damaged"):
@@ -84,7 +86,7 @@ async def test_a_folder_that_damaged_a_copy_does_not_give_it_back(
 
 async def test_a_folder_that_is_away_is_said_to_be(made: Made, tmp_path: Path) -> None:
     (tmp_path / "disk").write_text("not a folder")
-    store = FolderStore("disk", tmp_path / "disk")
+    store = FolderStore("disk", tmp_path / "disk", reserve_bytes=0)
     with pytest.raises(StoreUnavailable, match="the store disk"):
         await store.put(made.seal())
 

@@ -2,9 +2,7 @@
 
 import fcntl
 import json
-import resource
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,6 @@ from backup.errors import (
     ArchiveIncomplete,
     BackupProblem,
     CapsuleDamaged,
-    DiskFull,
     TargetInUse,
     WrongCapsule,
     WrongKey,
@@ -251,37 +248,6 @@ def test_the_log_behind_the_end_stays_out(made: Made) -> None:
     capsule = made.seal()
     logs = [file.path for file in verify(capsule, made.key).files if file.path.startswith("wal/")]
     assert len(logs) == LAST - FIRST + 1
-
-
-@contextmanager
-def full_disk(at_bytes: int) -> Iterator[None]:
-    """Keep this process from making any file longer, as `chaos/nemesis/full_disk.py` does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (at_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-@pytest.mark.parametrize("at_bytes", [0, 100, 20_000])
-def test_a_full_disk_leaves_nothing_half_and_keeps_the_older_ones(
-    made: Made, at_bytes: int
-) -> None:
-    made.seal()
-    before = content_of(made.folder)
-    with full_disk(at_bytes), pytest.raises(DiskFull, match="all that was there before is kept"):
-        made.seal(DAY + timedelta(days=1))
-    assert content_of(made.folder) == before
-    made.seal(DAY + timedelta(days=1))
-
-
-def test_a_disk_that_fills_while_opening_leaves_nothing(made: Made, target: Path) -> None:
-    capsule = made.seal()
-    with full_disk(1_000), pytest.raises(DiskFull):
-        open_capsule(capsule, made.key, target)
-    assert not target.exists()
-    assert not list(target.parent.glob(".opened*"))
 
 
 def test_what_a_killed_sealing_left_is_cleared_away_by_the_next(made: Made) -> None:

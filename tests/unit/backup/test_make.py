@@ -77,6 +77,7 @@ async def seal_from(made: Made, *damaged: str) -> SealedCapsule:
         previous=None,
         recipients=[made.recipient],
         folder=made.folder,
+        reserve_bytes=0,
     )
     return await seal_from_the_first_whole(
         BASES, MARK, Bases(made.base, set(damaged)), made.wal, sealing, within_s=1.0

@@ -20,7 +20,7 @@ def made(tmp_path: Path) -> Made:
 
 @pytest.fixture
 def store(tmp_path: Path) -> FolderStore:
-    return FolderStore("disk", tmp_path / "disk")
+    return FolderStore("disk", tmp_path / "disk", reserve_bytes=0)
 
 
 @pytest.fixture
