@@ -220,8 +220,9 @@ def recipient(text: str) -> pyrage.x25519.Recipient:
     """Read a public key (`age1…`)."""
     try:
         return pyrage.x25519.Recipient.from_str(text)
-    except pyrage.RecipientError as error:
-        raise BackupProblem(f"{text!r} is not a public key (age1…): {error}") from error
+    except pyrage.RecipientError:
+        # without its text, and that of the error: a secret key may have been given by mistake
+        raise BackupProblem("what was given to seal with is not a public key (age1…)") from None
 
 
 def _file_entry(name: str, size: int) -> tarfile.TarInfo:

@@ -266,6 +266,11 @@ def test_only_one_seals_at_a_time(made: Made) -> None:
             made.seal()
 
 
-def test_sealing_needs_a_public_key() -> None:
-    with pytest.raises(BackupProblem, match="not a public key"):
-        recipient("age1nonsense")
+@pytest.mark.parametrize("text", ["age1nonsense", "AGE-SECRET-KEY-1ALMOST", ""])
+def test_sealing_needs_a_public_key(text: str) -> None:
+    with pytest.raises(BackupProblem, match="not a public key") as told:
+        recipient(text)
+    # it may be a secret one, given by mistake
+    assert not text or text not in str(told.value)
+    assert told.value.__cause__ is None
+    assert told.value.__suppress_context__
