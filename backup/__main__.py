@@ -23,6 +23,7 @@ class LocalParts(Parts):
             trail.folder / "scratch",
             tuple(settings.databases()),
             settings.within_s,
+            reserve_bytes=settings.reserve_bytes,
         )
 
 

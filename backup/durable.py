@@ -42,8 +42,9 @@ def require_room(
     if disk.free < needed_bytes + reserve_bytes:
         raise DiskFull(
             f"the disk of {folder} has {disk.free >> 20} MiB left: {doing} needs"
-            f" {needed_bytes >> 20} MiB of it, and {reserve_bytes >> 20} MiB are for the database;"
-            " all that was there before is kept; make room and do it again"
+            f" {needed_bytes >> 20} MiB of it, and {reserve_bytes >> 20} MiB have to stay free,"
+            " as a database may be on it; all that was there before is kept; make room and do it"
+            " again"
         )
 
 

@@ -7,7 +7,6 @@ written gets its place when all of it was right.
 import hashlib
 import json
 import os
-import shutil
 import tarfile
 from collections.abc import Callable
 from datetime import date
@@ -27,11 +26,10 @@ from backup.capsule.manifest import (
     label_name,
 )
 from backup.capsule.stream import read_entries
-from backup.durable import gone_unless_done, move_durably, partial_beside, sync
+from backup.durable import gone_unless_done, move_durably, partial_beside, require_room, sync
 from backup.errors import (
     BackupProblem,
     CapsuleDamaged,
-    DiskFull,
     TargetInUse,
     WrongCapsule,
 )
@@ -102,17 +100,18 @@ def open_capsule(
     *,
     day: date | None = None,
     progress: Progress = lambda _: None,
+    reserve_bytes: int | None = _ROOM_TO_SPARE,
 ) -> OpenedCapsule:
-    """Verify a capsule, then write its content to `target`, which must not be there yet."""
+    """Verify a capsule, then write its content to `target`, which must not be there yet.
+
+    `reserve_bytes` stay free on the disk (`durable.require_room`): little on the worst day, but
+    while the shop is open, its database may be on the same one.
+    """
     if target.exists():
         raise TargetInUse(f"{target} is there already: nothing was changed, name a new folder")
     manifest = verify(capsule, key, day=day, progress=progress)
-    needed = sum(file.size_bytes for file in manifest.files) + _ROOM_TO_SPARE
-    if shutil.disk_usage(target.parent).free < needed:
-        raise DiskFull(
-            f"{target.parent} has no room for the {needed >> 20} MiB of this capsule: nothing was"
-            " written"
-        )
+    needed = sum(file.size_bytes for file in manifest.files)
+    require_room(target.parent, needed, "opening the capsule", reserve_bytes=reserve_bytes)
     partial = partial_beside(target)
     with gone_unless_done(partial, f"opening the capsule of {capsule.day}"):
         partial.mkdir(mode=0o700)

@@ -34,7 +34,7 @@ class RestoreProver:
 
     `scratch` needs room for the databases and a week of their log. `secret_key` is asked for the
     key each time. `databases` are those whose contents are compared. `within_s` limits the
-    whole.
+    whole. `reserve_bytes` stay free on the disk (`durable.require_room`): the shop is open.
     """
 
     def __init__(
@@ -45,6 +45,8 @@ class RestoreProver:
         databases: Sequence[str],
         within_s: float,
         say: Say = lambda _: None,
+        *,
+        reserve_bytes: int | None = None,
     ) -> None:
         self._servers = servers
         self._secret_key = secret_key
@@ -52,6 +54,7 @@ class RestoreProver:
         self._databases = databases
         self._within_s = within_s
         self._say = say
+        self._reserve_bytes = reserve_bytes
 
     async def prove(self, capsule: SealedCapsule) -> None:
         """Raise NotProven unless a restore brings everything back."""
@@ -69,7 +72,11 @@ class RestoreProver:
         async with asyncio.timeout(self._within_s), scratch_in(self._scratch, _DOING) as folder:
             self._say(f"reading and opening the capsule of {capsule.day}")
             opened = await asyncio.to_thread(
-                open_capsule, capsule, self._secret_key(), folder / "opened"
+                open_capsule,
+                capsule,
+                self._secret_key(),
+                folder / "opened",
+                reserve_bytes=self._reserve_bytes,
             )
             manifest = opened.manifest
             self._say("recovering it to its end, by Postgres itself")

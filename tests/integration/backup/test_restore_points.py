@@ -172,7 +172,7 @@ async def test_a_disk_that_is_nearly_full_is_left_to_the_database(
     await cluster.take()
     free = shutil.disk_usage(cluster.bases.folder).free
     careful = BaseFolder(cluster.bases.folder, cluster.bases.programs, reserve_bytes=2 * free)
-    with pytest.raises(DiskFull, match="are for the database"):
+    with pytest.raises(DiskFull, match="have to stay free"):
         await careful.take(cluster.dsn, full_every=full_every, within_s=WITHIN_S)
     left = {path.name for path in cluster.bases.folder.iterdir()}
     assert left == {LOCK, *(base.name for base in cluster.bases.all())}

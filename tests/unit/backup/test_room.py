@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from backup.capsule import seal
+from backup.capsule.open import open_capsule
 from backup.durable import LOCK, require_room
 from backup.errors import DiskFull, StoreUnavailable
 from backup.restore_points.base import FACTS, BaseFolder
@@ -67,7 +68,7 @@ def test_a_capsule_that_may_not_fit_is_not_begun(disk: Callable[..., None], made
     first = made.seal()
     before = content_of(made.folder)
     disk(5 * GIB + first.size_bytes - 1)
-    with pytest.raises(DiskFull, match="are for the database"):
+    with pytest.raises(DiskFull, match="have to stay free"):
         made.seal(DAY + timedelta(days=1), first, reserve_bytes=None)
     assert content_of(made.folder) == before
     disk(5 * GIB + first.size_bytes)
@@ -81,11 +82,22 @@ def test_a_disk_that_fills_while_sealing_ends_it_in_time(
     made.seal()
     before = content_of(made.folder)
     disk(6 * GIB, 6 * GIB, 5 * GIB - 1)
-    with pytest.raises(DiskFull, match="are for the database"):
+    with pytest.raises(DiskFull, match="have to stay free"):
         made.seal(DAY + timedelta(days=1), reserve_bytes=None)
     assert content_of(made.folder) == before
     disk(6 * GIB)
     made.seal(DAY + timedelta(days=1), reserve_bytes=None)
+
+
+def test_a_capsule_is_opened_for_a_look_only_beside_a_database_with_room(
+    disk: Callable[..., None], made: Made, tmp_path: Path
+) -> None:
+    capsule = made.seal()
+    disk(5 * GIB)
+    with pytest.raises(DiskFull, match="have to stay free"):
+        open_capsule(capsule, made.key, tmp_path / "opened", reserve_bytes=None)
+    assert not (tmp_path / "opened").exists()
+    open_capsule(capsule, made.key, tmp_path / "opened")  # on the worst day, it has to be
 
 
 async def test_a_store_on_a_disk_that_is_nearly_full_takes_no_copy(
@@ -93,7 +105,7 @@ async def test_a_store_on_a_disk_that_is_nearly_full_takes_no_copy(
 ) -> None:
     capsule, store = made.seal(), FolderStore("disk", tmp_path / "disk")
     disk(5 * GIB)
-    with pytest.raises(StoreUnavailable, match="are for the database"):
+    with pytest.raises(StoreUnavailable, match="have to stay free"):
         await store.put(capsule)
     assert list(store.folder.iterdir()) == []
     await FolderStore("disk", tmp_path / "disk", reserve_bytes=0).put(capsule)
