@@ -81,15 +81,16 @@ class FolderStore:
         return capsule
 
     def _list(self) -> list[Copy]:
-        found = []
         try:
-            for path in sorted(self.folder.glob(f"[!.]*{SUFFIX}")):
-                copy = self._labelled(path)
-                if copy is not None:
-                    found.append(copy)
+            # Not glob, which takes a folder that it may not read for an empty one.
+            names = sorted(entry.name for entry in self.folder.iterdir())
+            capsules = [name for name in names if name.endswith(SUFFIX) and name[0] != "."]
+            copies = [self._labelled(self.folder / name) for name in capsules]
+        except FileNotFoundError:
+            return []  # nothing was ever put there
         except OSError as error:
             raise StoreUnavailable(f"the store {self.name} cannot be read: {error}") from error
-        return found
+        return [copy for copy in copies if copy is not None]
 
     def _labelled(self, path: Path) -> Copy | None:
         """Return what the label beside a capsule says, None if there is none to be believed."""

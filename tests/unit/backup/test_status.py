@@ -1,5 +1,6 @@
 """What the trail looks like, from files, calls and stores."""
 
+import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -63,8 +64,8 @@ async def test_a_store_that_is_away_is_named_and_remembered(tmp_path: Path) -> N
     _, capsule = sealed(tmp_path, trail)
     near = KeptStore(FolderStore("near", trail.copies), trail.capsules)
     await near.put(capsule)
-    label = next(trail.copies.glob("*.json"))
-    label.write_text("{}")  # a label that cannot be read: the store does not know what it has
+    shutil.rmtree(trail.copies)
+    trail.copies.write_text("what is there instead of a disk cannot be read")
     await near.look()
     shown = trail_of(trail, NOW, ARCHIVE, {}, [near])
     assert shown.stores_away == ["near"]

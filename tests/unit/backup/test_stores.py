@@ -9,6 +9,7 @@ import pytest
 
 from backup.capsule.manifest import SealedCapsule, label_name
 from backup.durable import ABANDONED_AFTER_S
+from backup.errors import StoreUnavailable
 from backup.stores.folder import FolderStore
 from tests.support.small_capsules import DAY, Made, make
 
@@ -39,6 +40,15 @@ async def test_one_bad_label_hides_no_other_copy(
     else:
         label.write_bytes(b"" if damage == "empty" else capsules[0].label())
     assert await store.list_copies() == [copies[0], copies[2]]
+
+
+async def test_a_store_that_cannot_be_read_is_not_taken_for_an_empty_one(
+    store: FolderStore,
+) -> None:
+    assert await store.list_copies() == []
+    store.folder.write_text("what is there instead of a disk")
+    with pytest.raises(StoreUnavailable, match="the store disk cannot be read"):
+        await store.list_copies()
 
 
 @pytest.mark.parametrize("content", [b"", b"another", None], ids=["empty", "short", "damaged"])
