@@ -105,7 +105,7 @@ async def looked_at(
     folder.mkdir(mode=0o700)
     opened.base.rename(folder / DATA)
     prepare(folder / DATA, opened.wal, found, target, archiving=False)
-    async with servers.recovered(folder, opened.wal, lasting=False) as server:
+    async with servers.recovered(folder, opened.wal) as server:
         yield server
 
 

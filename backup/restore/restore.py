@@ -12,7 +12,6 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from backup.capsule.contents import differences
-from backup.durable import made_folder
 from backup.restore.moment import in_words
 from backup.restore.rows import count_rows
 from backup.restore.server import RecoveredServer, RecoveryServers
@@ -26,6 +25,7 @@ from service_kit.postgres.connection import connect
 
 CLAIMS_DATABASE = "backup"
 _CONNECT_WITHIN_S = 10.0
+_ARCHIVED_WITHIN_S = 120.0
 _ARCHIVE = "ALTER SYSTEM SET archive_command = {command}"
 _AS_IT_WAS = ("ALTER SYSTEM RESET archive_command", "ALTER SYSTEM RESET archive_mode")
 _RELOAD = "SELECT pg_reload_conf()"
@@ -51,7 +51,6 @@ async def restore(
     servers: RecoveryServers,
     trail: TrailFolder,
     databases: Sequence[str],
-    within_s: float,
     say: Say,
 ) -> Restored:
     """Bring the databases back in `into`: `data`, and `passwords` of all roles.
@@ -65,7 +64,7 @@ async def restore(
     prepare(laid.data, laid.wal, laid.reach, laid.target, archiving=True)
     hold_archiving(laid.data)
     say(f"reading the log up to {in_words(laid.offer.up_to)}, by Postgres itself")
-    async with servers.recovered(into, laid.wal, lasting=True) as server:
+    async with servers.recovered(into, laid.wal, trail) as server:
         say("looking at what is back")
         missing = await _missing(laid, server, databases)
         rows = {name: await count_rows(server.admin_dsn(name)) for name in databases}
@@ -73,7 +72,7 @@ async def restore(
         today = datetime.now(UTC).date()
         await spend_call(server.admin_dsn(CLAIMS_DATABASE), trail.claims, today)
         say("archiving the first log of its new life")
-        await _begin_archiving(server, trail, within_s)
+        await _begin_archiving(server, trail)
     return Restored(
         offer=laid.offer,
         rows=rows,
@@ -89,18 +88,17 @@ async def _missing(laid: LaidOut, server: RecoveredServer, databases: Sequence[s
     return await differences(laid.contents, {name: server.admin_dsn(name) for name in databases})
 
 
-async def _begin_archiving(server: RecoveredServer, trail: TrailFolder, within_s: float) -> None:
+async def _begin_archiving(server: RecoveredServer, trail: TrailFolder) -> None:
     """Have the new life in the archive up to now; from here on it is the newest one."""
     connection = await connect(server.admin_dsn(CLAIMS_DATABASE), _CONNECT_WITHIN_S)
     try:
         cluster = await identify(connection)
         wal = trail.wal(cluster.system_identifier)
-        server.give(made_folder(wal))
         quoted = await connection.fetchval(_QUOTED, archive.archive_command(wal))
         await connection.execute(_ARCHIVE.format(command=quoted))
         await connection.execute(_RELOAD)
         made = await mark(connection, "restored")
-        await wait_archived(made, wal, cluster.segment_bytes, within_s=within_s)
+        await wait_archived(made, wal, cluster.segment_bytes, within_s=_ARCHIVED_WITHIN_S)
         for statement in _AS_IT_WAS:
             await connection.execute(statement)
     finally:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from backup.restore_points.programs import PostgresPrograms
+from backup.trail_folder import TrailFolder
 
 DATA = "data"
 PASSWORDS = "passwords"
@@ -17,10 +18,6 @@ class RecoveredServer(Protocol):
         """Return the superuser's address of a database."""
         ...
 
-    def give(self, *folders: Path) -> None:
-        """Give folders and all in them to the account that the server runs as."""
-        ...
-
 
 class RecoveryServers(Protocol):
     """Runs servers for recoveries; raises `BackupProblem` when one cannot be brought up."""
@@ -31,11 +28,12 @@ class RecoveryServers(Protocol):
         ...
 
     def recovered(
-        self, folder: Path, wal: Path, *, lasting: bool
+        self, folder: Path, wal: Path, trail: TrailFolder | None = None
     ) -> AbstractAsyncContextManager[RecoveredServer]:
         """Have a server recover `folder`/data, which is prepared for it, from the log in `wal`.
 
         All roles get new passwords, kept in `folder`/passwords. When it is left, the server has
-        ended cleanly. One that is not `lasting` is for a look, and need not survive the machine.
+        ended cleanly. It is able to archive its log in `trail`, if it is told to. Without one it is
+        for a look, and need not survive the machine.
         """
         ...

@@ -25,6 +25,7 @@ from deploy.local.recovery import LocalRecoveryServers
 from deploy.local.settings import Ports, StackSettings, backup_home_from, home_from
 from deploy.local.state_dir import StateDir, StateDirLock, write_private
 from deploy.terminal import err, out
+from service_kit.postgres.pool import POSTGRES_ERRORS
 
 # For the recovery, and for each program of Postgres.
 WITHIN_S = 3600.0
@@ -125,7 +126,6 @@ async def restore_to(place: RestorePlace, source: str, at: datetime | None) -> R
                 servers=servers,
                 trail=place.trail,
                 databases=DATABASES,
-                within_s=WITHIN_S,
                 say=say,
             )
             _put_in_place(partial, place.state_dir)
@@ -177,7 +177,7 @@ def _reconcile(place: RestorePlace) -> bool:
                 settings, dry_run=False, orders_may_be_empty=False, progress=progress()
             )
         )
-    except (StartRefused, BackupProblem) as problem:
+    except (StartRefused, BackupProblem, *POSTGRES_ERRORS) as problem:
         show_unreconciled(problem, place.home, place.trail.folder)
         return False
     show(report)
@@ -189,9 +189,10 @@ def _in_words(place: RestorePlace) -> Iterator[None]:
     """Tell a person what went wrong, what became of the data, and what to do next."""
     try:
         yield
-    except BackupProblem as problem:
+    except (BackupProblem, *POSTGRES_ERRORS) as problem:
+        said = problem if isinstance(problem, BackupProblem) else repr(problem)
         raise StartRefused(
-            problem=f"nothing was restored: {problem}",
+            problem=f"nothing was restored: {said}",
             kept=f"all that is in {place.source_trail.folder}; nothing is left in {place.home}",
             remedy="try another source (valerix backup list), or an earlier time with --at;"
             " see docs/runbook.md",

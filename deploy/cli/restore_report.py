@@ -53,7 +53,7 @@ def show_restored(restored: Restored, at: datetime | None, home: Path, trail: Pa
 
 def show_unreconciled(problem: Exception, home: Path, trail: Path) -> None:
     """Say that the databases are back, but may disagree about the last orders."""
-    first = str(problem).splitlines()[0]
+    first = (str(problem) or repr(problem)).splitlines()[0]
     err.print(f"They could not be reconciled: {first}", style="bold red", markup=False)
     err.print(f"kept: everything that was restored to {home}", markup=False, soft_wrap=True)
     err.print(
@@ -64,7 +64,7 @@ def show_unreconciled(problem: Exception, home: Path, trail: Path) -> None:
 
 
 def _show_loss(offer: Offer, at: datetime | None) -> None:
-    print_unwrapped(f"Lost: what was committed after that, {_ago(offer.up_to)} ago.")
+    print_unwrapped(f"Lost: whatever was committed in the {_ago(offer.up_to)} since.")
     if at is not None and offer.latest - offer.up_to > timedelta(seconds=1):
         print_unwrapped(
             f"  Not for good: {offer.what} reaches to {in_words(offer.latest)}, for a restore to"

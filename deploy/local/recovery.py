@@ -6,6 +6,7 @@ are another home's. They are changed by the server program in single-user mode, 
 
 import asyncio
 import secrets
+import warnings
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,7 +16,9 @@ from backup.errors import BackupProblem, ProgramFailed
 from backup.restore.server import PASSWORDS, RecoveredServer
 from backup.restore_points.point_in_time import forget_recovery
 from backup.restore_points.programs import PostgresPrograms
+from backup.trail_folder import TrailFolder
 from deploy.local.errors import StartRefused
+from deploy.local.postgres import archiving
 from deploy.local.postgres.binaries import find_binaries
 from deploy.local.postgres.data_folder import environment
 from deploy.local.postgres.server import DATABASES, SUPERUSER, EmbeddedPostgres
@@ -46,11 +49,11 @@ class LocalRecoveryServers:
 
     @asynccontextmanager
     async def recovered(
-        self, folder: Path, wal: Path, *, lasting: bool
+        self, folder: Path, wal: Path, trail: TrailFolder | None = None
     ) -> AsyncIterator[RecoveredServer]:
         """Run a server on `folder`/data once it is recovered; see `RecoveryServers`."""
         try:
-            server = _RecoveringPostgres(folder, wal, lasting=lasting, within_s=self._within_s)
+            server = _RecoveringPostgres(folder, wal, trail, self._within_s)
             await server.recover()
             await server.__aenter__()
         except StartRefused as refusal:
@@ -64,15 +67,21 @@ class LocalRecoveryServers:
 class _RecoveringPostgres(EmbeddedPostgres):
     """A server on a data folder of which only the files are known."""
 
-    def __init__(self, folder: Path, wal: Path, *, lasting: bool, within_s: float) -> None:
-        super().__init__(folder, fsync=lasting, passwords=folder / PASSWORDS, runs_python=True)
-        self._wal = wal
+    def __init__(self, folder: Path, wal: Path, trail: TrailFolder | None, within_s: float) -> None:
+        kept = trail is not None
+        super().__init__(folder, fsync=kept, passwords=folder / PASSWORDS, runs_python=True)
         self._within_s = within_s
+        self._logs_to_reach = [wal]
+        self._new_trail = trail
 
     async def recover(self) -> None:
         """Let the server read the log up to the target, and end it; then change all passwords."""
         self.give(self.data)
-        self.give(self._wal)
+        if self._new_trail is not None:
+            wal = self._new_trail.wal(archiving.system_identifier(self.data))
+            archiving.make_archive(self._new_trail.folder.resolve(), wal.resolve(), self._account())
+            self._logs_to_reach.append(wal)
+        self.give(*self._logs_to_reach)
         made = {role: secrets.token_hex(24) for role in (SUPERUSER, *DATABASES)}
         lines = "".join(f"{role}:{password}\n" for role, password in made.items())
         write_private(self._password_file, lines)
@@ -93,7 +102,7 @@ class _RecoveringPostgres(EmbeddedPostgres):
 
     def _account(self) -> Account | None:
         account = super()._account()
-        to_the_log = unprivileged_account(self.data, (self._wal,))
+        to_the_log = unprivileged_account(self.data, self._logs_to_reach)
         return to_the_log if to_the_log is not None and to_the_log.bridge else account
 
     async def _change_passwords(self, made: Mapping[str, str]) -> None:
@@ -103,18 +112,21 @@ class _RecoveringPostgres(EmbeddedPostgres):
         statements = "".join(
             _CHANGE.format(role=role, password=password) for role, password in made.items()
         )
-        process = await asyncio.create_subprocess_exec(
-            program,
-            "--single",
-            *options,
-            SUPERUSER,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=environment(),
-            cwd="/",
-            preexec_fn=before_exec(spec.account, spec.death_signal),
-        )
+        with warnings.catch_warnings():
+            # as of every child: between fork and exec are four system calls
+            warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
+            process = await asyncio.create_subprocess_exec(
+                program,
+                "--single",
+                *options,
+                SUPERUSER,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                env=environment(),
+                cwd="/",
+                preexec_fn=before_exec(spec.account, spec.death_signal),
+            )
         try:
             async with asyncio.timeout(_PASSWORDS_WITHIN_S):
                 said, _ = await process.communicate(statements.encode())

@@ -1,0 +1,119 @@
+"""The command `valerix restore` as a person runs it on an empty host, and what it says."""
+
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from backup.trail_folder import TrailFolder
+from deploy.local.postgres.connection import connected
+from deploy.local.schema import migrate_and_seed
+from deploy.local.state_dir import StateDir, StateDirLock
+from tests.support.command_line import CommandLine
+from tests.support.trail.restorable import killed, seal, shop
+
+pytestmark = pytest.mark.timeout(600)
+
+_SKUS = "SELECT count(*) FROM stock"
+
+
+@dataclass
+class Lost:
+    """A shop whose home was deleted after its server was killed."""
+
+    command: CommandLine
+    home: Path
+    trail: TrailFolder
+    moment: datetime
+    skus: int
+
+
+@pytest.fixture
+async def lost(tmp_path: Path) -> AsyncIterator[Lost]:
+    home = tmp_path / "home"
+    trail = TrailFolder(tmp_path / "home-backup")
+    async with shop(home, trail) as cluster:
+        await migrate_and_seed(cluster.postgres.dsn)
+        await cluster.take()
+        moment = await cluster.add()
+        await seal(cluster, trail)
+        async with connected(cluster.postgres.admin_dsn("inventory")) as connection:
+            skus = await connection.fetchval(_SKUS)
+        await killed(cluster)
+    shutil.rmtree(home)
+    async with CommandLine(home) as command:
+        command.within_s = 500.0
+        yield Lost(command, home, trail, moment, skus)
+
+
+async def test_one_line_brings_the_shop_back_and_says_so(lost: Lost) -> None:
+    code, said = await lost.command.run("restore", "--dry-run")
+    assert code == 0, said
+    assert "Nothing was changed" in said
+    assert not StateDir(lost.home).folder.exists()
+
+    at = lost.moment + timedelta(milliseconds=1)
+    code, said = await lost.command.run("restore", "--at", at.isoformat())
+    assert code == 0, said
+    for part in (
+        f"everything committed up to {at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
+        "From the archive of cluster",
+        "Lost: whatever was committed in the",
+        f"The legacy call of {datetime.now(UTC).date()} counts as made",
+        "Violations left: 0",
+        "make up",
+    ):
+        assert part in said
+    assert "VALERIX_HOME" not in said
+    async with shop(lost.home, lost.trail) as cluster:
+        assert await cluster.count() == 1
+        async with connected(cluster.postgres.admin_dsn("inventory")) as connection:
+            assert await connection.fetchval(_SKUS) == lost.skus
+
+    code, said = await lost.command.run("restore")
+    assert code == 1
+    assert "has data already: postgres" in said
+    other = lost.home.with_name("other")
+    capsule = next(lost.trail.capsules.glob("*.capsule"))
+    code, said = await lost.command.run("restore", "--from", str(capsule), "--to", str(other))
+    assert code == 0, said
+    assert f"VALERIX_HOME={other} make up" in said
+
+
+async def test_what_cannot_be_restored_is_refused_in_a_sentence(lost: Lost) -> None:
+    for arguments, problem in {
+        ("--at", "2026-11-26T05:12:33"): "has no time zone",
+        ("--at", "2020-01-01T00:00:00Z"): "is not in here",
+        ("--from", "nas"): "there is no 'nas' to restore from",
+        ("--from", "/not/there.capsule"): "there is no capsule at /not/there.capsule",
+        ("--from", "copies"): "the store copies has no copies",
+    }.items():
+        code, said = await lost.command.run("restore", *arguments)
+        assert code == 1
+        assert problem in said
+        assert "kept: " in said
+        assert "next: " in said
+        assert "Traceback" not in said
+        assert not StateDir(lost.home).folder.exists()
+
+    lock = StateDirLock(StateDir(lost.home).create())
+    lock.acquire()
+    code, said = await lost.command.run("restore")
+    lock.release()
+    assert code == 1
+    assert "a stack is running in" in said
+
+
+async def test_a_capsule_is_proven_and_every_store_rehearsed_by_command(lost: Lost) -> None:
+    code, said = await lost.command.run("backup", "prove")
+    assert code == 0, said
+    assert "is proven: a restore of it brought everything back" in said
+    code, said = await lost.command.run("backup", "drill")
+    assert code == 1
+    assert "copies: nothing could be restored: it has no copies yet" in said
+    code, said = await lost.command.run("backup", "prove", "1999-12-31")
+    assert code == 1
+    assert "there is no capsule '1999-12-31'" in said
