@@ -9,6 +9,7 @@
     claims                                of legacy calls, the second place (docs/decisions/0019)
     legacy_service                        what the stand-in was given
     key/public, key/secret                a capsule is sealed with the one and opened with the other
+    scratch, prove, drill, fetched        empty, but while something is restored for a look
 
 A cluster is known by its system identifier, which a restore keeps: its new life goes on in the same
 archive, on a timeline of its own. A new cluster has a new one, and never meets the log of another.

@@ -30,6 +30,8 @@ from service_kit.postgres.pool import POSTGRES_ERRORS
 # For the recovery, and for each program of Postgres.
 WITHIN_S = 3600.0
 _NOTHING = "nothing was started or changed"
+_PROBLEMS: tuple[type[Exception], ...] = (BackupProblem, *POSTGRES_ERRORS)
+_UNRECONCILED: tuple[type[Exception], ...] = (StartRefused, *_PROBLEMS)
 # Of a stack whose data was deleted: a restore does not mind these, and replaces the passwords.
 _MAY_BE_THERE = {"secrets", "logs", "lock", "state.json", "ui", "cli-orders", "cli-unanswered"}
 _DATA = "postgres"
@@ -177,7 +179,7 @@ def _reconcile(place: RestorePlace) -> bool:
                 settings, dry_run=False, orders_may_be_empty=False, progress=progress()
             )
         )
-    except (StartRefused, BackupProblem, *POSTGRES_ERRORS) as problem:
+    except _UNRECONCILED as problem:
         show_unreconciled(problem, place.home, place.trail.folder)
         return False
     show(report)
@@ -189,7 +191,7 @@ def _in_words(place: RestorePlace) -> Iterator[None]:
     """Tell a person what went wrong, what became of the data, and what to do next."""
     try:
         yield
-    except (BackupProblem, *POSTGRES_ERRORS) as problem:
+    except _PROBLEMS as problem:
         said = problem if isinstance(problem, BackupProblem) else repr(problem)
         raise StartRefused(
             problem=f"nothing was restored: {said}",
