@@ -22,6 +22,7 @@ class Rule(StrEnum):
 
     RELEASE_UNORDERED = "release-unordered"
     RELEASE_ENDED = "release-ended"
+    RELEASE_CANCELLED = "release-cancelled"
     BAR_ENDED = "bar-ended"
     CANCEL_OPEN = "cancel-open"
     SHIP_HELD = "ship-held"

@@ -14,6 +14,7 @@ from backup.reconcile.contracts import OrderSide, Rule, StockSide
 REPAIRS = (
     Rule.RELEASE_UNORDERED,
     Rule.RELEASE_ENDED,
+    Rule.RELEASE_CANCELLED,
     Rule.BAR_ENDED,
     Rule.CANCEL_OPEN,
     Rule.SHIP_HELD,
@@ -32,6 +33,7 @@ FOR_PEOPLE = (
 WORDS: Mapping[Rule, str] = {
     Rule.RELEASE_UNORDERED: "held for an order that there is not: released",
     Rule.RELEASE_ENDED: "ended without shipping, still held: released",
+    Rule.RELEASE_CANCELLED: "to be cancelled, still held: released, its workflow ends it",
     Rule.BAR_ENDED: "ended without shipping, unknown to inventory: barred against a late hold",
     Rule.CANCEL_OPEN: "open, but given up in inventory: the cancel is noted once more",
     Rule.SHIP_HELD: "shipped, but only held in inventory: committed",
@@ -99,13 +101,15 @@ def _other_lines(order: OrderSide, stock: StockSide) -> Rule | None:
 
 
 def _open(order: OrderSide, stock: StockSide | None) -> Rule | None:
-    """Workflows take open orders up again and find what is done, but for two cases.
+    """Workflows take open orders up again and find what is done, but for three cases.
 
-    One whose workflow has got past the hold would be told that it is unknown, and fail. And one
-    that was cancelled after the moment to which orders were restored would fail, not be cancelled.
+    One whose workflow has got past the hold would be told that it is unknown, and fail. One that was
+    cancelled after the moment to which orders were restored would fail, not be cancelled. And what
+    an older inventory still holds for one that is being cancelled, others have been sent since.
     """
     if order.cancelling:
-        return None
+        gives_back = stock is not None and stock.state == "held" and not stock.is_new
+        return Rule.RELEASE_CANCELLED if gives_back else None
     if stock is None:
         on_its_way = order.status == "received" and order.is_new
         return None if on_its_way else Rule.HOLD_OPEN
