@@ -13,15 +13,11 @@ from backup.reconcile.run import OrdersEmpty, reconcile
 from deploy.local.errors import StartRefused
 from deploy.local.ports import LOOPBACK
 from deploy.local.postgres.server import EmbeddedPostgres
-from deploy.local.running_stack import (
-    RunningStack,
-    find_running_stack,
-    find_state_dir,
-    issue_token,
-)
+from deploy.local.running_stack import RunningStack, find_running_stack, issue_token
 from deploy.local.services import INVENTORY
 from deploy.local.settings import StackSettings
 from deploy.local.stack import POSTGRES, TEMPORAL, Stack
+from deploy.local.state_dir import StateDir
 from deploy.terminal import err, print_unwrapped
 from service_kit.postgres.pool import POSTGRES_ERRORS
 from service_kit.temporal import DATA_CONVERTER
@@ -79,7 +75,7 @@ async def reconcile_stopped(
     So it is done before workers take up open orders: one of them that is told that its hold is
     unknown gives its order up.
     """
-    if not find_state_dir().postgres.exists():
+    if not StateDir(settings.home).postgres.exists():
         raise StartRefused(
             problem=f"there is no stack in {settings.home}",
             kept="nothing was started or changed",

@@ -46,7 +46,8 @@ async def _fill(databases: Databases, dsn: str, copy: Copy) -> None:
         for table, rows in copy.items():
             await connection.copy_to_table(table, source=io.BytesIO(rows))
             if number := NUMBERED.get(table):
+                last = f"SELECT coalesce(max({number}), 1) FROM {table}"  # noqa: S608  names above
                 await connection.execute(
-                    f"SELECT setval(pg_get_serial_sequence('{table}', '{number}'), "
-                    f"(SELECT coalesce(max({number}), 1) FROM {table}))"
+                    "SELECT setval(pg_get_serial_sequence($1, $2), $3)",
+                    *(table, number, await connection.fetchval(last)),
                 )
