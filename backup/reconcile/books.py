@@ -203,6 +203,6 @@ WHERE CASE state WHEN 'held' THEN held = 0 OR gone + back > 0
                  WHEN 'committed' THEN held = 0 OR gone <> held OR back > 0
                  WHEN 'released' THEN back <> held OR gone > 0
                  WHEN 'refused' THEN held + gone + back > 0
-                 ELSE true END
+                 ELSE state IS NULL END
 LIMIT 1000
 """

@@ -17,9 +17,7 @@ from backup.reconcile.warehouse import Warehouse
 from inventory_api.contracts import Line
 
 CONCURRENT_CALLS = 32
-_GIVING_BACK = frozenset(
-    {Rule.RELEASE_UNORDERED, Rule.RELEASE_ENDED, Rule.RELEASE_CANCELLED}
-)
+_GIVING_BACK = frozenset({Rule.RELEASE_UNORDERED, Rule.RELEASE_ENDED, Rule.RELEASE_CANCELLED})
 Wanted = TypeVar("Wanted")
 # These take pieces off the shelf that have not been held for the order.
 _TAKING = frozenset({Rule.SHIP_UNKNOWN, Rule.HOLD_OPEN, Rule.REFUSE_REJECTED})

@@ -15,7 +15,6 @@ from inventory_api.contracts import Line
 REQUEST_WITHIN_S = 10.0
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 2.0
-MAX_ANSWER_BYTES = 64 * 1024
 
 
 class WarehouseAway(BackupProblem):
@@ -83,7 +82,7 @@ class Warehouse:
                     allow_redirects=False,
                 ) as response,
             ):
-                content = await response.content.read(MAX_ANSWER_BYTES)
+                content = await response.read()
         except TimeoutError:
             return None, f"no answer in {REQUEST_WITHIN_S:g} s"
         except (aiohttp.ClientError, OSError) as error:
