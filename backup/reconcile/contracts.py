@@ -45,7 +45,8 @@ class Site:
     `temporal` is None where Temporal is empty or not there yet. `grace_s`: an order that is as new
     may be on its way and is left to its workflow; 0 where no service runs. `settle_within_s` is how
     long open orders are waited for; 0 where nobody works on them. `patience_s` bounds the time
-    that the warehouse may take for one answer, retries included.
+    that the warehouse may take for one answer, retries included. `decided` are the orders that
+    nobody has to be asked about any more, with the reason for which they were.
     """
 
     orders_dsn: str
@@ -57,6 +58,7 @@ class Site:
     settle_within_s: float = 0.0
     patience_s: float = 60.0
     orders_may_be_empty: bool = False
+    decided: frozenset[tuple[UUID, Rule]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,8 @@ class ReconcileReport(_Reported):
     """What was compared, repaired and left.
 
     `repaired` counts the orders for each rule; after a dry run, those that would be.
-    `violations` is what still disagrees and is not on the list for people. `open_orders` are
+    `violations` is what still disagrees and is not on the list for people; `decided` counts what
+    people have decided about already and is therefore on neither. `open_orders` are
     received or reserved: their workflows go on with them, or will when the platform runs.
     """
 
@@ -122,6 +125,7 @@ class ReconcileReport(_Reported):
     repaired: dict[Rule, int]
     for_people: tuple[ForPeople, ...]
     for_people_count: int
+    decided: int
     violations: tuple[str, ...]
     violations_count: int
 

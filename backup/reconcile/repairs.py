@@ -27,15 +27,24 @@ class Repairs:
     """One round over what a survey has found. `done` counts the repaired orders by rule.
 
     With `dry_run`, `done` counts those that would be, and nothing is changed; `people` are the
-    orders for a person, up to a limit, and `people_count` is how many there are.
+    orders for a person, up to a limit, and `people_count` is how many there are. `decided` are
+    those about which people have decided, with the reason.
     """
 
     def __init__(
-        self, books: Books, warehouse: Warehouse, progress: Progress, *, dry_run: bool
+        self,
+        books: Books,
+        warehouse: Warehouse,
+        progress: Progress,
+        *,
+        dry_run: bool,
+        decided: frozenset[tuple[UUID, Rule]] = frozenset(),
     ) -> None:
         self.done: Counter[Rule] = Counter()
         self.people: list[ForPeople] = []
         self.people_count = 0
+        self.decided_count = 0
+        self._decided = decided
         self._books = books
         self._warehouse = warehouse
         self._progress = progress
@@ -163,7 +172,10 @@ class Repairs:
             raise trouble.exceptions[0] from None
 
     def _tell(self, rule: Rule, order: OrderSide | None, stock: StockSide | None) -> None:
-        """Put an order on the list for people."""
+        """Put an order on the list for people, unless they have decided about it."""
+        if (_id(order, stock), rule) in self._decided:
+            self.decided_count += 1
+            return
         self.people_count += 1
         if len(self.people) == MAX_LISTED:
             return

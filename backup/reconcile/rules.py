@@ -103,9 +103,9 @@ def _other_lines(order: OrderSide, stock: StockSide) -> Rule | None:
 def _open(order: OrderSide, stock: StockSide | None) -> Rule | None:
     """Workflows take open orders up again and find what is done, but for three cases.
 
-    One whose workflow has got past the hold would be told that it is unknown, and fail. One that was
-    cancelled after the moment to which orders were restored would fail, not be cancelled. And what
-    an older inventory still holds for one that is being cancelled, others have been sent since.
+    One whose workflow has got past the hold would be told that it is unknown, and fail. One that
+    was cancelled after the moment to which orders were restored would fail, not be cancelled. And
+    what an older inventory still holds for one to be cancelled, others have been sent since.
     """
     if order.cancelling:
         gives_back = stock is not None and stock.state == "held" and not stock.is_new

@@ -59,7 +59,8 @@ async def reconcile(site: Site, *, dry_run: bool, progress: Progress) -> Reconci
         if not dry_run:
             found, done = await _repair(site, books, warehouse, found, progress)
             repaired += done
-        left = Repairs(books, warehouse, _say_nothing if not dry_run else progress, dry_run=True)
+        say = progress if dry_run else _say_nothing
+        left = Repairs(books, warehouse, say, dry_run=True, decided=site.decided)
         await left.go(found)
         progress("checking inventory against its own ledger")
         violations = await books.broken()
@@ -77,6 +78,7 @@ async def reconcile(site: Site, *, dry_run: bool, progress: Progress) -> Reconci
         repaired={rule: repaired[rule] for rule in Rule if repaired[rule]},
         for_people=tuple(left.people),
         for_people_count=left.people_count,
+        decided=left.decided_count,
         violations=tuple(violations[:MAX_VIOLATIONS_NAMED]),
         violations_count=len(violations),
     )

@@ -8,6 +8,7 @@ import os
 import sys
 from importlib.metadata import entry_points
 from typing import Annotated
+from uuid import UUID
 
 import typer
 
@@ -102,10 +103,18 @@ def reconcile(
         bool,
         typer.Option("--orders-may-be-empty", help="Give back all holds if there are no orders."),
     ] = False,
+    decided: Annotated[
+        UUID | None, typer.Option(help="Take this order off the list for people; needs --note.")
+    ] = None,
+    note: Annotated[str, typer.Option(help="What was decided about it.")] = "",
 ) -> None:
     """Have orders and inventory agree again after a restore. Exit code 1 if something is left."""
-    from deploy.cli.reconcile import run
+    from deploy.cli.reconcile import decide, run
 
+    if decided is not None:
+        if not note:
+            raise typer.BadParameter("say with --note what was decided")
+        raise typer.Exit(decide(decided, note))
     raise typer.Exit(run(dry_run=dry_run, as_json=as_json, orders_may_be_empty=orders_may_be_empty))
 
 

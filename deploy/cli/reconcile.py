@@ -1,13 +1,17 @@
 """Command `valerix reconcile`: orders and inventory agree again, or are only looked at."""
 
 import asyncio
+import os
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
 
 from temporalio.client import Client
 
 from backup.errors import BackupProblem
 from backup.reconcile.contracts import ForPeople, Progress, ReconcileReport, Site
+from backup.reconcile.decisions import Decisions
 from backup.reconcile.rules import ADVICE, WORDS
 from backup.reconcile.run import OrdersEmpty, reconcile
 from deploy.local.errors import StartRefused
@@ -30,8 +34,39 @@ _STAYS = "what was repaired by then stays, each order whole; nothing else was ch
 
 def run(*, dry_run: bool, as_json: bool, orders_may_be_empty: bool = False) -> int:
     """Return 0 if nothing is left to do or to decide, 1 otherwise."""
+    report = _reported(dry_run=dry_run, orders_may_be_empty=orders_may_be_empty)
+    if as_json:
+        print(report.model_dump_json(indent=1))
+    else:
+        show(report)
+    return 1 if report.needs_attention else 0
+
+
+def decide(order_id: UUID, note: str) -> int:
+    """Note what was decided about an order of the list for people, so that it is on it no more."""
+    report = _reported(dry_run=True)
+    about = [each for each in report.for_people if each.order_id == order_id]
+    if not about:
+        raise StartRefused(
+            problem=f"order {order_id} is not on the list of what people have to decide",
+            kept="nothing was changed",
+            remedy="see the list: valerix reconcile --dry-run",
+        )
+    for each in about:
+        decisions(StackSettings.from_environment()).add(each, note)
+        print_unwrapped(f"Noted about {in_words(each)}: {note}")
+    return 0
+
+
+def decisions(settings: StackSettings) -> Decisions:
+    """Return what people have decided about orders of this stack: beside its backups."""
+    home = settings.home.with_name(f"{settings.home.name}-backup")
+    return Decisions(Path(os.environ.get("VALERIX_BACKUP_HOME") or home) / "decisions.json")
+
+
+def _reported(*, dry_run: bool, orders_may_be_empty: bool = False) -> ReconcileReport:
     try:
-        report = asyncio.run(_run(dry_run=dry_run, orders_may_be_empty=orders_may_be_empty))
+        return asyncio.run(_run(dry_run=dry_run, orders_may_be_empty=orders_may_be_empty))
     except OrdersEmpty as problem:
         raise StartRefused(
             problem=str(problem),
@@ -49,21 +84,19 @@ def run(*, dry_run: bool, as_json: bool, orders_may_be_empty: bool = False) -> i
             kept=_STAYS,
             remedy="see that it runs (valerix status), then run this again",
         ) from error
-    if as_json:
-        print(report.model_dump_json(indent=1))
-    else:
-        show(report)
-    return 1 if report.needs_attention else 0
 
 
 async def _run(*, dry_run: bool, orders_may_be_empty: bool) -> ReconcileReport:
-    running = find_running_stack()
+    running, settings = find_running_stack(), StackSettings.from_environment()
     if running is None:
-        settings = StackSettings.from_environment()
         return await reconcile_stopped(
             settings, dry_run=dry_run, orders_may_be_empty=orders_may_be_empty, progress=_say
         )
-    site = replace(await _site_of(running), orders_may_be_empty=orders_may_be_empty)
+    site = replace(
+        await _site_of(running),
+        orders_may_be_empty=orders_may_be_empty,
+        decided=decisions(settings).known(),
+    )
     return await reconcile(site, dry_run=dry_run, progress=_say)
 
 
@@ -94,6 +127,7 @@ async def reconcile_stopped(
             token=stack.token("reconcile", "service"),
             grace_s=0.0,  # nobody is at work on anything
             orders_may_be_empty=orders_may_be_empty,
+            decided=decisions(settings).known(),
         )
         return await reconcile(site, dry_run=dry_run, progress=progress)
 
@@ -146,6 +180,8 @@ def show(report: ReconcileReport) -> None:
     if report.open_orders:
         print_unwrapped(f"Open: {report.open_orders:,}. Their workflows go on with them.")
     _show_for_people(report)
+    if report.decided:
+        print_unwrapped(f"Decided by people before: {report.decided:,}.")
     for violation in report.violations:
         print_unwrapped(f"  wrong: {violation}")
     print_unwrapped(f"Violations left: {report.violations_count:,}.")
@@ -162,6 +198,7 @@ def _show_for_people(report: ReconcileReport) -> None:
         print_unwrapped(f"  {in_words(each)}")
     if report.for_people_count > SHOWN:
         print_unwrapped("  … all of them: valerix reconcile --dry-run --json")
+    print_unwrapped("  when one is done with: valerix reconcile --decided ORDER_ID --note WHAT")
 
 
 def in_words(each: ForPeople) -> str:

@@ -102,3 +102,9 @@ async def test_goods_that_left_for_a_lost_order_are_listed_for_a_person(tmp_path
             assert f"{lost}: committed-unordered; orders say nothing" in said
             assert "2 × MUG-BLUE" in said
             assert "Violations left: 0." in said
+        code, said = await line.run("reconcile", "--decided", str(lost), "--note", "billed by hand")
+        assert (code, "billed by hand" in said) == (0, True), said
+        code, said = await line.run("reconcile", "--dry-run")
+        assert (code, "Decided by people before: 1." in said) == (0, True), said
+        code, said = await line.run("reconcile", "--decided", str(lost), "--note", "again")
+        assert (code, "is not on the list" in said) == (1, True), said
