@@ -162,7 +162,8 @@ class Repairs:
 
         async def one(item: Wanted) -> None:
             async with self._calls:
-                self.done[rule] += await call(item) == wanted
+                answer = await call(item)
+            self.done[rule] += answer == wanted  # on its own: others count meanwhile
 
         try:
             async with asyncio.TaskGroup() as group:
