@@ -10,6 +10,7 @@ from service_kit.observability.health import Health
 from service_kit.observability.readiness import readiness_of
 from service_kit.process import supervised
 from service_kit.process.supervised import Supervised
+from ui.clients.backup import BackupApi
 from ui.clients.fault_admin import FaultApi
 from ui.clients.http import Http
 from ui.clients.inventory_api import InventoryApi
@@ -18,6 +19,7 @@ from ui.identity import Tokens
 from ui.live.event_streams import OrderEventStreams
 from ui.live.load_burst import LoadBurst
 from ui.live.pollers import OperationsPoller, StockPoller
+from ui.live.trail_poller import TrailPoller
 from ui.live.verification import SHUTDOWN_GRACE_S, Verification
 from ui.settings import UiSettings
 from ui.shop.checkout import Checkouts
@@ -39,6 +41,10 @@ class Backend:
             "worker": settings.worker_url.rstrip("/"),
             "subscribers": settings.subscribers_url.rstrip("/"),
         }
+        self.trail: TrailPoller | None = None
+        if backup_url := settings.backup_url.rstrip("/"):
+            self.services["backup"] = backup_url
+            self.trail = TrailPoller(BackupApi(self.http, backup_url))
         self.faults = FaultApi(
             self.http,
             (self.inventory.url, self.orders.url),
@@ -52,10 +58,12 @@ class Backend:
         self.operations = OperationsPoller(
             self.http, self.orders, self.faults, self.services, self._own_health
         )
-        self.tasks = (
+        self.tasks = [
             Supervised("stock", self.stock.run),
             Supervised("operations", self.operations.run),
-        )
+        ]
+        if self.trail is not None:
+            self.tasks.append(Supervised("trail", self.trail.run))
         self.health: Health
 
     async def open(self) -> None:

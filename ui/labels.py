@@ -113,6 +113,21 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
+def age(seconds: float) -> str:
+    """Return how old something is: as a duration, and in days from the third on."""
+    return duration(seconds) if seconds < 48 * 3600 else f"{seconds / 86_400:.0f} days"
+
+
+def size(size_bytes: int) -> str:
+    """Return a size for people: 512 B, 16.8 MB, 1.2 GB."""
+    left = float(size_bytes)
+    for unit in ("B", "kB", "MB"):
+        if left < 999.5:
+            return f"{left:.0f} {unit}" if unit == "B" or left >= 99.95 else f"{left:.1f} {unit}"
+        left /= 1000
+    return f"{left:.1f} GB"
+
+
 def clock(at: datetime) -> str:
     """Return the time of day in UTC, to the second."""
     return f"{at:%H:%M:%S}"

@@ -21,6 +21,8 @@ class UiSettings(ServiceSettings):
     inventory_api_url: str = Field("http://127.0.0.1:8102", validation_alias="INVENTORY_API_URL")
     worker_url: str = Field("http://127.0.0.1:8103", validation_alias="WORKER_URL")
     subscribers_url: str = Field("http://127.0.0.1:8104", validation_alias="SUBSCRIBERS_URL")
+    # Empty where backups are off: the operations page then says so in a line.
+    backup_url: str = Field("http://127.0.0.1:8107", validation_alias="BACKUP_URL")
     temporal_ui_url: str = Field("http://127.0.0.1:8233", validation_alias="TEMPORAL_UI_URL")
     # Carts and who is signed in, one small file a browser; replicas share the folder.
     storage: Path = Path(".valerix/ui")

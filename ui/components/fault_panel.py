@@ -17,6 +17,8 @@ from ui.shop.cart import Cart, key_of
 
 SHARES = {0.2: "a fifth of orders", 0.5: "half of orders", 1.0: "every order"}
 AHEAD = 20
+# Services that have no fault controls.
+NOT_KILLED = {"subscribers", "backup"}
 
 
 class FaultPanel:
@@ -119,7 +121,7 @@ class FaultPanel:
     def _kill(self) -> None:
         text("Kill a process", "h3")
         with block("line"):
-            names = [name for name in self.backend.services if name != "subscribers"]
+            names = [name for name in self.backend.services if name not in NOT_KILLED]
             for name in names:
                 button(
                     SERVICE_NAMES[name],

@@ -16,6 +16,7 @@ SERVICE_NAMES = {
     "inventory_api": "Warehouse",
     "worker": "Worker",
     "subscribers": "Subscribers",
+    "backup": "Backups",
     "ui": "This UI",
 }
 _MEANING = {

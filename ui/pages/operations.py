@@ -5,6 +5,7 @@ from nicegui import app, ui
 from starlette.responses import Response
 
 from ui.backend import Backend
+from ui.components.backup_panel import BackupPanel
 from ui.components.fault_panel import FaultPanel
 from ui.components.layout import PageContext, block, html, page_layout, require_staff, text
 from ui.components.operations_view import drawing
@@ -53,6 +54,7 @@ class OperationsPage:
         with block("card", "section").props("aria-label=Services"):
             text("Services", "h2")
             self.health = html("", "ul", "services")
+        BackupPanel(self.context).build()
         if self.context.backend.settings.fault_injection:
             await FaultPanel(self.context).build()
         self.charts = html("", "div", "grid wide")

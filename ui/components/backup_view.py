@@ -1,0 +1,210 @@
+"""Markup of the backup panel: how far what is kept reaches, and what has to be seen to."""
+
+from datetime import UTC, datetime
+from html import escape
+from typing import NamedTuple
+
+from ui import labels
+from ui.clients.backup import Archive, DatedCall, Drill, RestorePoint, Trail
+from ui.components.backup_days import day_strip, day_table
+from ui.labels import Label
+from ui.live.trail_poller import POLL_INTERVAL_S, TrailSnapshot
+
+# As in deploy/monitoring/prometheus/backup_rules.yml.
+OLDEST_PROVEN_S = 26 * 3600
+LONGEST_LAG_S = 120
+OLDEST_DRILL_S = 35 * 86_400
+
+_CALL_TODAY: dict[str, tuple[str, Label, str]] = {
+    "not_yet": (
+        "not made yet",
+        Label("To come", "schedule", "idle"),
+        "It is made once today's capsule has been proven.",
+    ),
+    "claimed": (
+        "claimed",
+        Label("Under way", "hourglass_top", "busy"),
+        "It is under way, or whoever made it has died. Nobody else calls today.",
+    ),
+    "done": (
+        "made",
+        Label("Accepted", "check_circle", "good"),
+        "The legacy service has taken today's capsule.",
+    ),
+    "refused": (
+        "refused",
+        Label("Refused", "block", "warn"),
+        "It is not made again today. Tomorrow's capsule holds today, too.",
+    ),
+    "unknown": (
+        "made, outcome unknown",
+        Label("Nobody knows", "help", "warn"),
+        "It may count, so it is not made again today. Tomorrow's capsule holds today, too.",
+    ),
+}
+
+
+class Figure(NamedTuple):
+    """One thing to know: its value in words, how that is, and what it means."""
+
+    name: str
+    value: str
+    label: Label
+    meaning: str
+
+
+class TrailDrawing:
+    """The markup of one look."""
+
+    def __init__(self, now: TrailSnapshot) -> None:
+        shown = figures(now)
+        trail = now.trail
+        self.spoken = spoken(now, shown)
+        self.news = news(now)
+        self.figures = "".join(_markup(each) for each in shown)
+        self.problems = "" if trail is None else problems(trail)
+        self.strip = day_strip(trail) if trail is not None else ""
+        self.days = day_table(trail) if trail is not None else "<p class=soft>Not known yet.</p>"
+
+
+def news(now: TrailSnapshot) -> str:
+    """Return since when this is known, and why not later."""
+    if now.trouble is not None:
+        title = f"The backup process cannot be asked: {now.trouble}."
+        if now.trail is None:
+            return _note("bad", "cloud_off", title, "What is kept, and since when, is not known.")
+        heard = datetime.fromtimestamp(now.heard_at, UTC)
+        ago = labels.age(max(now.at - now.heard_at, 0.0))
+        known = f"Below is what it said {ago} ago, at {labels.clock(heard)} UTC."
+        return _note("warn", "cloud_off", title, known)
+    if now.trail is None:
+        return "<p class=soft>Asking the backup process …</p>"
+    return (
+        f'<p class="small soft number">As of {labels.clock(now.trail.as_of.astimezone(UTC))} UTC, '
+        f"every {POLL_INTERVAL_S:g} seconds</p>"
+    )
+
+
+def problems(trail: Trail) -> str:
+    """Return what keeps backups from being what they should be."""
+    told = [
+        _note("bad", "error", "Needs attention", sentence) for sentence in trail.archive.problems
+    ]
+    stores = [
+        _note("warn", "cloud_off", f"The store {store} cannot be asked", "It had what is below.")
+        for store in trail.stores_away
+    ]
+    return "".join(told + stores)
+
+
+def figures(now: TrailSnapshot) -> list[Figure]:
+    """Return what a glance has to tell; nothing while nothing is known.
+
+    Ages go on growing while the process cannot be asked. How the log gets out and what becomes of
+    the call may have changed since: that is told without a judgement then.
+    """
+    trail = now.trail
+    if trail is None:
+        return []
+    live = [_lag(trail.archive), _call(trail.call_today)]
+    if now.trouble is not None:
+        live = [each._replace(label=Label("As last told", "history", "idle")) for each in live]
+    lag, call = live
+    newest = _newest(trail.newest_proven, now, trail)
+    return [newest, lag, call, _drill(trail.last_drill, now, trail)]
+
+
+def spoken(now: TrailSnapshot, shown: list[Figure]) -> str:
+    """Return what is said aloud: no figures in it, they would have it said again and again."""
+    found = [] if now.trouble is None else ["the backup process cannot be asked"]
+    if now.trail is not None and now.trail.archive.problems:
+        found.append("something needs attention")
+    if now.trail is not None and now.trail.stores_away:
+        found.append("a store cannot be asked")
+    found += [f"{each.name}: {each.label.words}" for each in shown if each.label.tone == "bad"]
+    if not found and now.trail is None:
+        return ""
+    return f"Backups: {'; '.join(found) or 'all is well'}."
+
+
+def _newest(point: RestorePoint | None, now: TrailSnapshot, trail: Trail) -> Figure:
+    name = "Newest proven restore point"
+    if point is None:
+        label = Label("None", "error", "bad")
+        return Figure(name, "none", label, "No capsule was restored yet to see that it works.")
+    old_s = _seconds_since(point.covers_to, now, trail)
+    label = (
+        Label("Too old", "error", "bad")
+        if old_s > OLDEST_PROVEN_S
+        else Label("Proven", "verified", "good")
+    )
+    meaning = (
+        f"Up to {_moment(point.covers_to)}. The capsule of {point.day.isoformat()} was restored "
+        f"at {_moment(point.proven_at)}. Limit {OLDEST_PROVEN_S / 3600:g} h."
+    )
+    return Figure(name, f"{labels.age(old_s)} old", label, meaning)
+
+
+def _lag(archive: Archive) -> Figure:
+    name = "Archive lag"
+    if archive.lag_seconds is None:
+        label = Label("Not known", "help", "warn")
+        return Figure(name, "–", label, "The database does not say how far its log is archived.")
+    label = (
+        Label("Behind", "error", "bad")
+        if archive.lag_seconds > LONGEST_LAG_S
+        else Label("Keeps up", "check_circle", "good")
+    )
+    last = archive.last_archived_at
+    meaning = f"{f'Last file at {_moment(last)}. ' if last else ''}Limit {LONGEST_LAG_S} s."
+    return Figure(name, labels.age(max(archive.lag_seconds, 0.0)), label, meaning)
+
+
+def _call(call: DatedCall) -> Figure:
+    named = labels.by_its_name(call.state)
+    value, label, meaning = _CALL_TODAY.get(call.state, (named.words.lower(), named, ""))
+    detail = f" Told: {call.detail.rstrip('.')}." if call.detail else ""
+    return Figure(f"Legacy call of {call.day.isoformat()}", value, label, f"{meaning}{detail}")
+
+
+def _drill(drill: Drill | None, now: TrailSnapshot, trail: Trail) -> Figure:
+    name = "Last drill"
+    if drill is None:
+        label = Label("None", "warning", "warn")
+        return Figure(name, "never", label, "Try it: valerix backup drill")
+    ago_s = _seconds_since(drill.at, now, trail)
+    if not drill.ok:
+        label = Label("Failed", "error", "bad")
+    elif ago_s > OLDEST_DRILL_S:
+        label = Label("Overdue", "warning", "warn")
+    else:
+        label = Label("Passed", "check_circle", "good")
+    told = f" Told: {drill.detail.rstrip('.')}." if drill.detail else ""
+    took = f"It took {labels.duration(drill.seconds)}."
+    return Figure(name, f"{labels.age(ago_s)} ago", label, f"{took}{told}")
+
+
+def _seconds_since(moment: datetime, now: TrailSnapshot, trail: Trail) -> float:
+    """Return the age of a moment of the process's clock, which need not be ours."""
+    passed = (trail.as_of - moment).total_seconds() + now.at - now.heard_at
+    return max(passed, 0.0)
+
+
+def _moment(at: datetime) -> str:
+    utc = at.astimezone(UTC)
+    return f"{labels.when(utc)}:{utc:%S} UTC"
+
+
+def _markup(figure: Figure) -> str:
+    return (
+        f'<div class="figure"><dt>{escape(figure.name)}</dt><dd class="value">'
+        f"{escape(figure.value)}</dd><dd>{labels.badge(figure.label)}</dd>"
+        f'<dd class="small soft">{escape(figure.meaning)}</dd></div>'
+    )
+
+
+def _note(tone: str, picture: str, title: str, message: str) -> str:
+    return (
+        f'<div class="note {tone}">{labels.icon(picture)}<div><strong>{escape(title)}</strong>'
+        f"<p>{escape(message)}</p></div></div>"
+    )
