@@ -1,42 +1,16 @@
 """promtool runs the alert rules on the vectors of the in-process window, and reads our files."""
 
 import json
-import os
-import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.promtool import PROMETHEUS, run
 from tests.support.response_time_vectors import SECONDS, VECTORS, Trace, Verdict, played, verdict_at
 
-PROMETHEUS = Path(__file__).parents[3] / "deploy" / "monitoring" / "prometheus"
 SLOW, FAILING = "OrdersAnsweredTooSlowly", "OrdersFailing"
-
-
-@pytest.fixture(scope="module")
-def promtool() -> str:
-    """The tool on PATH, or from Debian's package."""
-    if found := shutil.which("promtool"):
-        return found
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        for command in ("update -qq", "install -y -qq --no-install-recommends prometheus"):
-            subprocess.run(
-                ["apt-get", *command.split()], capture_output=True, check=False, timeout=240
-            )
-        if found := shutil.which("promtool"):
-            return found
-    pytest.skip("No promtool: not on PATH, and Debian's package prometheus could not be had.")
-
-
-def run(promtool: str, *arguments: str) -> str:
-    done = subprocess.run(
-        [promtool, *arguments], capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    return done.stdout
 
 
 def series(name: str, values: Sequence[float]) -> dict[str, str]:
@@ -292,4 +266,5 @@ def test_many_open_orders_and_orders_ahead_of_the_clock_are_told(
 def test_the_configuration_is_valid_and_scrapes_often_enough(promtool: str) -> None:
     said = run(promtool, "check", "config", str(PROMETHEUS / "prometheus.yml"))
     assert "13 rules found" in said
+    assert "8 rules found" in said, "those of backups"
     assert "scrape_interval: 1s" in (PROMETHEUS / "prometheus.yml").read_text()

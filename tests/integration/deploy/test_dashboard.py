@@ -11,9 +11,9 @@ from tests.support.serving import Served, bearer
 
 GRAFANA = Path(__file__).parents[3] / "deploy" / "monitoring" / "grafana" / "dashboard.json"
 _WORDS = {"sum", "rate", "max", "increase", "ignoring", "histogram_quantile", "status", "point"}
-# Of the worker's and order_api's process, where the SDK serves them; of subscribers; of
-# a process with fault injection; and what Prometheus itself makes.
-_ELSEWHERE = ("temporal_", "subscriber_", "faults_fired", "valerix:", "saga_step_attempts")
+# Of the worker's and order_api's process, where the SDK serves them; of subscribers; of the
+# backup process; of a process with fault injection; and what Prometheus itself makes.
+_ELSEWHERE = ("temporal_", "subscriber_", "backup_", "faults_", "valerix:", "saga_step_attempts")
 
 
 def asked_for() -> set[str]:
@@ -56,6 +56,10 @@ def test_the_dashboard_has_the_panels_of_the_operations_page() -> None:
         "Oldest",
         "Retries and replays",
         "Faults fired",
+        "Newest proven restore point",
+        "Archive lag",
+        "Copies",
+        "Legacy call",
     ):
         assert wanted in titles
 
