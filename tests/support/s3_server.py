@@ -5,7 +5,7 @@ import json
 import shutil
 import signal
 import sysconfig
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -33,30 +33,12 @@ async def s3_server(folder: Path) -> AsyncIterator[S3Settings]:
     """Run SeaweedFS with an S3 gateway that knows one key."""
     program = _program()
     assert program is not None, why_not()
-    data = folder / "data"
-    data.mkdir(parents=True)
-    users = folder / "users.json"
-    users.write_text(json.dumps(_users()))
     ports = {
         f"{service}.port{kind}": free_port()
         for service in ("master", "volume", "filer", "s3")
         for kind in ("", ".grpc")
     }
-    arguments = [
-        "server",
-        f"-dir={data}",
-        f"-ip={LOOPBACK}",
-        f"-ip.bind={LOOPBACK}",
-        "-master.volumeSizeLimitMB=64",
-        "-volume.max=8",
-        "-s3",
-        "-s3.port.iceberg=0",
-        "-s3.port.lance=0",
-        f"-s3.config={users}",
-        f"-filer.localSocket={folder / 'filer.sock'}",
-        f"-s3.localSocket={folder / 's3.sock'}",
-        *(f"-{name}={port}" for name, port in ports.items()),
-    ]
+    arguments = _arguments(folder, ports)
 
     async def ready() -> bool:
         try:
@@ -87,6 +69,28 @@ async def s3_server(folder: Path) -> AsyncIterator[S3Settings]:
         )
     finally:
         await process.stop()
+
+
+def _arguments(folder: Path, ports: Mapping[str, int]) -> list[str]:
+    data = folder / "data"
+    data.mkdir(parents=True)
+    users = folder / "users.json"
+    users.write_text(json.dumps(_users()))
+    return [
+        "server",
+        f"-dir={data}",
+        f"-ip={LOOPBACK}",
+        f"-ip.bind={LOOPBACK}",
+        "-master.volumeSizeLimitMB=64",
+        "-volume.max=8",
+        "-s3",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        f"-s3.config={users}",
+        f"-filer.localSocket={folder / 'filer.sock'}",
+        f"-s3.localSocket={folder / 's3.sock'}",
+        *(f"-{name}={port}" for name, port in ports.items()),
+    ]
 
 
 def _program() -> str | None:
