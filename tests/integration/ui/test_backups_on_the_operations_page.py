@@ -12,6 +12,7 @@ from tests.support.backup_process import BackupProcess, serve_backup_process
 from tests.support.serving import TOKEN_KEY, Served
 from tests.support.trail_answers import trail
 from tests.support.ui_client import UiClient, ui_client, ui_settings
+from ui.live import trail_poller
 
 AS_STAFF = "You are a shopper. Act as staff, on this local stack"
 NOBODY = Served(FastAPI(), 9)
@@ -25,7 +26,7 @@ def process() -> Iterator[BackupProcess]:
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ui.live.trail_poller.POLL_INTERVAL_S", 0.2)
+    monkeypatch.setattr(trail_poller, "POLL_INTERVAL_S", 0.2)
 
 
 async def opens_operations(visitor: UiClient) -> None:

@@ -71,31 +71,33 @@ def test_an_answer_that_makes_no_sense_is_no_answer(change: dict[str, Any]) -> N
 # --- the poller -------------------------------------------------------------------------------
 
 
+async def look(poller: TrailPoller) -> TrailSnapshot:
+    await poller.poll()
+    return poller.now
+
+
 async def test_in_an_outage_the_last_known_is_kept_with_its_time() -> None:
     process = Process()
     poller = TrailPoller(process)
-    assert poller.now.trail is None
-    await poller.poll()
-    heard = poller.now
+    assert poller.now == TrailSnapshot()
+    heard = await look(poller)
     assert heard.trail == process.answer
     assert heard.trouble is None
     process.answer = NoAnswer("TimeoutError")
-    await poller.poll()
-    assert poller.now.trail is heard.trail
-    assert poller.now.heard_at == heard.heard_at
-    assert poller.now.trouble == "no usable answer (TimeoutError)"
+    kept = await look(poller)
+    assert kept.trail is heard.trail
+    assert kept.heard_at == heard.heard_at
+    assert kept.trouble == "no usable answer (TimeoutError)"
     process.answer = told()
-    await poller.poll()
-    assert poller.now.trouble is None
+    assert (await look(poller)).trouble is None
 
 
 async def test_a_process_that_does_not_let_us_look_is_quoted() -> None:
     process = Process()
     process.answer = Refusal(403, "forbidden", "This is not for your role", "", "", {})
-    poller = TrailPoller(process)
-    await poller.poll()
-    assert poller.now.trail is None
-    assert poller.now.trouble == "it answers with status 403, This is not for your role"
+    found = await look(TrailPoller(process))
+    assert found.trail is None
+    assert found.trouble == "it answers with status 403, This is not for your role"
 
 
 # --- what is shown ----------------------------------------------------------------------------
