@@ -106,5 +106,6 @@ class RestoreDrill:
 def some_second(first: datetime, last: datetime, dice: Random) -> datetime:
     """Return a moment at the beginning of a second between two moments, or the last of them."""
     begin = first.replace(microsecond=0) + timedelta(seconds=1)
-    seconds = int((last - begin).total_seconds())
-    return begin + timedelta(seconds=dice.randint(0, seconds)) if seconds >= 0 else last
+    if begin > last:
+        return last
+    return begin + timedelta(seconds=dice.randint(0, (last - begin) // timedelta(seconds=1)))
