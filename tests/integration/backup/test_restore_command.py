@@ -1,5 +1,6 @@
 """The command `valerix restore` as a person runs it on an empty host, and what it says."""
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -8,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from backup.durable import PARTIAL
 from backup.trail_folder import TrailFolder
 from deploy.local.postgres.connection import connected
 from deploy.local.schema import migrate_and_seed
 from deploy.local.state_dir import StateDir, StateDirLock
-from tests.support.command_line import CommandLine
+from tests.support.command_line import VALERIX, CommandLine
 from tests.support.trail.restorable import killed, seal, shop
 
 pytestmark = pytest.mark.timeout(600)
@@ -105,6 +107,29 @@ async def test_what_cannot_be_restored_is_refused_in_a_sentence(lost: Lost) -> N
     lock.release()
     assert code == 1
     assert "a stack is running in" in said
+
+
+async def test_a_restore_that_was_killed_is_swept_up_by_the_next(lost: Lost) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *VALERIX,
+        "restore",
+        env=lost.command.env,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    async for line in process.stderr:
+        if b"by Postgres itself" in line:
+            process.kill()
+    await process.wait()
+    left = {path.name for path in StateDir(lost.home).folder.iterdir()}
+    assert any(name.endswith(PARTIAL) for name in left)
+    assert "postgres" not in left
+    code, said = await lost.command.run("restore")
+    assert code == 0, said
+    assert not any(path.name.endswith(PARTIAL) for path in StateDir(lost.home).folder.iterdir())
+    async with shop(lost.home, lost.trail) as cluster:
+        assert await cluster.count() == 1
 
 
 async def test_a_capsule_is_proven_and_every_store_rehearsed_by_command(lost: Lost) -> None:
