@@ -3,23 +3,30 @@
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 
 import inventory_api.seed
 from activities.contracts import OPEN
 from backup.reconcile.contracts import ReconcileReport, Rule, Site
-from backup.reconcile.run import reconcile
+from backup.reconcile.run import OrdersEmpty, reconcile
+from backup.reconcile.warehouse import WarehouseAway
+from deploy.local.ports import free_port
+from inventory_api.contracts import Line
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
-from tests.support.serving import PATIENT, serve_inventory, token
+from tests.support.serving import PATIENT, bearer, serve_inventory, token
 from tests.support.trail.agreement import contents, observe, wrong
 from tests.support.trail.sagas_by_hand import (
     DELIVERED,
     ByHand,
     History,
+    Ordered,
+    Step,
     by_hand,
     each_ordered,
     history,
@@ -37,7 +44,7 @@ class Restored:
     inventory_dsn: str
     inventory_url: str
 
-    async def reconcile(self, *, dry_run: bool = False) -> ReconcileReport:
+    async def reconcile(self, *, dry_run: bool = False, **changes: Any) -> ReconcileReport:
         site = Site(
             orders_dsn=self.orders_dsn,
             inventory_dsn=self.inventory_dsn,
@@ -46,6 +53,7 @@ class Restored:
             grace_s=0.0,
             orders_may_be_empty=True,
         )
+        site = replace(site, **changes)
         return await reconcile(site, dry_run=dry_run, progress=lambda _: None)
 
     @asynccontextmanager
@@ -162,3 +170,67 @@ async def test_an_order_that_was_cancelled_in_inventory_ends_cancelled_and_has_n
     report = await restored.reconcile()
     assert report.repaired[Rule.CANCEL_OPEN] >= 1
     assert (await restored.finish_open(made))[cancelled] == "cancelled"
+
+
+def shipped(quantity: int) -> History:
+    """Return the history of one order for so many of the scarcest pieces."""
+    order = Ordered(1, (Line(sku="LAST-ONE", quantity=quantity),))
+    return History(
+        [
+            Step(order, "accept"),
+            Step(order, "hold"),
+            Step(order, "commit"),
+            Step(order, "tell", "shipped"),
+        ]
+    )
+
+
+async def test_what_a_lost_delivery_brought_is_shipped_again_once_it_is_entered_again(
+    restored: Restored,
+) -> None:
+    made = shipped(DELIVERED["LAST-ONE"] + 1)
+    await restored.restore(made, orders_at=len(made.steps), inventory_at=0)
+    before = await restored.contents()
+    report = await restored.reconcile()
+    [asked] = report.for_people
+    assert (asked.rule, asked.status, asked.state) == (Rule.NOT_IN_STOCK, "shipped", None)
+    assert (report.repaired, report.violations) == ({}, ())
+    assert await restored.contents() == before, "a refusal would be for good"
+    async with httpx.AsyncClient(headers=bearer("staff")) as staff:
+        entered = await staff.post(
+            f"{restored.inventory_url}/v1/stock/LAST-ONE/restock",
+            json={"quantity": 1},
+            headers={"Idempotency-Key": "the delivery"},
+        )
+        assert entered.status_code == 200, entered.text
+    report = await restored.reconcile()
+    assert (report.repaired, report.for_people) == ({Rule.SHIP_UNKNOWN: 1}, ())
+    assert await restored.wrong(report) == []
+    await nothing_more_to_do(restored, report)
+
+
+async def test_a_warehouse_that_is_away_stops_the_run_and_the_next_goes_on(
+    restored: Restored,
+) -> None:
+    made = shipped(1)
+    await restored.restore(made, orders_at=len(made.steps), inventory_at=1)
+    before = await restored.contents()
+    nobody = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(WarehouseAway, match="did not say within"):
+        await restored.reconcile(inventory_url=nobody, patience_s=0.5)
+    with pytest.raises(WarehouseAway, match="does not take our token"):
+        await restored.reconcile(token="nobody's")
+    assert await restored.contents() == before
+    assert (await restored.reconcile()).repaired == {Rule.SHIP_UNKNOWN: 1}
+
+
+async def test_an_empty_orders_database_does_not_have_everything_released(
+    restored: Restored,
+) -> None:
+    made = shipped(1)
+    await restored.restore(made, orders_at=0, inventory_at=2)
+    before = await restored.contents()
+    with pytest.raises(OrdersEmpty):
+        await restored.reconcile(orders_may_be_empty=False)
+    assert await restored.contents() == before
+    assert (await restored.reconcile()).repaired == {Rule.RELEASE_UNORDERED: 1}
