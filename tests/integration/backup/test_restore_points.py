@@ -180,14 +180,14 @@ async def test_a_disk_that_is_nearly_full_is_left_to_the_database(
 
 async def test_a_role_with_the_rights_for_it_is_enough(cluster: BackedUpCluster) -> None:
     async with connected(cluster.postgres.admin_dsn()) as connection:
-        await connection.execute(CREATE_ROLE.format(role="backup", password="secret"))
-        for statement in grants("backup", ("postgres", "orders", "inventory")):
+        await connection.execute(CREATE_ROLE.format(role="keeper", password="secret"))
+        for statement in grants("keeper", ("postgres", "orders", "inventory")):
             await connection.execute(statement)
 
     def as_backup(database: str) -> str:
         parts = urlsplit(cluster.postgres.admin_dsn(database))
         address = parts.netloc.rpartition("@")[2]
-        return urlunsplit(parts._replace(netloc=f"backup:secret@{address}"))
+        return urlunsplit(parts._replace(netloc=f"keeper:secret@{address}"))
 
     dsn = as_backup("postgres")
     await cluster.bases.take(dsn, full_every=1, within_s=WITHIN_S)
