@@ -200,7 +200,7 @@ async def test_what_a_lost_delivery_brought_is_shipped_again_once_it_is_entered_
         entered = await staff.post(
             f"{restored.inventory_url}/v1/stock/LAST-ONE/restock",
             json={"quantity": 1},
-            headers={"Idempotency-Key": "the delivery"},
+            headers={"Idempotency-Key": "delivery-1"},
         )
         assert entered.status_code == 200, entered.text
     report = await restored.reconcile()
