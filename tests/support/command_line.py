@@ -13,13 +13,14 @@ VALERIX = (sys.executable, "-m", "deploy.cli")
 
 
 class CommandLine:
-    """`valerix` in a home of its own, on ports of its own."""
+    """`valerix` in a home of its own, on ports of its own; with `backups` if they are meant."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, backups: bool = False) -> None:
         self.home = StateDir(home)
         self.ports = Ports.free()
         numbers = {name: str(port) for name, port in self.ports.by_variable().items()}
         self.env = {**os.environ, **numbers, "VALERIX_HOME": str(home), "COLUMNS": "200"}
+        self.env["BACKUP"] = "true" if backups else "false"
         self.within_s = 60.0
         self.running: list[asyncio.subprocess.Process] = []
 

@@ -37,7 +37,7 @@ class BackedUpStack:
         self.stack = stack
         assert stack.settings.backup_home is not None
         self.trail = TrailFolder(stack.settings.backup_home)
-        self.valerix = CommandLine(stack.settings.home)
+        self.valerix = CommandLine(stack.settings.home, backups=True)
         self.valerix.within_s = WITHIN_S
 
     def calls(self, day: date) -> int:
@@ -119,6 +119,7 @@ async def _is_told_to_staff_only(backed_up: BackedUpStack, newest: str) -> None:
     assert health["status"] == "pass", health
 
 
+@pytest.mark.full
 async def test_a_backup_goes_on_after_kill_9_in_the_middle(tmp_path: Path) -> None:
     async with backed_up_stack(tmp_path) as backed_up:
         today = datetime.now(UTC).date()

@@ -46,7 +46,7 @@ async def lost(tmp_path: Path) -> AsyncIterator[Lost]:
             skus = await connection.fetchval(_SKUS)
         await killed(cluster)
     shutil.rmtree(home)
-    async with CommandLine(home) as command:
+    async with CommandLine(home, backups=True) as command:
         command.within_s = 500.0
         yield Lost(command, home, trail, moment, skus)
 

@@ -75,6 +75,7 @@ async def live(
     return capsules, moments
 
 
+@pytest.mark.full
 @pytest.mark.timeout(600)
 async def test_any_one_capsule_brings_back_any_second_of_its_days(tmp_path: Path) -> None:
     identity = pyrage.x25519.Identity.generate()

@@ -101,7 +101,9 @@ def _working(
 
 
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("number", [60, pytest.param(400, marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    "number", [10, *(pytest.param(days, marks=pytest.mark.full) for days in (60, 400))]
+)
 async def test_every_date_has_one_call_and_none_has_two(
     number: int,
     databases: Databases,
@@ -109,7 +111,7 @@ async def test_every_date_has_one_call_and_none_has_two(
     tmp_path: Path,
     pytestconfig: pytest.Config,
 ) -> None:
-    start = before_the_next_leap_day(datetime.now(UTC), 20)
+    start = before_the_next_leap_day(datetime.now(UTC), min(20, number // 2))
     planned = days_from(start, number, SEED)
     days = await live_through(planned, databases, backup_database, tmp_path)
     counted = {each.day: days.legacy.calls(each.day) for each in planned}

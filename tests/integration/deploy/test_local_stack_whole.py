@@ -21,7 +21,7 @@ from tests.support.processes import runs, wait_until_gone
 
 @pytest.fixture
 async def valerix(tmp_path: Path) -> AsyncIterator[CommandLine]:
-    async with CommandLine(tmp_path / "home") as line:
+    async with CommandLine(tmp_path / "home", backups=True) as line:
         yield line
 
 
