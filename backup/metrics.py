@@ -19,6 +19,11 @@ NEWEST_PROVEN = Gauge(
 )
 CAPSULE_BYTES = Gauge("backup_capsule_bytes", "Size of the newest capsule.")
 COPIES = Gauge("backup_copies", "Copies of capsules in a store, as it was seen last.", ["store"])
+NEWEST_COPY = Gauge(
+    "backup_newest_copy_timestamp_seconds",
+    "Up to when everything is in a copy that a store has, as it was seen last; 0: it has none.",
+    ["store"],
+)
 CALL_STATE = Gauge(
     "backup_legacy_call_state", "1 for what became of today's legacy call so far.", ["state"]
 )
@@ -35,7 +40,7 @@ _STEPS = {
     "call_legacy_service": "call",
     "confirm_legacy_call": "confirm",
 }
-BASE, PRUNE = "base", "prune"
+BASE, PRUNE, DRILL = "base", "prune", "drill"
 for _step in (*_STEPS.values(), BASE, PRUNE):
     FAILURES.labels(_step)  # shown from the start, or the first one is no increase
 

@@ -196,3 +196,6 @@ def _show(trail: Trail) -> None:
     if newest is not None:
         metrics.CAPSULE_BYTES.set(newest.size_bytes)
     metrics.show_call(trail.call_today.state)
+    drill = trail.last_drill
+    if drill is not None and drill.ok:
+        metrics.LAST_SUCCESS.labels(metrics.DRILL).set(drill.at.timestamp())

@@ -235,6 +235,8 @@ class KeptStore:
         except BackupProblem as error:
             self.problem = str(error)
         metrics.COPIES.labels(self.name).set(len(self.copies))
+        newest = max((copy.covers_to.timestamp() for copy in self.copies), default=0.0)
+        metrics.NEWEST_COPY.labels(self.name).set(newest)
 
 
 async def _delete(store: Store, copy: Copy) -> None:
