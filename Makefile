@@ -45,8 +45,8 @@ coverage: environment ## measure which lines of the core its tests run; below 95
 verify: environment ## attack the whole platform under load and prove that nothing was lost
 	@exec $(BIN)/valerix chaos verify $(VERIFY)
 
-crash: environment ## kill real processes under load for minutes: the long forms of tests/e2e
-	@exec $(BIN)/python -m pytest tests/e2e -m full $(TESTS)
+crash: environment ## kill real processes under load for minutes: the long forms of the tests
+	@exec $(BIN)/python -m pytest tests/e2e tests/integration/backup -m full $(TESTS)
 
 lint: environment ## check style, formatting and types
 	@echo "ruff check" && $(BIN)/ruff check --quiet .
