@@ -182,6 +182,9 @@ def _tell(trail: Trail, day: date, report: BackupReport | None, *, call_was_due:
         state, detail = trail.call_today.state, trail.call_today.detail
         said = f" ({detail})" if detail else ""
         out.print(f"  Today's one legacy call: {state.replace('_', ' ')}{said}.", markup=False)
+        if report is not None and report.call_in_doubt:
+            doubt = "  Nobody knows whether it was made, so it is not made again (docs/runbook.md)."
+            err.print(doubt, style="yellow", soft_wrap=True)
     if report is None:
         err.print("  What is missing is tried again until the day is over, by itself.")
     return 1 if missing or report is None else 0

@@ -4,7 +4,6 @@ import asyncio
 import os
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from uuid import UUID
 
 from temporalio.client import Client
@@ -19,7 +18,7 @@ from deploy.local.ports import LOOPBACK
 from deploy.local.postgres.server import EmbeddedPostgres
 from deploy.local.running_stack import RunningStack, find_running_stack, issue_token
 from deploy.local.services import INVENTORY
-from deploy.local.settings import StackSettings
+from deploy.local.settings import StackSettings, backup_home_from
 from deploy.local.stack import POSTGRES, TEMPORAL, Stack
 from deploy.local.state_dir import StateDir
 from deploy.terminal import err, print_unwrapped
@@ -59,9 +58,11 @@ def decide(order_id: UUID, note: str) -> int:
 
 
 def decisions(settings: StackSettings) -> Decisions:
-    """Return what people have decided about orders of this stack: beside its backups."""
-    home = settings.home.with_name(f"{settings.home.name}-backup")
-    return Decisions(Path(os.environ.get("VALERIX_BACKUP_HOME") or home) / "decisions.json")
+    """Return what people have decided about orders of this stack.
+
+    It is kept with the backups, and in their place where there are none.
+    """
+    return Decisions((settings.backup_home or backup_home_from(os.environ)) / "decisions.json")
 
 
 def _reported(*, dry_run: bool, orders_may_be_empty: bool = False) -> ReconcileReport:
