@@ -3,8 +3,10 @@
 BIN := .venv/bin
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-# One process a core; a file stays in one process, and the long ones (tests/e2e) go first.
-SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# Three processes on two cores, as tests wait a good part of their time for others; a file stays in
+# one process, and the long ones (tests/e2e) go first.
+SIDE_BY_SIDE := -n $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) * 3 / 2 ))) --maxprocesses 6 \
+	--dist loadfile --no-loadscope-reorder --durations=25 --durations-min=5
 # Of the terminal, for other programs: with these, Python takes modules from elsewhere or fails.
 unexport PYTHONHOME PYTHONPATH PYTHONSTARTUP PYTHONWARNINGS PYTHONINSPECT PYTHONSAFEPATH
 .PHONY: screenshots help up stop status check quick test coverage verify crash lint format bench lock \

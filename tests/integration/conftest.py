@@ -83,6 +83,13 @@ def orders_database(databases: Databases) -> Iterator[str]:
 
 
 @pytest.fixture
+def backup_database(databases: Databases) -> Iterator[str]:
+    """The address of a migrated database in which no call was ever claimed."""
+    with databases.fresh("backup") as dsn:
+        yield dsn
+
+
+@pytest.fixture
 def inventory_app(loop_thread: EventLoopThread, inventory_database: str) -> Iterator[Served]:
     """inventory_api with the demonstration stock."""
     loop_thread.run(inventory_api.seed.seed(inventory_database))

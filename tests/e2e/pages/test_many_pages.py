@@ -8,7 +8,7 @@ import pytest
 from bench.sections.pages import ASKED, measure
 from deploy.local.stack import Stack
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
 
 
 async def test_two_hundred_pages_cost_less_than_a_core_and_none_is_old(stack: Stack) -> None:

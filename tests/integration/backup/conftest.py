@@ -23,13 +23,6 @@ def legacy(tmp_path: Path) -> Iterator[LegacyStandIn]:
 
 
 @pytest.fixture
-def backup_database(databases: Databases) -> Iterator[str]:
-    """The address of a migrated database in which no call was ever claimed."""
-    with databases.fresh("backup") as dsn:
-        yield dsn
-
-
-@pytest.fixture
 async def site(
     databases: Databases, backup_database: str, legacy: LegacyStandIn, tmp_path: Path
 ) -> AsyncIterator[ClaimsSite]:

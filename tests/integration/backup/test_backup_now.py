@@ -146,6 +146,7 @@ async def test_a_backup_goes_on_after_kill_9_in_the_middle(tmp_path: Path) -> No
         assert not [*backed_up.trail.capsules.glob(".*.partial")]
 
 
+@pytest.mark.full
 async def test_without_the_legacy_service_all_else_is_done_and_said(tmp_path: Path) -> None:
     async with backed_up_stack(tmp_path) as backed_up:
         await backed_up.stack.stop(LEGACY)

@@ -103,6 +103,7 @@ async def test_a_capsule_alone_brings_its_end_back_on_an_empty_host(
         await cluster.mark()  # its log goes on behind that of its former life
 
 
+@pytest.mark.full
 async def test_restored_twice_every_life_can_be_had_again(
     backups: Backups, home: Path, tmp_path: Path
 ) -> None:

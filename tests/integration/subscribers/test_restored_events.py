@@ -110,6 +110,7 @@ async def test_migrating_takes_restored_events_over_and_moves_no_cursor(
     restored_dsn: str,
     restored: "asyncpg.Connection[Any]",
     inventory_database: str,
+    backup_database: str,
     own_cluster: Databases,
     way: str,
 ) -> None:
@@ -129,7 +130,11 @@ async def test_migrating_takes_restored_events_over_and_moves_no_cursor(
     [written_since] = await tell(restored, "received")
 
     if way == "make up":
-        addresses = {"orders": restored_dsn, "inventory": inventory_database}
+        addresses = {
+            "orders": restored_dsn,
+            "inventory": inventory_database,
+            "backup": backup_database,
+        }
         await migrate_and_seed(addresses.__getitem__)
     else:
         settings = MigrateSettings(
