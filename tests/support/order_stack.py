@@ -170,14 +170,36 @@ class Shopper:
             headers={"Idempotency-Key": key or f"key-{next(_numbers)}"},
         )
 
+    async def place_stubbornly(
+        self, sku: str = "MUG-BLUE", quantity: int = 1, key: str | None = None
+    ) -> httpx.Response:
+        """As a shopper's app does: the same key again until there is an answer to keep.
+
+        A busy machine may say 503 first, as the contract has it.
+        """
+        key = key or f"key-{next(_numbers)}"
+
+        async def kept() -> httpx.Response | None:
+            answer = await self.place(sku, quantity, key)
+            return answer if answer.status_code != 503 else None
+
+        found = await eventually(kept, 60.0)
+        assert found is not None
+        return found
+
     async def shipped(self) -> str:
         """Place an order and return its id once it has shipped."""
-        order_id: str = (await self.place()).json()["order_id"]
+        order_id: str = (await self.place_stubbornly()).json()["order_id"]
         assert (await self.until_settled(order_id))["status"] == "shipped"
         return order_id
 
     async def order(self, order_id: str) -> dict[str, Any]:
-        answer = await self.http.get(f"/v1/orders/{order_id}")
+        async def told() -> httpx.Response | None:
+            answer = await self.http.get(f"/v1/orders/{order_id}")
+            return answer if answer.status_code != 503 else None
+
+        answer = await eventually(told)
+        assert answer is not None
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found

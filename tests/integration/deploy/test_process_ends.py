@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -84,8 +85,8 @@ async def test_a_worker_that_is_told_to_stop_with_attempts_under_way_ends_cleanl
     with order_stack.shut(order_stack.to_inventory):
         async with process(order_stack, "worker"):
             # these wait in a durable attempt
-            orders = [(await shopper.place()).json()["order_id"] for _ in range(2)]
-            asked = asyncio.create_task(shopper.place())
+            orders = [(await shopper.place_stubbornly()).json()["order_id"] for _ in range(2)]
+            asked = asyncio.create_task(shopper.place_stubbornly())
             seen = shopper.name
 
             async def stored() -> bool:
@@ -115,13 +116,18 @@ async def test_an_order_api_that_is_told_to_stop_while_shoppers_wait_answers_the
             await eventually(stored)
             os.kill(await _pid_of(served.port), signal.SIGTERM)
             answers = await asyncio.gather(*waiting)
-            assert {answer.status_code for answer in answers} == {202}
+            assert {_said(answer) for answer in answers} <= {202, "/problems/outcome-unknown"}
     with order_stack.working():
 
         async def all_settled() -> bool:
             return not await order_stack.rows(OPEN)
 
         await eventually(all_settled, 60.0)
+
+
+def _said(answer: httpx.Response) -> Any:
+    """Return its status; of a 503, its type: the database may have stood still for a second."""
+    return answer.json()["type"] if answer.status_code == 503 else answer.status_code
 
 
 OPEN = "SELECT FROM orders WHERE status IN ('received', 'reserved')"
@@ -151,7 +157,7 @@ async def test_a_bug_in_the_saga_parks_its_order_until_it_is_mended(
         workflows=[PoisonedWorkflow],
         workflow_runner=runner(sandbox=False),
     ):
-        answer = await shopper.place(quantity=2)
+        answer = await shopper.place_stubbornly(quantity=2)
         assert answer.status_code == 202
         poison = answer.json()
         handle = temporal_client.get_workflow_handle(poison["workflow_id"])
