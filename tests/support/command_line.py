@@ -8,6 +8,7 @@ from typing import Self
 
 from deploy.local.settings import Ports
 from deploy.local.state_dir import StateDir
+from tests.support.order_stack import eventually
 
 VALERIX = (sys.executable, "-m", "deploy.cli")
 
@@ -60,8 +61,26 @@ class CommandLine:
         assert process.returncode is not None
         return process.returncode, output.decode()
 
+    async def order(self, *arguments: str) -> tuple[int, str]:
+        """Order until there is an answer about the order: each time it is the same one."""
+        for _ in range(10):
+            code, said = await self.run("order", *arguments)
+            if "no answer about the order" not in said:
+                break
+        return code, said
+
+    async def is_well(self) -> str:
+        """Return what `status` says once all passes: the pages of Temporal follow it, say."""
+
+        async def passes() -> str:
+            code, said = await self.run("status")
+            return said if code == 0 else ""
+
+        return await eventually(passes, self.within_s)
+
     def pids(self) -> list[int]:
         state = self.home.read_state()
         assert state is not None
         children = [child["pid"] for child in state["children"].values()]
-        return [state["supervisor"]["pid"], *children]
+        # one that is just being started has none yet
+        return [state["supervisor"]["pid"], *filter(None, children)]

@@ -91,9 +91,10 @@ async def valerix(tmp_path: Path) -> AsyncIterator[CommandLine]:
 
 async def test_the_stack_starts_and_ships_an_order_in_any_terminal(valerix: CommandLine) -> None:
     await valerix.up()
-    code, said = await valerix.run("order", "MUG-BLUE=1")
+    code, said = await valerix.order("MUG-BLUE=1")
     assert (code, "is shipped" in said) == (0, True), said
-    for command in (["status"], ["gremlin", "status"], ["gremlin", "predict"], ["token"], ["stop"]):
+    assert "Traceback" not in await valerix.is_well()
+    for command in (["gremlin", "status"], ["gremlin", "predict"], ["token"], ["stop"]):
         code, said = await valerix.run(*command)
         assert code == 0, (command, said)
         assert "Traceback" not in said
