@@ -100,12 +100,18 @@ class StackCustomer:
         return {"Authorization": f"Bearer {self._tokens[role]}"}
 
     async def place(self, key: str) -> str:
-        async with httpx.AsyncClient(headers=self.who("shopper"), timeout=30) as http:
-            answer = await http.post(
-                self._orders,
-                json={"lines": [{"sku": "MUG-BLUE", "quantity": 1}]},
-                headers={"Idempotency-Key": key},
-            )
+        async def kept() -> httpx.Response | None:
+            async with httpx.AsyncClient(headers=self.who("shopper"), timeout=30) as http:
+                answer = await http.post(
+                    self._orders,
+                    json={"lines": [{"sku": "MUG-BLUE", "quantity": 1}]},
+                    headers={"Idempotency-Key": key},
+                )
+            # a busy machine may say 503 first, as the contract has it
+            return answer if answer.status_code != 503 else None
+
+        answer = await eventually(kept, 60.0)
+        assert answer is not None
         assert answer.status_code == 202, answer.text
         order_id: str = answer.json()["order_id"]
         return order_id
@@ -119,9 +125,13 @@ class StackCustomer:
         return await eventually(ended, 90.0)
 
     async def stock(self) -> dict[str, Any]:
-        async with httpx.AsyncClient(headers=self.who("staff"), timeout=30) as http:
-            level: dict[str, Any] = (await http.get(self._stock)).json()
-        return level
+        async def told() -> dict[str, Any]:
+            async with httpx.AsyncClient(headers=self.who("staff"), timeout=30) as http:
+                answer = await http.get(self._stock)
+            level: dict[str, Any] = answer.json() if answer.status_code == 200 else {}
+            return level
+
+        return await eventually(told)
 
 
 async def customer_of(valerix: CommandLine) -> StackCustomer:

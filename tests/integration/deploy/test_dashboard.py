@@ -27,21 +27,28 @@ def asked_for() -> set[str]:
 
 
 def test_every_panel_asks_for_metrics_that_exist(order_app: Served, inventory_app: Served) -> None:
-    httpx.post(
-        f"{order_app.url}/v1/orders",
-        headers={**bearer(), "Idempotency-Key": "a"},
-        json={"lines": [{"sku": "MUG-BLUE", "quantity": 1}]},
-    )
-    httpx.get(f"{order_app.url}/v1/ops/summary", headers=bearer("staff"))
-    shown = "".join(httpx.get(f"{app.url}/metrics").text for app in (order_app, inventory_app))
     names = asked_for()
     assert len(names) > 10
-    missing = [
-        name
-        for name in sorted(names)
-        if not name.startswith(_ELSEWHERE) and name.removesuffix("_total") not in shown
-    ]
-    assert missing == []
+
+    def missing() -> list[str]:
+        """Place the order and look at the figures: a busy machine may say 503 to either."""
+        with httpx.Client(timeout=30) as http:
+            http.post(
+                f"{order_app.url}/v1/orders",
+                headers={**bearer(), "Idempotency-Key": "a"},
+                json={"lines": [{"sku": "MUG-BLUE", "quantity": 1}]},
+            )
+            http.get(f"{order_app.url}/v1/ops/summary", headers=bearer("staff"))
+            shown = "".join(
+                http.get(f"{app.url}/metrics").text for app in (order_app, inventory_app)
+            )
+        return [
+            name
+            for name in sorted(names)
+            if not name.startswith(_ELSEWHERE) and name.removesuffix("_total") not in shown
+        ]
+
+    assert any(missing() == [] for _ in range(5)), missing()
 
 
 def test_the_dashboard_has_the_panels_of_the_operations_page() -> None:

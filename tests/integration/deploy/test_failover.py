@@ -149,7 +149,7 @@ async def test_after_a_promotion_both_services_and_the_worker_find_the_new_prima
 
         await eventually(worker_writes)
     with pytest.raises(asyncpg.TargetServerAttributeNotMatched):
-        await connect(replicas.dsn("orders").replace(f",{LOOPBACK}:{replicas.second.port}", ""), 5)
+        await connect(replicas.dsn("orders").replace(f",{LOOPBACK}:{replicas.second.port}", ""), 30)
     assert f":{old}" in replicas.dsn("orders")
 
 
@@ -159,9 +159,10 @@ async def test_a_server_that_swallows_packets_does_not_hide_the_next(databases: 
         dead = f"{LOOPBACK}:{silent.getsockname()[1]}"
         dsn = server.dsn("orders").replace(f"@{LOOPBACK}", f"@{dead},{LOOPBACK}")
         connections = await pool.create(
-            dsn, name="test", size=2, lock_timeout_s=1, statement_timeout_s=1
+            dsn, name="test", size=2, lock_timeout_s=30, statement_timeout_s=30
         )
-        assert await connections.fetchval("SELECT 1") == 1
+        # each server has its half of the time to connect, which a busy machine may use up
+        assert await eventually(lambda: has_answered(connections), 60.0)
         connection: Any = await connections.acquire()
         wire = connection._con._transport.get_extra_info("socket")
         assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
@@ -177,6 +178,13 @@ def test_an_address_may_name_several_servers() -> None:
     ]
     assert servers_in("postgresql://u:p@one:1/orders") == []
     assert servers_in("postgresql:///orders?host=/tmp") == []
+
+
+async def has_answered(connections: pool.Pool) -> bool:
+    try:
+        return bool(await connections.fetchval("SELECT 1") == 1)
+    except (OSError, TimeoutError):
+        return False
 
 
 async def _told_to_read_only(server: EmbeddedPostgres, on: bool) -> None:
