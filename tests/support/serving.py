@@ -4,10 +4,11 @@ import asyncio
 import socket
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import uvicorn
 from fastapi import FastAPI
 
@@ -110,6 +111,21 @@ PATIENT: Mapping[str, Any] = {
 
 
 @contextmanager
+def patient_store() -> Iterator[None]:
+    """Let order stores of this process take as long for a call as PATIENT services, meanwhile."""
+    limits = (
+        "order_api.db.store.STORE_DEADLINE_S",
+        "order_api.db.store.FIGURES_DEADLINE_S",
+        "service_kit.postgres.group_commit.SPLIT_FOR_S",
+        "service_kit.postgres.pool.CONNECT_S",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        for limit in limits:
+            patch.setattr(limit, PATIENT["request_deadline_s"])
+        yield
+
+
+@contextmanager
 def serve_inventory(dsn: str, **changes: Any) -> Iterator[Served]:
     """Serve inventory_api."""
     with serve(inventory_api.main.create_app(inventory_settings(dsn, **changes))) as served:
@@ -117,11 +133,22 @@ def serve_inventory(dsn: str, **changes: Any) -> Iterator[Served]:
 
 
 @contextmanager
-def serve_orders(dsn: str, inventory_url: str, **changes: Any) -> Iterator[Served]:
-    """Serve order_api; TEMPORAL_ADDRESS in the environment says where Temporal is."""
-    app = order_api.main.create_app(order_settings(dsn, inventory_url, **changes))
-    with serve(app) as served:
-        yield served
+def serve_orders(
+    dsn: str, inventory_url: str, *, patient: bool = False, **changes: Any
+) -> Iterator[Served]:
+    """Serve order_api; TEMPORAL_ADDRESS in the environment says where Temporal is.
+
+    `patient` gives its database all the time that a machine standing still for some seconds takes:
+    no 503 is owed to that. What is left of the answer budget by then is still kept to.
+    """
+    settings = order_settings(dsn, inventory_url, **changes)
+    with ExitStack() as stack:
+        if patient:
+            stack.enter_context(patient_store())
+            # a copy is not checked: here it may exceed the answer budget, of which it is a part
+            patience = {"accept_deadline_s": 2 * PATIENT["statement_timeout_s"]}
+            settings = settings.model_copy(update=patience)
+        yield stack.enter_context(serve(order_api.main.create_app(settings)))
 
 
 @contextmanager

@@ -36,12 +36,11 @@ def orders(orders_dsn: str) -> Iterator[Served]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEMPORAL_ADDRESS", nowhere)
         patch.setattr("order_api.catalogue.MAX_AGE_S", 0.0)
-        patch.setattr("order_api.db.store.STORE_DEADLINE_S", 10.0)
         with serve_orders(
             orders_dsn,
             f"http://{nowhere}",
+            patient=True,
             answer_budget_s=0,
-            accept_deadline_s=10,
             rate_limit_per_minute=PER_MINUTE,
         ) as served:
             yield served

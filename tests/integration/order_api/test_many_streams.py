@@ -16,12 +16,11 @@ from order_api.contracts import TimelineEvent
 from order_api.db.notifier import Notifier
 from order_api.db.store import Store
 from order_api.event_stream import OrderEventStream
-from order_api.main import create_app
 from service_kit.postgres import pool
 from service_kit.postgres.pool import Pool
 from service_kit.process.background import Background
 from tests.support.new_orders import new_order, progress
-from tests.support.serving import bearer, order_settings, serve
+from tests.support.serving import bearer, patient_store, serve_orders
 
 STREAMS = 40
 
@@ -56,7 +55,8 @@ async def store(orders_database: str) -> AsyncIterator[CountingStore]:
     connections = await pool.create(
         orders_database, name="streams", size=8, lock_timeout_s=10, statement_timeout_s=10
     )
-    yield CountingStore(connections, Notifier(connections))  # nobody is ever told: a look has to do
+    with patient_store():  # and nobody is ever told: a look has to do
+        yield CountingStore(connections, Notifier(connections))
     connections.terminate()
 
 
@@ -128,10 +128,9 @@ async def test_who_follows_too_many_orders_is_told_so_and_nobody_else_is_hurt(
     orders_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEMPORAL_ADDRESS", f"127.0.0.1:{free_port()}")
-    settings = order_settings(
-        orders_database, "http://127.0.0.1:9", streams=6, streams_per_customer=3
-    )
-    with serve(create_app(settings)) as served:
+    with serve_orders(
+        orders_database, "http://127.0.0.1:9", patient=True, streams=6, streams_per_customer=3
+    ) as served:
         async with AsyncExitStack() as stack:
 
             async def client_of(role: str, subject: str) -> httpx.AsyncClient:

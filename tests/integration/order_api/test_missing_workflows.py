@@ -45,7 +45,7 @@ SELECT FROM orders WHERE order_id = $1 AND relay_at > now() + interval '20 secon
 
 @pytest.fixture(scope="module")
 def order_settings() -> dict[str, float]:
-    return {"relay_after_s": 2.5}
+    return {"patient": True, "relay_after_s": 2.5}
 
 
 @pytest.fixture

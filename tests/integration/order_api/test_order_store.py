@@ -15,6 +15,7 @@ from order_api.db.store import Store
 from order_api.db.stored_order import Accepted
 from service_kit.postgres import pool
 from tests.support.new_orders import new_order, progress
+from tests.support.serving import patient_store
 
 
 @pytest.fixture
@@ -28,8 +29,9 @@ async def connections(orders_database: str) -> AsyncIterator[pool.Pool]:
 
 @pytest.fixture
 async def store(connections: pool.Pool) -> AsyncIterator[Store]:
-    async with Notifier(connections) as notifier:
-        yield Store(connections, notifier)
+    with patient_store():
+        async with Notifier(connections) as notifier:
+            yield Store(connections, notifier)
 
 
 async def test_orders_that_arrive_together_are_stored_together_and_a_known_one_is_found_again(

@@ -15,7 +15,7 @@ from tests.support.order_stack import OrderStack, Shopper, eventually
 @pytest.fixture(scope="module")
 def order_settings() -> dict[str, float]:
     """Answers wait long for the end of an order: the machine may be busy."""
-    return {"answer_budget_s": 15.0, "relay_after_s": 20.0}
+    return {"patient": True, "answer_budget_s": 15.0, "relay_after_s": 20.0}
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +194,7 @@ async def test_cancelling_a_waiting_order_is_granted_and_nothing_leaves(
 async def test_walking_the_pages_misses_nothing_and_repeats_nothing_while_orders_come_in(
     order_stack: OrderStack, shopper: Shopper
 ) -> None:
-    with order_stack.another_order_api(answer_budget_s=0) as quick:
+    with order_stack.another_order_api(patient=True, answer_budget_s=0) as quick:
         async with Shopper(quick) as many:
             for _ in range(5):
                 await asyncio.gather(*(many.place() for _ in range(10)))

@@ -23,7 +23,7 @@ from tests.support.serving import bearer
 
 @pytest.fixture(scope="module")
 def order_settings() -> dict[str, float]:
-    return {"relay_after_s": 2.5}
+    return {"patient": True, "relay_after_s": 2.5}
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ async def test_orders_that_were_stored_and_never_started_are_started_by_the_rela
 ) -> None:
     """What an order_api leaves behind that dies between its commit and the start."""
     connections = await pool.create(
-        order_stack.orders_dsn, name="dies", size=2, lock_timeout_s=1, statement_timeout_s=1
+        order_stack.orders_dsn, name="dies", size=2, lock_timeout_s=10, statement_timeout_s=10
     )
     async with Notifier(connections) as notifier:
         store = Store(connections, notifier)
