@@ -28,7 +28,7 @@ async def test_a_caller_is_killed(site: ClaimsSite, backup_database: str, moment
         site.legacy.misbehave("silence")
     caller = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.support.trail.killed_caller"),
-        *(moment, site.legacy.url, backup_database, str(site.folder)),
+        *(moment, site.legacy.url, backup_database, str(site.folder), str(site.legacy.folder)),
     )
     assert await caller.wait() == -signal.SIGKILL
     capsule = sealed(site.folder / "capsules")

@@ -131,7 +131,8 @@ async def test_a_database_put_back_in_the_middle_of_a_call_makes_no_second_one(
             await site.put_database_back()
             return await super().claim(claim)
 
-    late = LegacyCall(site.legacy.client(site.claims), PutBack(site.pool), ClaimFolder(site.claims))
+    calls = PutBack(site.pool, deadline_s=60.0)
+    late = LegacyCall(site.legacy.client(site.claims), calls, ClaimFolder(site.claims))
     report = await late.make(sealed(site.folder / "late"), DAY)
     assert (report.by_us, site.legacy.calls()) == (False, 1)
 

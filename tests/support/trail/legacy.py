@@ -58,13 +58,18 @@ class LegacyStandIn:
 
     def calls(self, day: date = DAY) -> int:
         """Return its own count, from the file: of any date, whoever asks."""
-        file = self.folder / "calls" / day.isoformat()
-        return len(file.read_bytes().splitlines()) if file.exists() else 0
+        return calls_in(self.folder, day)
 
     def kept(self, day: date = DAY) -> bytes | None:
         """Return what it keeps for a date."""
         file = self.folder / "capsules" / f"{day.isoformat()}.capsule"
         return file.read_bytes() if file.exists() else None
+
+
+def calls_in(folder: Path, day: date = DAY) -> int:
+    """Return how many calls the stand-in that has this folder has counted on a date."""
+    file = folder / "calls" / day.isoformat()
+    return len(file.read_bytes().splitlines()) if file.exists() else 0
 
 
 def service_settings(folder: Path, **changes: Any) -> LegacyServiceSettings:
