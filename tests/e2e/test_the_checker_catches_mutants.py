@@ -56,6 +56,8 @@ RULES = (
         operations=EFFECTS, seed=SEED,
     ),
 )  # fmt: skip
+# A death costs a start. A warehouse that forgets, or writes in two goes, is known by nothing else.
+MORTAL = frozenset({"key in another transaction", "dedupe in memory only"})
 # Not a delay inside the warehouse, which the kills above would end as often as not.
 KEPT_BACK = NetworkFault(
     name="kept-back", point="wire.inventory", fault="black_hole", share=0.2,
@@ -93,13 +95,15 @@ def orders() -> tuple[PlannedOrder, ...]:
 
 
 @asynccontextmanager
-async def warehouse(dsn: str, mutation: str, logs: Path) -> AsyncIterator[list[int]]:
+async def warehouse(
+    dsn: str, mutation: str, rules: tuple[FaultRule, ...], logs: Path
+) -> AsyncIterator[list[int]]:
     """Run two replicas of a mutant and give their ports."""
     async with connected(dsn) as connection:
         await connection.execute(UNGUARDED)
         if mutation == "no check":
             await connection.execute(UNCHECKED)
-        for rule in RULES:
+        for rule in rules:
             await connection.execute(PUT_RULE, rule.name, rule.model_dump_json())
     replicas = [_replica(dsn, mutation, logs, number, free_port()) for number in (1, 2)]
     try:
@@ -159,13 +163,13 @@ def placed(planned: tuple[PlannedOrder, ...], statuses: list[str]) -> Observatio
 
 
 async def trial(
-    dsn: str, logs: Path, mutation: str, **caller: bool
+    dsn: str, logs: Path, mutation: str, rules: tuple[FaultRule, ...], **caller: bool
 ) -> tuple[set[str], dict[str, str]]:
     """Return the invariants that the checker finds broken, and the first violation of each."""
     planned = orders()
     await inventory_api.seed.seed(dsn)
     async with (
-        warehouse(dsn, mutation, logs) as ports,
+        warehouse(dsn, mutation, rules, logs) as ports,
         FaultProxy("wire.inventory", call_at_inventory, Evidence()) as proxy,
         aiohttp.ClientSession() as session,
     ):
@@ -183,7 +187,7 @@ async def trial(
         statuses = await asyncio.gather(*(settle(order) for order in planned))
         await proxy.quiet()
     movements, reservations, shelves, fired = await read_warehouse(dsn)
-    assert {each.rule for each in fired} == {rule.name for rule in RULES}
+    assert {each.rule for each in fired} == {rule.name for rule in rules}
     observations = replace(
         placed(planned, statuses), movements=movements, reservations=reservations,
         shelves=shelves, fired=fired,
@@ -197,7 +201,7 @@ async def test_the_checker_is_content_with_a_warehouse_that_is_right(
     databases: Databases, tmp_path: Path
 ) -> None:
     with databases.fresh("inventory") as dsn:
-        broken, why = await trial(dsn, tmp_path, "none")
+        broken, why = await trial(dsn, tmp_path, "none", RULES)
     assert broken == set(), why
 
 
@@ -215,8 +219,9 @@ async def test_the_checker_is_content_with_a_warehouse_that_is_right(
 async def test_a_mutant_of_the_warehouse_is_caught(
     databases: Databases, tmp_path: Path, mutation: str, invariant: str
 ) -> None:
+    rules = RULES if mutation in MORTAL else RULES[:1]
     with databases.fresh("inventory") as dsn:
-        broken, why = await trial(dsn, tmp_path, mutation)
+        broken, why = await trial(dsn, tmp_path, mutation, rules)
     assert invariant in broken, why
 
 
@@ -227,5 +232,5 @@ async def test_a_mutant_of_the_caller_is_caught(
     databases: Databases, tmp_path: Path, mutation: str, invariant: str
 ) -> None:
     with databases.fresh("inventory") as dsn:
-        broken, why = await trial(dsn, tmp_path, "none", **{mutation: True})
+        broken, why = await trial(dsn, tmp_path, "none", RULES[:1], **{mutation: True})
     assert invariant in broken, why

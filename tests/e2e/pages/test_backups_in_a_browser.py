@@ -1,7 +1,6 @@
 """The section "Backups" in a real browser: readable by all, also on a phone and in an outage."""
 
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -17,19 +16,31 @@ from tests.support.browser_users import People, Person
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
+@pytest.fixture(scope="module")
+def served() -> Iterator[BackupProcess]:
+    with serve_backup_process() as found:
+        yield found
+
+
 @pytest.fixture
-def process() -> Iterator[BackupProcess]:
-    with serve_backup_process() as served:
-        yield served
+def process(served: BackupProcess) -> BackupProcess:
+    """A backup process that answers, until a test has it stop."""
+    served.status = 200
+    return served
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def people(process: BackupProcess, browser: Browser, tmp_path: Path) -> AsyncIterator[People]:
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def people(
+    served: BackupProcess, browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[People]:
     """The pages alone, in front of a backup process and nobody else."""
     settings = StackSettings(
-        home=tmp_path / "home", ports=Ports.free(), only=frozenset({UI}), fault_injection=False
+        home=tmp_path_factory.mktemp("backups") / "home",
+        ports=Ports.free(),
+        only=frozenset({UI}),
+        fault_injection=False,
     )
-    async with Stack(settings.with_env(UI, BACKUP_URL=process.url)) as stack:
+    async with Stack(settings.with_env(UI, BACKUP_URL=served.url)) as stack:
         yield People(browser, stack.url(UI))
 
 
