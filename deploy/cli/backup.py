@@ -47,6 +47,7 @@ from service_kit.temporal import DATA_CONVERTER
 ARCHIVED_WITHIN_S = 60.0
 _TRAIL_WITHIN_S = 15.0
 _TOKEN_TTL_S = 60
+_DATES = frozenset({"day", "from", "to (UTC)", "proven"})
 _NOT_ARCHIVED: tuple[type[Exception], ...] = (BackupProblem, *POSTGRES_ERRORS)
 
 Backup = WorkflowHandle[object, BackupReport]
@@ -218,9 +219,10 @@ async def _trail_without_stack(trail: TrailFolder) -> Trail:
 
 
 def _show(trail: Trail) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     for title in ("day", "capsule", "size", "from", "to (UTC)", "proven", "copies", "legacy call"):
-        table.add_column(title)
+        # a date is never cut short, and all fits a terminal of 80 columns
+        table.add_column(title, min_width=10 if title in _DATES else None)
     for day in (*trail.days, *trail.older):
         call = "" if day.call == "none" else day.call
         if not day.capsules and call:
