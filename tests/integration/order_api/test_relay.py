@@ -2,12 +2,14 @@
 
 import shutil
 import uuid
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import asyncpg
 import httpx
 import pytest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.service import RPCError
 
 from deploy.local.postgres.connection import connected
 from deploy.local.temporal.server import EmbeddedTemporal
@@ -50,7 +52,10 @@ async def restore_older_backup(databases: Databases, dsn: str) -> None:
 
 async def wait_until_running(handle: WorkflowHandle[object, object]) -> None:
     async def running() -> bool:
-        return (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
+        try:
+            return (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
+        except RPCError:  # not started within the answer budget: the relay does it
+            return False
 
     await eventually(running)
 
@@ -90,7 +95,7 @@ async def test_a_temporal_that_lost_everything_gets_its_open_orders_again_and_se
     order_stack: OrderStack, shopper: Shopper, temporal: EmbeddedTemporal
 ) -> None:
     with order_stack.working():
-        shipped = (await shopper.place()).json()["order_id"]
+        shipped = await shopper.shipped()
         with order_stack.shut(order_stack.to_inventory):
             waiting = [(await shopper.place()).json()["order_id"] for _ in range(3)]
             order_stack.loop_thread.run(temporal.process.stop())
@@ -108,7 +113,12 @@ async def test_a_temporal_that_lost_everything_gets_its_open_orders_again_and_se
 
 @pytest.mark.parametrize("cancelled", [False, True], ids=["shipped", "cancelled"])
 async def test_a_row_behind_the_result_of_its_workflow_is_brought_up_to_date(
-    order_stack: OrderStack, shopper: Shopper, databases: Databases, *, cancelled: bool
+    order_stack: OrderStack,
+    shopper: Shopper,
+    databases: Databases,
+    temporal_client: Client,
+    *,
+    cancelled: bool,
 ) -> None:
     with order_stack.working():
         if cancelled:
@@ -118,6 +128,8 @@ async def test_a_row_behind_the_result_of_its_workflow_is_brought_up_to_date(
         else:
             order_id = (await shopper.place()).json()["order_id"]
         ended = await shopper.until_settled(order_id)
+        # its row is written first, and without a worker the workflow would never end
+        await temporal_client.get_workflow_handle(ended["workflow_id"]).result()
     await restore_older_backup(databases, order_stack.orders_dsn)
     healed = await shopper.until_settled(order_id)
     assert (healed["status"], healed["reason"]) == (ended["status"], ended["reason"])
@@ -125,17 +137,20 @@ async def test_a_row_behind_the_result_of_its_workflow_is_brought_up_to_date(
 
 
 async def test_an_order_whose_wish_to_cancel_was_only_noted_down_is_cancelled_by_the_relay(
-    order_stack: OrderStack, shopper: Shopper, temporal: EmbeddedTemporal
+    order_stack: OrderStack, temporal: EmbeddedTemporal
 ) -> None:
-    order_stack.loop_thread.run(temporal.process.stop())
-    try:
-        order_id = (await shopper.place()).json()["order_id"]
-        assert (await shopper.cancel(order_id)).status_code == 202
-    finally:
-        order_stack.loop_thread.run(temporal.process.start())
-        order_stack.loop_thread.run(temporal.process.wait_ready())
-    with order_stack.working():
-        assert (await shopper.until_settled(order_id))["status"] == "cancelled"
+    # no relay may be on its way with the order, to start it, when the wish is noted down
+    with order_stack.another_order_api(patient=True, relay_after_s=20.0) as later:
+        async with Shopper(later) as shopper:
+            order_stack.loop_thread.run(temporal.process.stop())
+            try:
+                order_id = (await shopper.place()).json()["order_id"]
+                assert (await shopper.cancel(order_id)).status_code == 202
+            finally:
+                order_stack.loop_thread.run(temporal.process.start())
+                order_stack.loop_thread.run(temporal.process.wait_ready())
+            with order_stack.working():
+                assert (await shopper.until_settled(order_id))["status"] == "cancelled"
 
 
 async def test_an_order_whose_workflow_was_terminated_is_taken_up_again(
@@ -153,17 +168,32 @@ async def test_an_order_whose_workflow_was_terminated_is_taken_up_again(
     await order_stack.assert_ledger_agrees()
 
 
+@pytest.fixture
+async def waiting_shopper(order_stack: OrderStack) -> AsyncIterator[Shopper]:
+    """A customer of an order_api that takes long to answer if it has to."""
+    with order_stack.another_order_api(
+        patient=True, answer_budget_s=15.0, relay_after_s=20.0
+    ) as served:
+        async with Shopper(served) as found:
+            yield found
+
+
 async def test_an_order_that_is_held_and_not_shipped_yet_survives_the_end_of_its_workflow(
-    order_stack: OrderStack, shopper: Shopper, temporal_client: Client
+    order_stack: OrderStack, waiting_shopper: Shopper, temporal_client: Client
 ) -> None:
+    shopper = waiting_shopper
     order_id = order_id_for(shopper.name, "held")
-    async with httpx.AsyncClient(headers=bearer("service")) as warehouse:
-        await warehouse.put(
+
+    async def held() -> bool:
+        answer = await warehouse.put(
             f"{order_stack.inventory.url}/v1/reservations/{order_id}",
             json={"lines": [{"sku": "MUG-BLUE", "quantity": 1}]},
         )
+        return answer.status_code == 200  # 503 from a busy machine
+
+    async with httpx.AsyncClient(headers=bearer("service"), timeout=30) as warehouse:
+        await eventually(held)
     with order_stack.working():
-        await shopper.shipped()  # a worker that has just started is slow with its first order
         async with connected(order_stack.inventory_dsn) as connection, connection.transaction():
             # a commit needs this row, a copy of the reserve does not
             await connection.execute(LOCK, order_id)
@@ -185,7 +215,7 @@ async def test_a_status_never_goes_back_whoever_writes_it(
     order_stack: OrderStack, shopper: Shopper
 ) -> None:
     with order_stack.working():
-        order_id = uuid.UUID((await shopper.place()).json()["order_id"])
+        order_id = uuid.UUID(await shopper.shipped())
     for status in ("received", "reserved", "cancelled", "failed", "rejected"):
         with pytest.raises(asyncpg.CheckViolationError, match="cannot become"):
             await order_stack.rows(
