@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.api.update.v1 import UpdateRef
+from temporalio.api.workflowservice.v1 import PollWorkflowExecutionUpdateRequest
 from temporalio.client import WorkflowHandle, WorkflowUpdateHandle, WorkflowUpdateStage
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -119,6 +123,24 @@ class SagaEnvironment:
             result_type=OrderOutcome,
         )
 
+    async def until_cancel_has_come(self, handle: Handle) -> None:
+        """Return once Temporal knows of the cancel, whether a worker has looked at it or not."""
+        asked = PollWorkflowExecutionUpdateRequest(
+            namespace=self.env.client.namespace,
+            update_ref=UpdateRef(
+                workflow_execution=WorkflowExecution(workflow_id=handle.id), update_id=CANCEL
+            ),
+        )
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    await self.env.client.workflow_service.poll_workflow_execution_update(asked)
+                    return
+                except RPCError as error:
+                    if error.status is not RPCStatusCode.NOT_FOUND:
+                        raise
+                await asyncio.sleep(0.01)
+
     def check(self, outcome: OrderOutcome) -> OrderOutcome:
         """Assert that inventory and order store agree with `outcome`, and return it."""
         self.inventory.check(outcome.order_id, outcome.status)
@@ -128,11 +150,9 @@ class SagaEnvironment:
 
 async def until_pending(handle: Handle) -> None:
     """Return once the order waits for a durable activity; nothing announces that."""
-    for _ in range(1000):
-        if (await handle.describe()).raw_description.pending_activities:
-            return
-        await asyncio.sleep(0.01)
-    raise TimeoutError
+    async with asyncio.timeout(60):
+        while not (await handle.describe()).raw_description.pending_activities:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
