@@ -4,7 +4,7 @@ Judged by what Postgres reads, never by time.
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -27,7 +27,7 @@ BIG = frozenset({"orders", "order_lines", "order_events", "movements"})
 OF_A_LIST = 1_500
 # And 2,000 orders that a search may look at, with their lines.
 OF_A_SEARCH = 40_000
-LONG_AGO = (datetime.now(UTC).replace(year=2018), UUID(int=0))
+LONG_AGO = (datetime.now(UTC) - timedelta(days=8 * 365), UUID(int=0))
 
 
 @pytest.fixture(scope="module")
