@@ -22,7 +22,13 @@ from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.order_stack import OrderStack, Shopper, serve_order_stack
 from tests.support.own_cluster import cluster
-from tests.support.serving import Served, serve_inventory, serve_orders, serve_worker
+from tests.support.serving import (
+    PATIENT,
+    Served,
+    serve_inventory,
+    serve_orders,
+    serve_worker,
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -181,9 +187,13 @@ def apis(loop_thread: EventLoopThread, databases: Databases) -> Iterator[BothApi
         patch.setenv("TEMPORAL_ADDRESS", f"127.0.0.1:{free_port()}")
         loop_thread.run(inventory_api.seed.seed(inventory_dsn))
         with (
-            serve_inventory(inventory_dsn) as inventory,
+            serve_inventory(inventory_dsn, **PATIENT) as inventory,
             serve_orders(
-                orders_dsn, inventory.url, answer_budget_s=1.0, accept_deadline_s=0.8
+                orders_dsn,
+                inventory.url,
+                patient=True,
+                answer_budget_s=1.0,
+                accept_deadline_s=0.8,
             ) as orders,
         ):
             connections = tuple(

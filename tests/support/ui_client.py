@@ -21,7 +21,7 @@ from ui.backend import Backend
 from ui.main import register
 from ui.settings import UiSettings
 
-PATIENCE = 60  # tenths of a second that something may take to show
+PATIENCE = 300  # tenths of a second that something may take to show
 
 
 def ui_settings(orders: Served, inventory: Served, folder: Path, **changes: Any) -> UiSettings:

@@ -71,7 +71,7 @@ def inventory_url(loop_thread: EventLoopThread, databases: Databases) -> Iterato
         with serve_inventory(dsn, **PATIENT) as served:
             body = {"lines": [{"sku": KNOWN_SKUS[0], "quantity": 1}]}
             url = f"{served.url}/v1/reservations/{KNOWN_ORDER}"
-            httpx.put(url, json=body, headers=bearer("service")).raise_for_status()
+            httpx.put(url, json=body, headers=bearer("service"), timeout=30).raise_for_status()
             yield served.url
 
 
@@ -80,12 +80,12 @@ def orders_url(databases: Databases) -> Iterator[str]:
     """Without Temporal, and without waiting for it: 202 at once."""
     with databases.fresh("orders") as dsn, pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEMPORAL_ADDRESS", NOWHERE)
-        with serve_orders(
-            dsn, f"http://{NOWHERE}", answer_budget_s=0, accept_deadline_s=20
-        ) as served:
+        with serve_orders(dsn, f"http://{NOWHERE}", patient=True, answer_budget_s=0) as served:
             body = {"lines": [{"sku": KNOWN_SKUS[0], "quantity": 1}]}
             who = bearer() | {"Idempotency-Key": "known"}
-            httpx.post(f"{served.url}/v1/orders", json=body, headers=who).raise_for_status()
+            httpx.post(
+                f"{served.url}/v1/orders", json=body, headers=who, timeout=30
+            ).raise_for_status()
             yield served.url
 
 
@@ -111,7 +111,7 @@ def meet_what_is_there(case: Case) -> None:
 def test_inventory_api_does_what_its_document_says(case: Case, inventory_url: str) -> None:
     meet_what_is_there(case)
     case.call_and_validate(
-        base_url=inventory_url, headers=bearer("staff"), checks=CHECKS, timeout=10
+        base_url=inventory_url, headers=bearer("staff"), checks=CHECKS, timeout=30
     )
 
 
@@ -119,4 +119,4 @@ def test_inventory_api_does_what_its_document_says(case: Case, inventory_url: st
 @bounded
 def test_order_api_does_what_its_document_says(case: Case, orders_url: str) -> None:
     meet_what_is_there(case)
-    case.call_and_validate(base_url=orders_url, headers=bearer(), checks=CHECKS, timeout=10)
+    case.call_and_validate(base_url=orders_url, headers=bearer(), checks=CHECKS, timeout=30)

@@ -11,6 +11,12 @@ from tests.support.ui_client import UiClient, ui_client, ui_settings
 
 
 @pytest.fixture(scope="module")
+def order_settings() -> dict[str, float]:
+    """What is answered counts here, not when; the pages themselves wait six seconds for it."""
+    return {"patient": True, "answer_budget_s": 5.0, "relay_after_s": 10.0}
+
+
+@pytest.fixture(scope="module")
 def served_orders(working_stack: OrderStack) -> Served:
     return working_stack.orders
 
