@@ -30,15 +30,18 @@ async def test_while_a_part_is_away_every_order_is_taken_in_time_and_settled_aft
     finally:
         await system.stack.start(part)
     await system.stack.wait_ready(part, READY_WITHIN_S)
-    assert {answer.status for answer in answers} == {202}, latencies(answers)
-    ended = await system.settled([answer.order_id for answer in answers], within_s=60)
+    await system.assert_in_time(answers)
+    assert {answer.status for answer in answers} <= {202, 503}, latencies(answers)
+    kept = await system.kept(answers, lines)
+    ended = await system.settled([answer.order_id for answer in kept], within_s=60)
     system.figures.append(
         f"{part} away {away_s} s: {latencies(answers)}; "
         f"settled {system.settled_after_s:.1f} s after its return"
     )
     assert (len(ended), set(ended.values())) == (count, {"shipped"})
-    await system.assert_in_time(answers)
-    for answer in answers:
+    taken = [answer for answer in answers if answer.status == 202]
+    assert taken
+    for answer in taken:
         _is_understandable(answer)
     await system.assert_moved_once(ended, lines)
     await system.assert_stock_balances()
@@ -57,15 +60,16 @@ async def test_thousands_that_wait_for_the_warehouse_are_settled_when_it_is_back
     finally:
         await system.stack.start("inventory_api")
     await system.stack.wait_ready("inventory_api", READY_WITHIN_S)
+    await system.assert_in_time(answers)
+    assert {answer.status for answer in answers} <= {202, 503}, latencies(answers)
+    kept = await system.kept(answers, lines)
     # How long it takes is a figure, not a promise: all of them want the same engine at once.
-    ended = await system.settled([answer.order_id for answer in answers], within_s=900)
+    ended = await system.settled([answer.order_id for answer in kept], within_s=900)
     system.figures.append(
         f"{count} orders waiting for inventory_api: {latencies(answers)}; "
         f"settled {system.settled_after_s:.1f} s after its return"
     )
-    assert {answer.status for answer in answers} == {202}, latencies(answers)
     assert (len(ended), set(ended.values())) == (count, {"shipped"})
-    await system.assert_in_time(answers)
     await system.assert_moved_once(ended, lines)
     await system.assert_stock_balances()
 

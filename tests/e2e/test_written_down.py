@@ -19,8 +19,8 @@ TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]{10,}")
 
 
 async def test_the_two_services_agree_about_every_order_of_the_run(system: SystemUnderTest) -> None:
-    placed = await system.place({await system.shelf(): 1}, system.customer())
-    await system.settled([placed.order_id], within_s=30)
+    placed = await system.place_stubbornly({await system.shelf(): 1}, system.customer())
+    await system.settled([placed.order_id], within_s=60)
     ordered = await system.sql(
         "orders",
         """SELECT o.order_id, o.status,
@@ -47,8 +47,8 @@ async def test_the_two_services_agree_about_every_order_of_the_run(system: Syste
 async def test_no_secret_is_written_down_anywhere(system: SystemUnderTest) -> None:
     lines = {await system.shelf(): 1}
     async with system.rule("noise", "inventory.after_commit", "crash", operations=("reserve",)):
-        placed = await system.place(lines, system.customer())
-        await system.settled([placed.order_id], within_s=30)
+        placed = await system.place_stubbornly(lines, system.customer())
+        await system.settled([placed.order_id], within_s=60)
     texts = {
         **{f"answer {answer.key}": answer.text for answer in system.answers},
         **await _refusals(system),
