@@ -20,8 +20,11 @@ print(json.dumps([time.time(), datetime.datetime.now(datetime.UTC).timestamp(), 
 """
 AN_HOUR_S = 3_600.0
 JUMPS_BACK = """
-import time
+import sys, time
 began, off = time.monotonic(), time.time()
+if off < float(sys.argv[1]):
+    print("over")  # the machine has started us after the jump
+    raise SystemExit
 while time.time() >= off:
     assert time.monotonic() - began < 30
 print(off - time.time())
@@ -41,9 +44,9 @@ with open(sys.argv[1], "ab", buffering=0) as file:
 EFBIG = "27"
 
 
-def said(program: str, environment: dict[str, str]) -> str:
+def said(program: str, environment: dict[str, str], *arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", program, *arguments],
         env=environment, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -59,8 +62,10 @@ def test_a_turned_clock_is_off_for_every_way_to_ask_but_spans() -> None:
 
 
 def test_a_clock_jumps_back_in_the_middle_of_the_work() -> None:
-    back = float(said(JUMPS_BACK, turned("3600 -3600@1.5")))
-    assert back == pytest.approx(2 * AN_HOUR_S, abs=60)
+    soon = str(time.time() + AN_HOUR_S / 2)
+    tries = (said(JUMPS_BACK, turned("3600 -3600@1.5"), soon) for _ in range(10))
+    back = next(each for each in tries if each != "over")
+    assert float(back) == pytest.approx(2 * AN_HOUR_S, abs=60)
 
 
 def test_a_worker_has_the_code_of_a_later_release() -> None:

@@ -31,16 +31,23 @@ from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.ledger import broken_promises
 from tests.support.new_orders import new_order
+from tests.support.serving import patient_store
 
 ERROR = FaultRule(name="error", point="inventory.before_commit", fault="error", share=0.2, seed=3)
 STALL = ERROR.model_copy(update={"name": "stall", "fault": "delay", "delay_s": 30.0})
+# A machine that stands still for some seconds must not be over a deadline before the fault strikes.
+BEYOND_A_STALL_S = 7.0
 Batches = list[tuple[str, Collection[UUID]]]
 
 
 @pytest.fixture(autouse=True)
-def batches_are_taken_apart_however_busy_the_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def batches_are_taken_apart_however_busy_the_machine_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[None]:
     """Who is left after a second gets the error, too, and this machine may be slow."""
-    monkeypatch.setattr(group_commit, "SPLIT_FOR_S", 60.0)
+    with patient_store():
+        monkeypatch.setattr(group_commit, "SPLIT_FOR_S", 60.0)
+        yield
 
 
 @pytest.fixture
@@ -53,9 +60,10 @@ def dsn(loop_thread: EventLoopThread, databases: Databases) -> Iterator[str]:
 class Warehouse:
     """The stock among faults, and the statements that it has sent."""
 
-    def __init__(self, dsn: str, deadline_s: float) -> None:
+    def __init__(self, dsn: str, deadline_s: float, lock_timeout_s: float = 30.0) -> None:
         self._dsn = dsn
         self._deadline_s = deadline_s
+        self._lock_timeout_s = lock_timeout_s
         self.injector = Injector("inventory")
         self.batches: Batches = []
         self.commits = CommitFaults(self.injector, ERROR.point, self._effect_of)
@@ -63,7 +71,8 @@ class Warehouse:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         self.connections = await pool.create(
-            self._dsn, name="test", size=8, lock_timeout_s=0.2, statement_timeout_s=10,
+            self._dsn, name="test", size=8,
+            lock_timeout_s=self._lock_timeout_s, statement_timeout_s=40,
             extended=self.commits.extended,
         )  # fmt: skip
         stock = Stock(self.connections, deadline_s=self._deadline_s)
@@ -132,7 +141,7 @@ async def test_an_error_takes_its_order_out_of_the_batch_and_no_other(dsn: str) 
 
 
 async def test_a_stall_meets_the_deadline_of_production_and_leaves_nothing(dsn: str) -> None:
-    warehouse, everybody = Warehouse(dsn, deadline_s=4.0), orders(20)
+    warehouse, everybody = Warehouse(dsn, deadline_s=BEYOND_A_STALL_S), orders(20)
     async with warehouse.open():
         await warehouse.injector.put(STALL)
         victims = victims_of(STALL, everybody)
@@ -150,7 +159,7 @@ async def test_a_silent_database_does_not_hold_a_batch_beyond_its_deadline(dsn: 
     port = urlsplit(dsn).port
     assert port is not None
     async with TcpProxy(port) as proxy:
-        warehouse = Warehouse(dsn.replace(f":{port}/", f":{proxy.port}/"), deadline_s=4.0)
+        warehouse = Warehouse(dsn.replace(f":{port}/", f":{proxy.port}/"), BEYOND_A_STALL_S)
         victim = min(victims_of(STALL, orders(20)))
         async with warehouse.open():
             await warehouse.injector.put(STALL)
@@ -164,7 +173,8 @@ async def test_a_silent_database_does_not_hold_a_batch_beyond_its_deadline(dsn: 
 
 
 async def test_a_locked_shelf_is_told_apart_from_a_fault_in_the_same_batch(dsn: str) -> None:
-    warehouse, everybody = Warehouse(dsn, deadline_s=60), orders(20)
+    warehouse, everybody = Warehouse(dsn, deadline_s=60, lock_timeout_s=0.2), orders(20)
+    told: dict[UUID, Any] = {}
     holder = await asyncpg.connect(dsn)
     async with warehouse.open():
         await warehouse.injector.put(ERROR)
@@ -172,16 +182,23 @@ async def test_a_locked_shelf_is_told_apart_from_a_fault_in_the_same_batch(dsn: 
         async with holder.transaction():
             await holder.fetch("SELECT FROM stock WHERE sku = 'LOCKED' FOR UPDATE")
             locked = {order for n, order in enumerate(everybody) if n % 2} - victims
-            answers = await at_once(
-                *(
-                    warehouse.reserve(order, "LOCKED" if order in locked else "MUG")
-                    for order in everybody
+            asking = list(everybody)
+            for _ in range(10):
+                answers = await at_once(
+                    *(
+                        warehouse.reserve(order, "LOCKED" if order in locked else "MUG")
+                        for order in asking
+                    )
                 )
-            )
-        told = {
-            order: type(answer) if isinstance(answer, BaseException) else answer.state
-            for order, answer in zip(everybody, answers, strict=True)
-        }
+                told |= {
+                    order: type(answer) if isinstance(answer, BaseException) else answer.state
+                    for order, answer in zip(asking, answers, strict=True)
+                }
+                # on a busy machine another batch may hold the open shelf for too long as well
+                late = {o for o, said in told.items() if said is asyncpg.LockNotAvailableError}
+                asking = sorted(late - locked)
+                if not asking:
+                    break
     await holder.close()
     assert {order for order, said in told.items() if said is AnswerInstead} == victims
     assert {order for order, said in told.items() if said == "held"} == (
