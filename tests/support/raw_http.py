@@ -2,11 +2,15 @@
 
 import contextlib
 import json
+import select
 import socket
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+# A guard against what never ends.
+DRIPS_FOR_S = 60.0
 Headers = Iterable[tuple[str, str]]
 
 
@@ -84,8 +88,9 @@ def exchange(port: int, request: bytes) -> RawAnswer:
     return answer
 
 
-def assert_refused(answer: RawAnswer, *statuses: int) -> dict[str, Any]:
+def assert_refused(answer: RawAnswer | None, *statuses: int) -> dict[str, Any]:
     """Check that an answer is one of these refusals, told as every refusal has to be told."""
+    assert answer is not None, "closed without an answer"
     assert answer.status in statuses, (answer.status, answer.body[:500])
     assert answer.headers["content-type"] == "application/problem+json"
     problem: dict[str, Any] = answer.json()
@@ -95,3 +100,15 @@ def assert_refused(answer: RawAnswer, *statuses: int) -> dict[str, Any]:
         assert problem[member], member
     assert problem["request_id"] == answer.headers["x-request-id"]
     return problem
+
+
+def drip(connection: socket.socket, piece: bytes, every_s: float) -> RawAnswer | None:
+    """Send pieces, slowly, until there is an answer; None if it is closed without one."""
+    end = time.monotonic() + DRIPS_FOR_S
+    while time.monotonic() < end:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.sendall(piece)
+        # looked at first, and then read as a whole, however long its parts are apart
+        if select.select([connection], [], [], every_s)[0]:
+            return read_answer(connection)
+    raise AssertionError("it goes on for ever")
