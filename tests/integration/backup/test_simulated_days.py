@@ -64,7 +64,9 @@ async def live_through(
         async with env:
             claims = folder / "claims"
             calls = MortalCalls(connections, world)
-            client = WayToTheService(legacy.client(claims, call_within_s=1.5), world)
+            client = WayToTheService(
+                legacy.client(claims), legacy.client(claims, call_within_s=8.0), world
+            )
             call = LegacyCall(client, calls, ClaimFolder(claims))
             days = Days(
                 env=env,

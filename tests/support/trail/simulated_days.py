@@ -30,6 +30,7 @@ from tests.support.trail.legacy import LegacyStandIn, SetClock
 MISDEEDS: tuple[Misdeed, ...] = (
     *("error", "silence", "cut", "cut_early", "trickle", "lost", "truncated"),
 )
+UNANSWERED: frozenset[Misdeed] = frozenset({"silence", "trickle"})
 Crash = Literal["connected", "between the places", "claimed", "answered", "confirmed"]
 CRASHES: tuple[Crash, ...] = ("connected", "between the places", "claimed", "answered", "confirmed")
 # In these no protocol can know whether the service has counted the call: the date may go without.
@@ -139,10 +140,15 @@ class ClockFollows(Interceptor):
 
 
 class WayToTheService:
-    """The real client, through a network that is cut while the service is away."""
+    """The real client, through a network that is cut while the service is away.
 
-    def __init__(self, real: LegacyApi, world: World) -> None:
-        self._real = real
+    On days on which no answer is to come, an `impatient` one calls; on all others its limit would
+    cut off a call whose machine has stood still for a moment, and cost the date its call.
+    """
+
+    def __init__(self, patient: LegacyApi, impatient: LegacyApi, world: World) -> None:
+        self._real = patient
+        self._impatient = impatient
         self._world = world
 
     async def now(self) -> datetime:
@@ -161,7 +167,9 @@ class WayToTheService:
             await gate()
             self._world.crash_if("claimed")
 
-        answer = await self._real.put(capsule, day, gate_and_crash)
+        unanswered = self._world.today.misdeed in UNANSWERED
+        caller = self._impatient if unanswered else self._real
+        answer = await caller.put(capsule, day, gate_and_crash)
         self._world.crash_if("answered")
         return answer
 
