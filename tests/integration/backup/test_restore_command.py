@@ -2,6 +2,8 @@
 
 import asyncio
 import shutil
+import signal
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +16,7 @@ from backup.trail_folder import TrailFolder
 from deploy.local.postgres.connection import connected
 from deploy.local.schema import migrate_and_seed
 from deploy.local.state_dir import StateDir, StateDirLock
-from tests.support.command_line import VALERIX, CommandLine
+from tests.support.command_line import CommandLine
 from tests.support.trail.restorable import killed, seal, shop
 
 pytestmark = pytest.mark.timeout(600)
@@ -110,18 +112,14 @@ async def test_what_cannot_be_restored_is_refused_in_a_sentence(lost: Lost) -> N
 
 
 async def test_a_restore_that_was_killed_is_swept_up_by_the_next(lost: Lost) -> None:
+    beside_its_server = "looking at what is back"
     process = await asyncio.create_subprocess_exec(
-        *VALERIX,
-        "restore",
+        *(sys.executable, "-m", "tests.support.trail.killed_restore"),
+        *(beside_its_server, "restore"),
         env=lost.command.env,
         stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
     )
-    assert process.stderr is not None
-    async for line in process.stderr:
-        if b"by Postgres itself" in line:
-            process.kill()
-    await process.wait()
+    assert await process.wait() == -signal.SIGKILL
     left = {path.name for path in StateDir(lost.home).folder.iterdir()}
     assert any(name.endswith(PARTIAL) for name in left)
     assert "postgres" not in left
