@@ -55,7 +55,7 @@ def report_in(said: str) -> dict[str, Any]:
 async def test_a_stack_is_reconciled_while_it_runs_and_while_it_does_not(tmp_path: Path) -> None:
     async with CommandLine(tmp_path / "home") as line:
         up = await line.up()
-        assert (await line.run("order", "MUG-BLUE=2"))[0] == 0
+        assert (await line.order("MUG-BLUE=2"))[0] == 0
         code, said = await line.run("reconcile")
         assert (code, "Violations left: 0." in said) == (0, True), said
 
@@ -88,7 +88,7 @@ async def test_goods_that_left_for_a_lost_order_are_listed_for_a_person(tmp_path
     async with CommandLine(tmp_path / "home") as line:
         await line.up()
         for _ in range(2):
-            assert (await line.run("order", "MUG-BLUE=2"))[0] == 0
+            assert (await line.order("MUG-BLUE=2"))[0] == 0
         connection = await asyncpg.connect(postgres_of(line).admin_dsn("orders"))
         try:
             lost: UUID = await connection.fetchval("SELECT order_id FROM orders LIMIT 1")

@@ -196,7 +196,7 @@ async def test_what_a_lost_delivery_brought_is_shipped_again_once_it_is_entered_
     assert (asked.rule, asked.status, asked.state) == (Rule.NOT_IN_STOCK, "shipped", None)
     assert (report.repaired, report.violations) == ({}, ())
     assert await restored.contents() == before, "a refusal would be for good"
-    async with httpx.AsyncClient(headers=bearer("staff")) as staff:
+    async with httpx.AsyncClient(headers=bearer("staff"), timeout=30) as staff:
         entered = await staff.post(
             f"{restored.inventory_url}/v1/stock/LAST-ONE/restock",
             json={"quantity": 1},

@@ -54,7 +54,9 @@ async def _copies(stack: OrderStack) -> Copies:
             await found.take("early", stack)
             await _ordinary_orders(shopper)
             with stack.shut(stack.to_inventory):
-                placed = await asyncio.gather(*(shopper.place(quantity=2) for _ in range(6)))
+                placed = await asyncio.gather(
+                    *(shopper.place_stubbornly(quantity=2) for _ in range(6))
+                )
                 waiting = [answer.json()["order_id"] for answer in placed]
                 await asyncio.gather(*map(shopper.cancel, waiting[::2]))
                 await found.take("amid", stack)
@@ -68,7 +70,7 @@ async def _copies(stack: OrderStack) -> Copies:
 async def _ordinary_orders(shopper: Shopper) -> None:
     """Place some that ship, one that takes a scarce SKU, and one for more than there is of it."""
     for sku, quantity in (("MUG-BLUE", 1), ("TEE-BASIC", 3), ("LAST-ONE", 7), ("LAST-ONE", 49)):
-        answer = await shopper.place(sku, quantity)
+        answer = await shopper.place_stubbornly(sku, quantity)
         await shopper.until_settled(answer.json()["order_id"])
 
 
