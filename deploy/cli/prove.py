@@ -17,7 +17,7 @@ from backup.restore.prove import RestoreProver
 from backup.steps import sealed_capsules
 from backup.trail_folder import TrailFolder
 from deploy.cli.restore import WITHIN_S, progress
-from deploy.cli.restore_source import configured_stores
+from deploy.cli.restore_source import configured_stores, store_settings
 from deploy.local.errors import StartRefused
 from deploy.local.postgres.server import DATABASES
 from deploy.local.recovery import LocalRecoveryServers
@@ -43,6 +43,7 @@ def prove(wanted: str | None) -> int:
             DATABASES,
             WITHIN_S,
             progress(),
+            reserve_bytes=store_settings().reserve_bytes,
         )
         proof = asyncio.run(prover.proven(capsule))
     _show_proof(capsule, proof)

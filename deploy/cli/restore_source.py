@@ -91,8 +91,13 @@ class RestoreSources:
 
 def configured_stores(trail: TrailFolder) -> dict[str, Store]:
     """Return the stores of the settings by name, or refuse settings that make no sense."""
+    return stores_by_name(store_settings(), trail)
+
+
+def store_settings() -> StoreSettings:
+    """Return the settings of the stores, or refuse those that make no sense."""
     try:
-        return stores_by_name(StoreSettings(), trail)
+        return StoreSettings()
     except ValidationError as error:
         first = error.errors()[0]
         raise StartRefused(

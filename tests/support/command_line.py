@@ -22,6 +22,7 @@ class CommandLine:
         numbers = {name: str(port) for name, port in self.ports.by_variable().items()}
         self.env = {**os.environ, **numbers, "VALERIX_HOME": str(home), "COLUMNS": "200"}
         self.env["BACKUP"] = "true" if backups else "false"
+        self.env["BACKUP_RESERVE_BYTES"] = "0"  # whatever this machine's disk has left
         self.within_s = 60.0
         self.running: list[asyncio.subprocess.Process] = []
 

@@ -57,7 +57,7 @@ class BackedUpStack:
 async def backed_up_stack(folder: Path) -> AsyncIterator[BackedUpStack]:
     settings = StackSettings(
         home=folder / "home", backup_home=folder / "trail", ports=Ports.free(), only=ONLY
-    )
+    ).with_env(BACKUP, BACKUP_RESERVE_BYTES="0")
     async with Stack(settings) as stack:
         yield BackedUpStack(stack)
 

@@ -205,7 +205,7 @@ async def test_a_flipped_bit_in_the_archive_or_in_a_base_backup_is_found_first(
 
 
 async def test_a_damaged_copy_is_passed_over_for_the_next_one(backups: Backups, home: Path) -> None:
-    older = FolderStore("copies", backups.trail.copies)
+    older = FolderStore("copies", backups.trail.copies, reserve_bytes=0)
     async with shop(home, backups.trail) as cluster:
         await cluster.take()
         newest = await seal(cluster, backups.trail)
@@ -240,7 +240,7 @@ async def test_a_dry_run_reads_everything_and_leaves_nothing(
 async def test_a_proof_is_kept_and_a_drill_restores_from_every_store(backups: Backups) -> None:
     servers, trail = LocalRecoveryServers(WITHIN_S), backups.trail
     scratch = trail.folder / "scratch"
-    prover = RestoreProver(servers, trail.secret_key, scratch, DATABASES, WITHIN_S)
+    prover = RestoreProver(servers, trail.secret_key, scratch, DATABASES, WITHIN_S, reserve_bytes=0)
     await prover.prove(backups.capsule)
     proof = newest_proven(trail.capsules)
     assert proof is not None

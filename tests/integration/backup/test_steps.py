@@ -57,6 +57,7 @@ async def backed_up(folder: Path) -> AsyncIterator[BackedUp]:
             trail=TrailFolder(folder / "trail"),
             within_s=WITHIN_S,
             full_every=7,
+            reserve_bytes=0,
         )
 
 
@@ -116,7 +117,7 @@ async def test_what_a_proof_makes_superfluous_goes_and_nothing_else(tmp_path: Pa
         assert {name for name in before if int(name[16:24], 16) >= needed} <= set(after)
         assert await sealer.seal(today) == new
 
-        near = KeptStore(FolderStore("near", tmp_path / "near"), capsules)
+        near = KeptStore(FolderStore("near", tmp_path / "near", reserve_bytes=0), capsules)
         for each in (*long_ago[2:], new, new):
             await near.put(each)
         assert [copy.day for copy in near.copies] == kept

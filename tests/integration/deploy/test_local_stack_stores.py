@@ -50,7 +50,8 @@ async def test_a_cluster_from_before_backups_gets_what_they_need(tmp_path: Path)
                 made = await mark(connection, "test")
                 size = (await identify(connection)).segment_bytes
             await wait_archived(made, postgres.wal, size, within_s=60)
-            bases = BaseFolder(tmp_path / "bases", PostgresPrograms(postgres.binaries.folder))
+            programs = PostgresPrograms(postgres.binaries.folder)
+            bases = BaseFolder(tmp_path / "bases", programs, reserve_bytes=0)
             await bases.take(postgres.dsn("backup"), full_every=7, within_s=120)
     assert [base.kind for base in bases.all()] == ["full", "incremental"]
 

@@ -71,7 +71,7 @@ async def shop(home: Path, trail: TrailFolder) -> AsyncIterator[BackedUpCluster]
                 await connection.execute(TABLE)
         assert postgres.wal is not None
         programs = PostgresPrograms(postgres.binaries.folder)
-        bases = BaseFolder(postgres.wal.with_name("bases"), programs)
+        bases = BaseFolder(postgres.wal.with_name("bases"), programs, reserve_bytes=0)
         yield BackedUpCluster(postgres, postgres.wal, bases)
 
 
@@ -89,6 +89,7 @@ async def seal(
         earlier=earlier,
         recipients=[trail.public_key()],
         within_s=WITHIN_S,
+        reserve_bytes=0,
     )
 
 
@@ -102,7 +103,7 @@ async def backed_up_and_killed(folder: Path) -> Backups:
         await _live(cluster, moments)
         capsule = await seal(cluster, trail)
         sealed_lines = await cluster.count()
-        await FolderStore("copies", trail.copies).put(capsule)
+        await FolderStore("copies", trail.copies, reserve_bytes=0).put(capsule)
         await cluster.take()
         await _live(cluster, moments)
         await cluster.mark()

@@ -40,7 +40,7 @@ def source(capsule: SealedCapsule, made: Made, where: str = "") -> CapsuleSource
 
 def store_source(made: Made, tmp_path: Path, said: list[str]) -> StoreSource:
     return StoreSource(
-        FolderStore("nas", tmp_path / "nas"),
+        FolderStore("nas", tmp_path / "nas", reserve_bytes=0),
         lambda capsule, where: source(capsule, made, where),
         tmp_path / "fetched",
         say=said.append,
@@ -101,7 +101,7 @@ async def test_an_offer_says_up_to_when(made: Made) -> None:
 
 
 async def test_a_damaged_copy_is_passed_over_and_named(made: Made, tmp_path: Path) -> None:
-    store, said = FolderStore("nas", tmp_path / "nas"), list[str]()
+    store, said = FolderStore("nas", tmp_path / "nas", reserve_bytes=0), list[str]()
     first, second = made.seal(), made.seal(DAY + timedelta(days=1))
     for capsule in (first, second):
         await store.put(capsule)
@@ -123,7 +123,7 @@ async def test_a_store_without_copies_or_without_the_moment_says_so(
     where = store_source(made, tmp_path, [])
     with pytest.raises(NotCovered, match="the store nas has no copies"):
         await where.check(None)
-    await FolderStore("nas", tmp_path / "nas").put(made.seal())
+    await FolderStore("nas", tmp_path / "nas", reserve_bytes=0).put(made.seal())
     with pytest.raises(NotCovered, match="whose copies reach from"):
         await where.check(MIDNIGHT + timedelta(days=1))
 

@@ -42,7 +42,7 @@ async def test_a_capsule_is_shown_with_its_proof_its_copies_and_its_call(tmp_pat
     _, capsule = sealed(tmp_path, trail)
     prove(trail, capsule)
     write_drill(trail.capsules, Drill(at=NOW, ok=True, seconds=9.0, detail="all stores"))
-    near = KeptStore(FolderStore("near", trail.copies), trail.capsules)
+    near = KeptStore(FolderStore("near", trail.copies, reserve_bytes=0), trail.capsules)
     await near.put(capsule)
     calls: Calls = {DAY: ("unknown", "no answer")}
     shown = trail_of(trail, NOW, ARCHIVE, calls, [near])
@@ -62,7 +62,7 @@ async def test_a_capsule_is_shown_with_its_proof_its_copies_and_its_call(tmp_pat
 async def test_a_store_that_is_away_is_named_and_remembered(tmp_path: Path) -> None:
     trail = TrailFolder(tmp_path / "trail")
     _, capsule = sealed(tmp_path, trail)
-    near = KeptStore(FolderStore("near", trail.copies), trail.capsules)
+    near = KeptStore(FolderStore("near", trail.copies, reserve_bytes=0), trail.capsules)
     await near.put(capsule)
     shutil.rmtree(trail.copies)
     trail.copies.write_text("what is there instead of a disk cannot be read")
