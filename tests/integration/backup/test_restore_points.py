@@ -1,5 +1,6 @@
 """Restore points against a real server: archive, base backups, and a recovery to a moment."""
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -226,8 +227,13 @@ async def test_the_lag_of_the_archive_is_seen(cluster: BackedUpCluster) -> None:
 
 async def test_an_idle_minute_takes_less_than_a_kibibyte(cluster: BackedUpCluster) -> None:
     await cluster.mark()
-    await cluster.mark()
-    newest = max(name for name in archive.names(cluster.wal) if is_segment(name))
-    assert (cluster.wal / f"{newest}.zst").stat().st_size < 4096
+    for _ in range(20):
+        await cluster.mark()
+        newest = max(name for name in archive.names(cluster.wal) if is_segment(name))
+        size = (cluster.wal / f"{newest}.zst").stat().st_size
+        if size < 4096:
+            break
+        await asyncio.sleep(1)  # it was not idle: the autovacuum is at work on a new cluster
+    assert size < 4096
     assert len(archive.read(cluster.wal, newest)) == 16 * 1024 * 1024
     shutil.rmtree(cluster.bases.folder, ignore_errors=True)
