@@ -67,7 +67,7 @@ async def test_a_probe_that_does_not_answer_fails_in_its_time(
     monkeypatch.setattr(health, "PROBE_LIMIT_S", 0.02)
     dependency = Dependency()
     dependency.answers.clear()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(60):
         answer = await of(dependency).deep()
     assert answer.status_code == 503
     assert body(answer)["checks"]["store:reads"][0]["output"] == "no answer within 20 ms"
@@ -124,7 +124,10 @@ async def test_a_failure_is_forgotten_after_a_second_too(monkeypatch: pytest.Mon
     assert (await mine.deep()).status_code == 200
 
 
-async def test_a_caller_that_goes_away_does_not_take_the_answer_from_the_others() -> None:
+async def test_a_caller_that_goes_away_does_not_take_the_answer_from_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(health, "PROBE_LIMIT_S", 60.0)  # the machine may stand still meanwhile
     dependency = Dependency()
     dependency.answers.clear()
     mine = of(dependency)
