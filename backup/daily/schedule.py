@@ -23,7 +23,7 @@ SCHEDULE_ID = "daily-backup"
 # Every hour and not once: only the first start of a date has an effect, and a Temporal that was
 # away at one hour is there at a later one. The last one is half an hour before no call is begun any
 # more: a small capsule is in time then, and one that is not costs nothing.
-FIRST_HOUR, LAST_HOUR = 1, 22
+FIRST_HOUR, LAST_HOUR, MINUTE = 1, 22, 30
 CATCH_UP = timedelta(minutes=10)  # who was away for longer has the next hour
 
 
@@ -40,7 +40,7 @@ def daily(stores: Sequence[str]) -> Schedule:
         spec=ScheduleSpec(
             calendars=[
                 ScheduleCalendarSpec(
-                    hour=[ScheduleRange(FIRST_HOUR, LAST_HOUR)], minute=[ScheduleRange(30)]
+                    hour=[ScheduleRange(FIRST_HOUR, LAST_HOUR)], minute=[ScheduleRange(MINUTE)]
                 )
             ],
             time_zone_name="UTC",

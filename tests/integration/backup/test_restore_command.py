@@ -59,18 +59,19 @@ async def test_one_line_brings_the_shop_back_and_says_so(lost: Lost) -> None:
     assert "Nothing was changed" in said
     assert not StateDir(lost.home).folder.exists()
 
-    at = lost.moment + timedelta(milliseconds=1)
+    at, day = lost.moment + timedelta(milliseconds=1), datetime.now(UTC).date()
     code, said = await lost.command.run("restore", "--at", at.isoformat())
     assert code == 0, said
     for part in (
         f"everything committed up to {at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
         "From the archive of cluster",
         "Lost: whatever was committed in the",
-        f"The legacy call of {datetime.now(UTC).date()} counts as made",
         "Violations left: 0",
         "make up",
     ):
         assert part in said
+    days = {day, datetime.now(UTC).date()}
+    assert any(f"The legacy call of {one} counts as made" in said for one in days)
     assert "VALERIX_HOME" not in said
     async with shop(lost.home, lost.trail) as cluster:
         assert await cluster.count() == 1

@@ -17,6 +17,7 @@ from backup.legacy.call import LegacyCall
 from backup.legacy.claim_folder import ClaimFolder
 from tests.support.trail.claims_site import ClaimsSite
 from tests.support.trail.parts import DigestProver, FolderSealer, FolderStore
+from tests.support.trail.time_of_day import day_with
 
 
 async def test_a_schedule_is_made_once_and_brought_up_to_date(temporal_client: Client) -> None:
@@ -41,6 +42,7 @@ async def test_triggers_and_starts_of_one_date_are_one_backup(
         FolderSealer(tmp_path / "sealed"), DigestProver(), {"near": FolderStore(tmp_path / "near")}
     )
     call = LegacyCall(site.legacy.client(site.claims), site.calls, ClaimFolder(site.claims))
+    await day_with(timedelta(minutes=2))
     now = datetime.now(UTC)
     site.legacy.clock.now = now.replace(hour=12)  # in its last hour, no call of a date is begun
     await schedule.ensure(temporal_client, ("near",))

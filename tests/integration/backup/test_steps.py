@@ -24,6 +24,7 @@ from backup.stores.folder import FolderStore
 from backup.trail_folder import TrailFolder
 from deploy.local.postgres.server import EmbeddedPostgres
 from tests.support.small_capsules import make
+from tests.support.trail.time_of_day import day_with
 
 WITHIN_S = 250.0
 
@@ -62,7 +63,7 @@ async def backed_up(folder: Path) -> AsyncIterator[BackedUp]:
 
 
 async def test_a_day_is_sealed_once_unless_it_has_to_reach_further(tmp_path: Path) -> None:
-    today = datetime.now(UTC).date()
+    today = await day_with(timedelta(minutes=3))
     async with backed_up(tmp_path) as cluster:
         sealer = CapsuleSealer(cluster)
         first, same = await asyncio.gather(sealer.seal(today), sealer.seal(today))
@@ -79,19 +80,21 @@ async def test_a_day_is_sealed_once_unless_it_has_to_reach_further(tmp_path: Pat
 
 
 async def test_a_cluster_has_a_base_backup_before_its_first_day_is_over(tmp_path: Path) -> None:
+    today = await day_with(timedelta(minutes=3))
     async with backed_up(tmp_path) as cluster:
         sealer = CapsuleSealer(cluster)
         keeping = asyncio.create_task(sealer.keep_base())
         async with asyncio.timeout(WITHIN_S):
             while not (await restore_points(cluster)).bases:  # noqa: ASYNC110  nobody tells
                 await asyncio.sleep(0.1)
-        capsule = await sealer.seal(datetime.now(UTC).date())
+        capsule = await sealer.seal(today)
         [base] = (await restore_points(cluster)).bases
         assert base.ended_at == capsule.covers_from
         keeping.cancel()
 
 
 async def test_what_a_proof_makes_superfluous_goes_and_nothing_else(tmp_path: Path) -> None:
+    today = await day_with(timedelta(minutes=3))
     async with backed_up(tmp_path) as cluster:
         capsules = cluster.trail.capsules
         made = make(tmp_path)
@@ -102,7 +105,6 @@ async def test_what_a_proof_makes_superfluous_goes_and_nothing_else(tmp_path: Pa
         for old in long_ago:
             await good_faith.prove(old)
         sealer = CapsuleSealer(cluster)
-        today = datetime.now(UTC).date()
         new = await sealer.seal(today)
         assert len(sealed_capsules(capsules)[0]) == 9  # it is not proven yet
 
