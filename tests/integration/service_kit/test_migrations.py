@@ -91,7 +91,7 @@ async def test_health_tells_a_schema_that_is_behind_from_one_that_is_ahead(
 ) -> None:
     await migrate(dsn, folder)
     connections = await pool.create(
-        dsn, name="test", size=2, lock_timeout_s=1, statement_timeout_s=1
+        dsn, name="test", size=2, lock_timeout_s=30, statement_timeout_s=30
     )
     probes = database_health.probes(connections, ("first", "second", "third"), needs)
     schema, found = await probes["postgres:schema"](), await probes["postgres:tables"]()
@@ -102,7 +102,7 @@ async def test_health_tells_a_schema_that_is_behind_from_one_that_is_ahead(
 
 async def test_a_database_that_was_never_migrated_is_at_version_nothing(dsn: str) -> None:
     connections = await pool.create(
-        dsn, name="test", size=2, lock_timeout_s=1, statement_timeout_s=1
+        dsn, name="test", size=2, lock_timeout_s=30, statement_timeout_s=30
     )
     found = await database_health.probes(connections, (), 1)["postgres:schema"]()
     connections.terminate()

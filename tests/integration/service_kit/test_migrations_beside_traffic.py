@@ -48,7 +48,7 @@ async def long_read(dsn: str) -> AsyncIterator[None]:
 @asynccontextmanager
 async def request(dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     """A session with a request's limits, though patient ones."""
-    async with connected(dsn, server_settings={"lock_timeout": "5s"}) as connection:
+    async with connected(dsn, server_settings={"lock_timeout": "30s"}) as connection:
         yield connection
 
 
