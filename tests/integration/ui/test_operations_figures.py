@@ -1,15 +1,17 @@
 """What the operations and warehouse pages read, from the real services."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
 
+import inventory_api.seed
 from deploy.local.postgres.connection import connected
 from deploy.local.temporal.server import EmbeddedTemporal
 from inventory_api.seed import FIRST_DELIVERY
 from tests.support.event_loop_thread import EventLoopThread
-from tests.support.serving import Served, bearer, serve_orders
+from tests.support.serving import PATIENT, Served, bearer, serve_inventory, serve_orders
 
 STAFF = bearer("staff", "otto")
 
@@ -19,12 +21,34 @@ def place(url: str, key: str, sku: str = "MUG-BLUE") -> httpx.Response:
         f"{url}/v1/orders",
         headers={**bearer(), "Idempotency-Key": key},
         json={"lines": [{"sku": sku, "quantity": 1}]},
+        timeout=30,
     )
+
+
+def looked_up(url: str, **request: Any) -> httpx.Response:
+    return httpx.get(url, timeout=30, **request)
+
+
+@pytest.fixture
+def order_app(
+    temporal: EmbeddedTemporal, orders_database: str, inventory_app: Served
+) -> Iterator[Served]:
+    """order_api on a machine that may stand still for a second: no 503 is owed to that."""
+    with serve_orders(orders_database, inventory_app.url, patient=True) as served:
+        yield served
+
+
+@pytest.fixture
+def inventory_app(loop_thread: EventLoopThread, inventory_database: str) -> Iterator[Served]:
+    """The same of inventory_api, with the demonstration stock."""
+    loop_thread.run(inventory_api.seed.seed(inventory_database))
+    with serve_inventory(inventory_database, **PATIENT) as served:
+        yield served
 
 
 def test_the_summary_counts_orders_and_names_the_oldest_unfinished(order_app: Served) -> None:
     assert place(order_app.url, "a").status_code == 202  # nobody works on it
-    answer = httpx.get(f"{order_app.url}/v1/ops/summary", headers=STAFF)
+    answer = looked_up(f"{order_app.url}/v1/ops/summary", headers=STAFF)
     assert answer.status_code == 200
     found = answer.json()
     assert found["by_status"] == {"received": 1}
@@ -35,7 +59,7 @@ def test_the_summary_counts_orders_and_names_the_oldest_unfinished(order_app: Se
 
 
 def test_the_summary_is_not_for_shoppers(order_app: Served) -> None:
-    assert httpx.get(f"{order_app.url}/v1/ops/summary", headers=bearer()).status_code == 403
+    assert looked_up(f"{order_app.url}/v1/ops/summary", headers=bearer()).status_code == 403
 
 
 def test_orders_are_found_by_number_and_by_sku(order_app: Served, worker: Served) -> None:
@@ -43,7 +67,7 @@ def test_orders_are_found_by_number_and_by_sku(order_app: Served, worker: Served
     tee = place(order_app.url, "b", "TEE-BASIC").json()["order_id"]
 
     def found(search: str, **more: str) -> list[str]:
-        answer = httpx.get(
+        answer = looked_up(
             f"{order_app.url}/v1/orders", headers=STAFF | bearer(), params={"search": search} | more
         )
         assert answer.status_code == 200, answer.text
@@ -61,7 +85,9 @@ def quick_order_app(
     temporal: EmbeddedTemporal, orders_database: str, inventory_app: Served
 ) -> Iterator[Served]:
     """order_api that answers 202 at once: nobody works on its orders."""
-    with serve_orders(orders_database, inventory_app.url, answer_budget_s=0) as served:
+    with serve_orders(
+        orders_database, inventory_app.url, patient=True, answer_budget_s=0
+    ) as served:
         yield served
 
 
@@ -93,7 +119,7 @@ def test_a_sku_that_looks_like_a_number_is_found_and_so_is_a_name(
                 await connection.execute(ADD, sku, "Espresso cup")
 
     def found(search: str, **more: str) -> list[str]:
-        answer = httpx.get(
+        answer = looked_up(
             f"{quick_order_app.url}/v1/orders", headers=STAFF, params={"search": search} | more
         )
         assert answer.status_code == 200, answer.text
@@ -112,7 +138,7 @@ def test_the_ledger_comes_in_pages_without_gaps(inventory_app: Served) -> None:
     seen: list[int] = []
     cursor: dict[str, str] = {}
     while True:
-        page = httpx.get(
+        page = looked_up(
             f"{inventory_app.url}/v1/movements", headers=STAFF, params={"limit": "3"} | cursor
         ).json()
         seen += [entry["movement_id"] for entry in page["items"]]
