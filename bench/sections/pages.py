@@ -166,8 +166,7 @@ async def measure(
             opened.append(asyncio.create_task(open_page(session, url, "/ops", seen)))
             await asyncio.sleep(0.05)
         # building pages is paid for once; what is measured is keeping them up to date
-        async with asyncio.timeout(OPENED_WITHIN_S):
-            await seen.all_live.wait()
+        await _all_live(seen, opened)
         seen.updates = seen.sizes = 0
         seen.gaps.clear()
         seen.ages.clear()
@@ -192,6 +191,22 @@ async def measure(
         "longest_gap_of_ours_s": round(stalls.longest(seen.gaps), 2),
         "oldest_of_ours_s": round(stalls.longest(seen.ages), 2),
     }
+
+
+async def _all_live(seen: PageObservations, opened: Sequence[asyncio.Task[None]]) -> None:
+    """Wait until each page has shown something; raise what ended one of them before."""
+    live = asyncio.create_task(seen.all_live.wait())
+    await asyncio.wait(
+        (live, *opened), timeout=OPENED_WITHIN_S, return_when=asyncio.FIRST_COMPLETED
+    )
+    if live.done():
+        return
+    live.cancel()
+    for page in opened:
+        if page.done():
+            page.result()
+    ended = sum(page.done() for page in opened)
+    raise TimeoutError(f"{seen.live} of {seen.pages} pages have shown something, {ended} ended")
 
 
 def _longest(spans: Sequence[Span]) -> float:
