@@ -68,7 +68,7 @@ def order_stack(order_stack: OrderStack) -> Iterator[OrderStack]:
 
 
 async def check(served_url: str, name: str) -> dict[str, Any]:
-    async with httpx.AsyncClient(base_url=served_url) as http:
+    async with httpx.AsyncClient(base_url=served_url, timeout=30) as http:
         found: dict[str, Any] = (await http.get("/health")).json()["checks"][name][0]
         return found
 
@@ -124,9 +124,13 @@ async def test_orders_that_cannot_be_driven_are_put_aside_and_keep_up_no_other(
 
     await eventually(lambda: has_put_aside(order_stack, bad[1:]))
     await eventually(lambda: is_later(order_stack, bad))  # and not again at once
-    async with httpx.AsyncClient(base_url=order_stack.orders.url) as http:
+    async with httpx.AsyncClient(base_url=order_stack.orders.url, timeout=30) as http:
         assert "orders_set_aside_total" in (await http.get("/metrics")).text
-        assert (await http.get("/health")).status_code == 200
+
+        async def well() -> bool:
+            return (await http.get("/health")).status_code == 200
+
+        await eventually(well)  # each part has half a second to say so
 
 
 async def test_an_order_that_was_put_aside_is_driven_once_it_can_be(

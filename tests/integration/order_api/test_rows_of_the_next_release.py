@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -199,13 +200,18 @@ async def test_a_stream_of_an_order_that_ended_in_an_unknown_way_has_an_end(
 async def test_figures_count_orders_in_an_unknown_status_and_not_as_settled(
     order_stack: OrderStack, staff: Shopper, waits: str
 ) -> None:
-    answer = await staff.http.get("/v1/ops/summary")
-    assert answer.json()["by_status"][WAITS] >= 1, waits
-    async with httpx.AsyncClient(base_url=order_stack.orders.url) as http:
-        page = (await http.get("/metrics")).text
+    async def counted() -> bool:
+        answer = await staff.http.get("/v1/ops/summary")
+        return bool(answer.json()["by_status"].get(WAITS, 0) >= 1)
+
+    async def warned_of_the_schema() -> bool:
         health = (await http.get("/health")).json()
-    assert f'orders_recent{{status="{WAITS}"}}' in page
-    assert health["checks"]["postgres:schema"][0]["status"] == "warn"
+        return bool(health["checks"]["postgres:schema"][0]["status"] == "warn")
+
+    await eventually(counted)  # the figures are shared for a second
+    async with httpx.AsyncClient(base_url=order_stack.orders.url, timeout=30) as http:
+        assert f'orders_recent{{status="{WAITS}"}}' in (await http.get("/metrics")).text
+        await eventually(warned_of_the_schema)  # each part has half a second to say so
 
 
 async def test_orders_are_placed_and_shipped_on_the_schema_of_the_next_release(
@@ -276,12 +282,18 @@ async def test_the_warehouse_shows_movements_and_reservations_of_unknown_kinds(
 ) -> None:
     await next_release.take_back(order_stack.inventory_dsn, waits)
     async with httpx.AsyncClient(
-        base_url=order_stack.inventory.url, headers=bearer("staff")
+        base_url=order_stack.inventory.url, headers=bearer("staff"), timeout=30
     ) as warehouse:
-        ledger = await warehouse.get("/v1/movements", params={"sku": "MUG-BLUE"})
-        everything = await warehouse.get("/v1/movements", params={"limit": 1})
-        for newest in (ledger.json()["items"][0], everything.json()["items"][0]):
+
+        async def seen(address: str) -> dict[str, Any]:
+            answer = await warehouse.get(address)
+            found: dict[str, Any] = answer.json()
+            return found if answer.status_code == 200 else {}  # 503 from a busy machine
+
+        for wanted in ("sku=MUG-BLUE", "limit=1"):
+            ledger = await eventually(partial(seen, f"/v1/movements?{wanted}"))
+            newest = ledger["items"][0]
             assert (newest["operation"], newest["order_id"]) == ("return", waits)
-        reservation = (await warehouse.get(f"/v1/reservations/{waits}")).json()
+        reservation = await eventually(partial(seen, f"/v1/reservations/{waits}"))
     assert (reservation["state"], reservation["lines"]) == ("queued", [])
     assert [each["operation"] for each in reservation["movements"]] == ["return"]
