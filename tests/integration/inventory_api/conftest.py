@@ -25,7 +25,8 @@ def replicas(dsn: str) -> Iterator[tuple[Served, Served]]:
         for served in (first, second):
             # With its first request FastAPI makes the routes ready and silences warnings meanwhile,
             # for the whole process: two that do so at once may let one through, an error here.
-            httpx.get(f"{served.url}/v1/stock", headers=bearer("service")).raise_for_status()
+            answer = httpx.get(f"{served.url}/v1/stock", headers=bearer("service"), timeout=30)
+            answer.raise_for_status()
         yield first, second
 
 
