@@ -1,7 +1,7 @@
 """Order events by plain SQL, and a Postgres cluster of one's own to leave transactions open in."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -65,7 +65,7 @@ async def written(connection: "asyncpg.Connection[Any]", numbers: list[int]) -> 
 
 async def check_of(address: str, name: str) -> dict[str, Any]:
     """Return what /health at `address` says of `name`."""
-    async with httpx.AsyncClient(base_url=address) as http:
+    async with httpx.AsyncClient(base_url=address, timeout=30) as http:
         found: dict[str, Any] = (await http.get("/health")).json()["checks"][name][0]
     return found
 
@@ -88,14 +88,26 @@ async def passes(address: str, name: str) -> None:
     """Wait until /health is content with `name`."""
 
     async def content() -> bool:
-        return bool((await check_of(address, name))["status"] == "pass")
+        try:
+            return bool((await check_of(address, name))["status"] == "pass")
+        except httpx.TransportError:  # still starting: subscribers begin before the page is there
+            return False
 
     await eventually(content, 60.0)
 
 
+async def shows(address: str, series: str, fits: Callable[[float], bool]) -> None:
+    """Wait until the value of `series` fits: what is measured may be shown later than it is so."""
+
+    async def fitting() -> bool:
+        return fits(await metric(address, series))
+
+    await eventually(fitting, 60.0)
+
+
 async def metric(address: str, series: str) -> float:
     """Return the value of `series`, as it stands on the metrics page at `address`."""
-    async with httpx.AsyncClient(base_url=address) as http:
+    async with httpx.AsyncClient(base_url=address, timeout=30) as http:
         page = (await http.get("/metrics")).text
     for line in page.splitlines():
         if line.startswith(f"{series} "):
