@@ -1,7 +1,6 @@
 """Subscribers from outside: they follow orders, and whatever they do, orders do not notice."""
 
 import asyncio
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +43,23 @@ async def caught_up(stack: OrderStack, name: str, within_s: float = 60.0) -> Non
         return await taken(stack, name) == await told(stack)
 
     await eventually(all_taken, within_s)
+
+
+async def goes_on(stack: OrderStack, shopper: Shopper, name: str) -> None:
+    """Have orders shipped, which the subscriber takes before one that hangs is given up.
+
+    That would be after ten seconds. A machine that stands still meanwhile costs it one try; if it
+    waited for the other, it would need that long each time.
+    """
+    for tries_left in (2, 1, 0):
+        for _ in range(3):
+            await shopper.shipped()
+        try:
+            return await caught_up(stack, name, within_s=8.0)
+        except AssertionError:
+            if not tries_left:
+                raise
+    return None
 
 
 async def appears(file: Path) -> None:
@@ -90,15 +106,11 @@ async def test_a_subscriber_from_outside_may_misbehave_and_nobody_notices(
         await shopper.shipped()
         await caught_up(order_stack, bad)
         (package / trouble).touch()
-        began = time.monotonic()
         await shopper.shipped()
         await appears(package / f"has-{done}")
-        # now that it hangs, orders ship and the other subscribers go on
-        for _ in range(3):
-            await shopper.shipped()
-        await caught_up(order_stack, good, within_s=8.0)
+        await goes_on(order_stack, shopper, good)  # now that the other hangs
         assert len(await taken(order_stack, bad)) < len(await told(order_stack))
-        async with httpx.AsyncClient(base_url=address) as http:
+        async with httpx.AsyncClient(base_url=address, timeout=30) as http:
             assert (await http.get("/livez")).status_code == 200
             if trouble in ("fail", "exit"):
 
@@ -109,7 +121,6 @@ async def test_a_subscriber_from_outside_may_misbehave_and_nobody_notices(
                 await eventually(reported)
         (package / trouble).unlink()
         await caught_up(order_stack, bad)
-        assert time.monotonic() - began < 60
     assert len(await taken(order_stack, bad)) == len(await told(order_stack))
 
 
