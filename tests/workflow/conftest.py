@@ -8,11 +8,20 @@ import pytest
 
 from tests.support.in_memory_services import InMemoryInventory, InMemoryOrderStore
 from tests.support.saga_environment import SagaEnvironment, start_temporal
+from workflows.policies import POLICIES, Deadlines
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "sandboxed"])
 def sandboxed(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
+
+
+@pytest.fixture(autouse=True)
+def patience() -> Iterator[None]:
+    """Give a fast attempt six seconds: a worker that stood still would fail it, and take others."""
+    POLICIES.apply(Deadlines.model_construct(fast_step_s=6.0, workflow_task_s=20.0))
+    yield
+    POLICIES.apply(Deadlines.model_construct())
 
 
 @pytest.fixture
