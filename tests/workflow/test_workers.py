@@ -72,7 +72,10 @@ async def test_a_bug_parks_the_order_that_meets_it_and_no_other(saga: SagaEnviro
         activities=activities_of(saga.inventory, saga.store),
         workflow_runner=runner(sandbox=saga.sandboxed),
         max_cached_workflows=0,
-    ):
+    ) as worker:
+        # of a machine that stands still for two seconds, the SDK would say that the order hangs
+        assert worker._workflow_worker is not None
+        worker._workflow_worker._deadlock_timeout_seconds = 60
         poison = await saga.place(quantity=2)
         assert await _task_failed(poison) == "a bug"
         healthy = await saga.place()
