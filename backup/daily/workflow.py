@@ -40,7 +40,7 @@ NEXT_CAPSULE_AFTER = timedelta(minutes=15)
 RECORD = timedelta(seconds=15)
 HEARTBEAT = timedelta(seconds=60)
 PATIENTLY = RetryPolicy(
-    initial_interval=timedelta(seconds=30),
+    initial_interval=timedelta(seconds=5),  # somebody may wait at a terminal to hear of it
     backoff_coefficient=2.0,
     maximum_interval=timedelta(minutes=15),
 )
