@@ -9,9 +9,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store as Bucket
 from pydantic import SecretStr
 
-from backup.stores.s3 import S3Settings
+from backup.stores.s3 import S3Settings, S3Store
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.process.child import ChildSpec
 from deploy.local.process.supervisor import SupervisedProcess
@@ -19,6 +22,7 @@ from deploy.local.process.supervisor import SupervisedProcess
 ACCESS_KEY = "capsules"
 SECRET_KEY = "not-a-secret"
 BUCKET = "kept"
+_FIRST = "first"
 # A Go program of some size, on a machine that runs other tests.
 READY_WITHIN_S = 120.0
 
@@ -61,14 +65,33 @@ async def s3_server(folder: Path) -> AsyncIterator[S3Settings]:
     try:
         await process.start()
         await process.wait_ready()
-        yield S3Settings(
+        settings = S3Settings(
             bucket=BUCKET,
             endpoint=f"http://{LOOPBACK}:{ports['s3.port']}",
             access_key_id=ACCESS_KEY,
             secret_access_key=SecretStr(SECRET_KEY),
         )
+        await _until_it_takes_objects(settings)
+        yield settings
     finally:
         await process.stop()
+
+
+async def _until_it_takes_objects(settings: S3Settings) -> None:
+    """Wait for what is behind the gateway, which listens before there is a place for objects."""
+    bucket = S3Store("s3", settings).bucket
+    async with asyncio.timeout(READY_WITHIN_S):
+        while not await _takes(bucket):  # noqa: ASYNC110  it tells nobody
+            await asyncio.sleep(0.2)
+    await obstore.delete_async(bucket, _FIRST)
+
+
+async def _takes(bucket: Bucket) -> bool:
+    try:
+        await obstore.put_async(bucket, _FIRST, b"content", use_multipart=False)
+    except BaseError:
+        return False
+    return True
 
 
 def _arguments(folder: Path, ports: Mapping[str, int]) -> list[str]:
