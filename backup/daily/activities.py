@@ -1,8 +1,6 @@
 """Activities of the daily backup: thin calls of its parts; Temporal does all the retrying."""
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from temporalio import activity
@@ -18,14 +16,13 @@ from backup.daily.contracts import (
     CopyTask,
     Day,
 )
+from backup.daily.heartbeat import alive
 from backup.daily.parts import CopyStore, NotProven, Prover, Sealer
 from backup.daily.references import BackupSteps, LegacySteps
 from backup.errors import CapsuleDamaged, WrongCapsule
 from backup.legacy.call import LegacyCall
 from backup.legacy.calls import LegacyCalls
 from backup.legacy.outcomes import CallReport, NotCalled, TooLate
-
-HEARTBEAT_S = 5.0
 
 
 class BackupActivities(BackupSteps):
@@ -39,7 +36,7 @@ class BackupActivities(BackupSteps):
     @activity.defn(name="seal_capsule")
     async def seal(self, day: Day) -> SealedCapsule:
         """Return the capsule of a date, sealed now or before."""
-        async with _alive():
+        async with alive():
             return await self._sealer.seal(day.day, day.not_before, day.instead_of)
 
     @activity.defn(name="prove_capsule")
@@ -49,7 +46,7 @@ class BackupActivities(BackupSteps):
         For one that is no good there is no use in another attempt: NOT_PROVEN is the last word.
         """
         try:
-            async with _alive():
+            async with alive():
                 await self._prover.prove(task.capsule)
         except (NotProven, CapsuleDamaged, WrongCapsule) as reason:
             raise ApplicationError(str(reason), type=NOT_PROVEN, non_retryable=True) from reason
@@ -60,7 +57,7 @@ class BackupActivities(BackupSteps):
         store = self._stores.get(task.store)
         if store is None:
             raise ApplicationError(f"there is no store {task.store!r} in this worker's settings")
-        async with _alive():
+        async with alive():
             await store.put(task.capsule)
 
 
@@ -75,7 +72,7 @@ class LegacyActivities(LegacySteps):
     async def call(self, task: CapsuleTask) -> CallOutcome:
         """Make the date's call unless it was made or may have been; NotCalled to come again."""
         try:
-            async with _alive():
+            async with alive():
                 report = await self._call.make(task.capsule, task.capsule.day)
         except TooLate as reason:
             raise ApplicationError(str(reason), type=TOO_LATE, non_retryable=True) from None
@@ -88,20 +85,3 @@ class LegacyActivities(LegacySteps):
         """Write down how the call ended."""
         report = CallReport.model_validate(outcome.model_dump())
         await self._calls.confirm(report, datetime.now(UTC))
-
-
-@asynccontextmanager
-async def _alive() -> AsyncIterator[None]:
-    """Tell Temporal every few seconds that the work goes on, or it would give it to another."""
-
-    async def beat() -> None:
-        while True:
-            activity.heartbeat()
-            await asyncio.sleep(HEARTBEAT_S)
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        beating.cancel()
-        await asyncio.gather(beating, return_exceptions=True)

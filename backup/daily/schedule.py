@@ -50,10 +50,14 @@ def daily(stores: Sequence[str]) -> Schedule:
 
 
 async def ensure(client: Client, stores: Sequence[str]) -> None:
+    """Have exactly the Schedule of the daily backup."""
+    await ensure_one(client, SCHEDULE_ID, daily(stores))
+
+
+async def ensure_one(client: Client, schedule_id: str, wanted: Schedule) -> None:
     """Have exactly this Schedule; safe on every start, and by several at once."""
-    wanted = daily(stores)
     try:
-        await client.create_schedule(SCHEDULE_ID, wanted)
+        await client.create_schedule(schedule_id, wanted)
         return
     except ScheduleAlreadyRunningError:
         pass
@@ -63,4 +67,4 @@ async def ensure(client: Client, stores: Sequence[str]) -> None:
         wanted.state = there.description.schedule.state
         return ScheduleUpdate(wanted)
 
-    await client.get_schedule_handle(SCHEDULE_ID).update(bring_up_to_date)
+    await client.get_schedule_handle(schedule_id).update(bring_up_to_date)

@@ -1,10 +1,12 @@
 """The Temporal worker that executes daily backups, watched over while it runs."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
-from temporalio.client import Client
+from temporalio.client import Client, Schedule
 from temporalio.worker import Interceptor, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 
 from backup.daily import schedule
@@ -22,11 +24,24 @@ _log = logs.get(__name__)
 WORKFLOWS = (DailyBackup, StartDailyBackup)
 
 
+@dataclass(frozen=True, slots=True)
+class FurtherWork:
+    """What is done beside daily backups on their task queue, and its Schedules by their ids."""
+
+    workflows: Sequence[type[Any]] = ()
+    activities: Sequence[Callable[..., Any]] = ()
+    schedules: Mapping[str, Schedule] = field(default_factory=dict)
+
+
+NOTHING_FURTHER = FurtherWork()
+
+
 def build(
     client: Client,
     steps: BackupSteps,
     legacy: LegacySteps,
     *,
+    further: FurtherWork = NOTHING_FURTHER,
     interceptors: Sequence[Interceptor] = (),
     workflow_runner: WorkflowRunner | None = None,
 ) -> Worker:
@@ -34,8 +49,11 @@ def build(
     return Worker(
         client,
         task_queue=TASK_QUEUE,
-        workflows=WORKFLOWS,
-        activities=[steps.seal, steps.prove, steps.copy, legacy.call, legacy.confirm],
+        workflows=[*WORKFLOWS, *further.workflows],
+        activities=[
+            *(steps.seal, steps.prove, steps.copy, legacy.call, legacy.confirm),
+            *further.activities,
+        ],
         interceptors=interceptors,
         workflow_runner=workflow_runner or UnsandboxedWorkflowRunner(),
         # Few and heavy: a base backup, a restore and an upload at a time are enough for a disk.
@@ -46,7 +64,7 @@ def build(
 
 
 class BackupWorker:
-    """A worker from before the first connection to after the last task, and its Schedule."""
+    """A worker from before the first connection to after the last task, and its Schedules."""
 
     def __init__(
         self,
@@ -54,11 +72,13 @@ class BackupWorker:
         legacy: LegacySteps,
         stores: Sequence[str],
         interceptors: Sequence[Interceptor] = (),
+        further: FurtherWork = NOTHING_FURTHER,
     ) -> None:
         self._steps = steps
         self._legacy = legacy
         self._stores = stores
         self._interceptors = interceptors
+        self._further = further
         self._client: Client | None = None
         self._connected = asyncio.Event()
         self._worker: Worker | None = None
@@ -68,16 +88,22 @@ class BackupWorker:
         self._client = await self._connect()
         self._connected.set()
         self._worker = build(
-            self._client, self._steps, self._legacy, interceptors=self._interceptors
+            self._client,
+            self._steps,
+            self._legacy,
+            further=self._further,
+            interceptors=self._interceptors,
         )
         await self._worker.run()
 
     async def keep_schedule(self) -> None:
-        """Have the Schedule, again and again: a Temporal with a new file knows nothing of it."""
+        """Have the Schedules, again and again: a Temporal with a new file knows nothing of them."""
         await self._connected.wait()
         assert self._client is not None, "it is connected"
         while True:
             await schedule.ensure(self._client, self._stores)
+            for schedule_id, wanted in self._further.schedules.items():
+                await schedule.ensure_one(self._client, schedule_id, wanted)
             await asyncio.sleep(SCHEDULE_ENSURED_EVERY_S)
 
     async def polls(self) -> CheckResult:
