@@ -110,13 +110,21 @@ class Books:
 
 
 @asynccontextmanager
-async def opened(orders_dsn: str, inventory_dsn: str, grace_s: float) -> AsyncIterator[Books]:
-    """Give the books of both databases; their connections end with the block."""
+async def opened(
+    orders_dsn: str, inventory_dsn: str, grace_s: float, *, read_only: bool = False
+) -> AsyncIterator[Books]:
+    """Give the books of both databases; their connections end with the block.
+
+    With `read_only` the databases themselves refuse whatever would change anything.
+    """
     async with AsyncExitStack() as stack:
         orders = await connect(orders_dsn, _CONNECT_WITHIN_S, server_settings=_OPTIONS)
         stack.push_async_callback(orders.close)
         inventory = await connect(inventory_dsn, _CONNECT_WITHIN_S, server_settings=_OPTIONS)
         stack.push_async_callback(inventory.close)
+        for connection in (orders, inventory) if read_only else ():
+            # not as an option of the connection: it would be taken for a standby, and refused
+            await connection.execute("SET default_transaction_read_only = on")
         yield Books(orders, inventory, grace_s)
 
 

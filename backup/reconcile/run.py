@@ -45,7 +45,7 @@ async def reconcile(site: Site, *, dry_run: bool, progress: Progress) -> Reconci
     began_at, began = datetime.now(UTC), time.monotonic()
     async with AsyncExitStack() as stack:
         books = await stack.enter_async_context(
-            databases.opened(site.orders_dsn, site.inventory_dsn, site.grace_s)
+            databases.opened(site.orders_dsn, site.inventory_dsn, site.grace_s, read_only=dry_run)
         )
         session = await stack.enter_async_context(open_session())
         warehouse = Warehouse(session, site.inventory_url, site.token, site.patience_s)
