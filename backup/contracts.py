@@ -75,12 +75,31 @@ class DrillState(Contract):
     detail: str
 
 
+class ComparisonState(Contract):
+    """What the last nightly comparison of orders and inventory has found, and left as it was.
+
+    `violations` disagree, and `found` says in sentences how; about `for_people` a person has to
+    decide, about `decided` somebody has.
+    """
+
+    at: datetime
+    seconds: float
+    orders: int
+    reservations: int
+    open_orders: int
+    violations: int
+    for_people: int
+    decided: int
+    found: list[str] = []
+
+
 class Trail(Contract):
     """The whole trail.
 
     `days` are the last 30, newest first; `older` are those before of which there is a capsule.
     `stores` are those that have copies, or are to have them. A store that could not be asked is in
-    `stores_away`: what it has is as it was seen last.
+    `stores_away`: what it has is as it was seen last. `comparison_problem` says why there is no
+    later comparison than the last one, and is empty if nothing was in the way.
     """
 
     as_of: datetime
@@ -92,3 +111,5 @@ class Trail(Contract):
     older: list[DayState] = []
     stores: list[str] = []
     stores_away: list[str] = []
+    last_comparison: ComparisonState | None = None
+    comparison_problem: str = ""

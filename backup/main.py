@@ -12,12 +12,18 @@ from temporalio.worker import Interceptor
 from backup.contracts import Trail
 from backup.daily.activities import BackupActivities, LegacyActivities
 from backup.daily.parts import Prover
-from backup.daily.worker import BackupWorker
+from backup.daily.worker import BackupWorker, FurtherWork
 from backup.legacy.call import LegacyCall
 from backup.legacy.calls import MIGRATIONS, TABLES, LegacyCalls
 from backup.legacy.claim_folder import ClaimFolder
 from backup.legacy.client import LegacyClient
 from backup.metrics import CountSteps
+from backup.nightly import schedule as nightly_schedule
+from backup.nightly.activities import NightlyActivities
+from backup.nightly.compare import DatabaseComparer
+from backup.nightly.kept import KeptComparison
+from backup.nightly.workflow import NightlyReconcile
+from backup.reconcile.decisions import Decisions
 from backup.restore_points.programs import PostgresPrograms
 from backup.settings import BackupSettings
 from backup.status import TrailStatus
@@ -126,6 +132,7 @@ async def _start(settings: BackupSettings, parts: Parts, stack: AsyncExitStack) 
         LegacyActivities(LegacyCall(LegacyClient(settings.legacy), calls, claims), calls),
         tuple(stores),
         parts.interceptors(),
+        _nightly(settings, folder),
     )
     status = TrailStatus(connections, calls, claims, folder, tuple(stores.values()))
     tasks = (
@@ -138,6 +145,21 @@ async def _start(settings: BackupSettings, parts: Parts, stack: AsyncExitStack) 
         _health(connections, worker, status, tasks),
         verifier_for(settings),
         SingleFlight(status.look, TRAIL_SHARED_FOR_S),
+    )
+
+
+def _nightly(settings: BackupSettings, trail: TrailFolder) -> FurtherWork:
+    """Return the nightly comparison, by the role that can only read."""
+    comparer = DatabaseComparer(
+        settings.orders_database_url.get_secret_value(),
+        settings.inventory_database_url.get_secret_value(),
+        Decisions(trail.decisions),
+    )
+    steps = NightlyActivities(comparer, KeptComparison(trail.last_comparison))
+    return FurtherWork(
+        workflows=[NightlyReconcile],
+        activities=[steps.compare],
+        schedules={nightly_schedule.SCHEDULE_ID: nightly_schedule.nightly()},
     )
 
 

@@ -1,5 +1,6 @@
 """Prometheus metrics of the backup process."""
 
+import math
 import time
 from typing import Any, get_args
 
@@ -8,6 +9,7 @@ from temporalio import activity
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from backup.legacy.outcomes import CallState
+from backup.nightly.contracts import COMPARE
 
 ARCHIVE_LAG = Gauge(
     "backup_archive_lag_seconds",
@@ -27,11 +29,20 @@ NEWEST_COPY = Gauge(
 CALL_STATE = Gauge(
     "backup_legacy_call_state", "1 for what became of today's legacy call so far.", ["state"]
 )
+VIOLATIONS = Gauge(
+    "backup_reconcile_violations",
+    "What disagreed at the last nightly comparison of orders and inventory; NaN: there was none.",
+)
+FOR_PEOPLE = Gauge(
+    "backup_reconcile_for_people",
+    "Orders that the last nightly comparison left to people to decide; NaN: there was none.",
+)
 LAST_SUCCESS = Gauge(
     "backup_last_success_timestamp_seconds", "When a step of a backup was done last.", ["step"]
 )
 FAILURES = Counter("backup_failures", "Attempts at a step of a backup that failed.", ["step"])
 
+BASE, PRUNE, DRILL, RECONCILE = "base", "prune", "drill", "reconcile"
 # As people call the activities.
 _STEPS = {
     "seal_capsule": "seal",
@@ -39,10 +50,12 @@ _STEPS = {
     "copy_capsule": "copy",
     "call_legacy_service": "call",
     "confirm_legacy_call": "confirm",
+    COMPARE: RECONCILE,
 }
-BASE, PRUNE, DRILL = "base", "prune", "drill"
 for _step in (*_STEPS.values(), BASE, PRUNE):
     FAILURES.labels(_step)  # shown from the start, or the first one is no increase
+for _gauge in (VIOLATIONS, FOR_PEOPLE):
+    _gauge.set(math.nan)  # nothing compared is not nothing found
 
 
 def show_call(state: str) -> None:

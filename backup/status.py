@@ -12,6 +12,7 @@ from backup.contracts import (
     ArchiveState,
     CallToday,
     CapsuleState,
+    ComparisonState,
     DayState,
     DrillState,
     ProvenCapsule,
@@ -20,6 +21,7 @@ from backup.contracts import (
 from backup.legacy.calls import LegacyCalls
 from backup.legacy.claim_folder import ClaimFolder
 from backup.legacy.outcomes import CallState
+from backup.nightly.kept import KeptComparison
 from backup.restore.proofs import Proof, all_proofs, newest_proven, read_drill
 from backup.restore_points.cluster import archive_lag, last_archived, what_is_wrong
 from backup.steps import KeptStore, sealed_capsules
@@ -72,7 +74,7 @@ class TrailStatus:
         archive, calls = await asyncio.gather(self._archive(), self._known_calls(now.date()))
         trail = await asyncio.to_thread(trail_of, self._trail, now, archive, calls, self._stores)
         self.last = trail
-        _show(trail)
+        show(trail)
         return trail
 
     async def archive_is_near(self) -> CheckResult:
@@ -137,6 +139,7 @@ def trail_of(
     sealed, problems = sealed_capsules(trail.capsules)
     proven = newest_proven(trail.capsules)
     drill = read_drill(trail.capsules)
+    compared = KeptComparison(trail.last_comparison).read()
     state, detail = calls.get(now.date(), ("not_yet", ""))
     days, older = days_of(now.date(), sealed, all_proofs(trail.capsules), calls, stores)
     return Trail(
@@ -151,6 +154,9 @@ def trail_of(
         and DrillState(at=drill.at, ok=drill.ok, seconds=drill.seconds, detail=drill.detail),
         stores=[store.name for store in stores],
         stores_away=[store.name for store in stores if store.problem],
+        last_comparison=compared.last
+        and ComparisonState.model_validate(compared.last.model_dump()),
+        comparison_problem=compared.problem,
     )
 
 
@@ -187,7 +193,8 @@ def days_of(
     return [state_of(day) for day in last_days], [state_of(day) for day in before]
 
 
-def _show(trail: Trail) -> None:
+def show(trail: Trail) -> None:
+    """Have the metrics say what was seen."""
     lag = trail.archive.lag_seconds
     metrics.ARCHIVE_LAG.set(float("nan") if lag is None else lag)
     proven = trail.newest_proven
@@ -199,3 +206,8 @@ def _show(trail: Trail) -> None:
     drill = trail.last_drill
     if drill is not None and drill.ok:
         metrics.LAST_SUCCESS.labels(metrics.DRILL).set(drill.at.timestamp())
+    found = trail.last_comparison
+    if found is not None:
+        metrics.VIOLATIONS.set(found.violations)
+        metrics.FOR_PEOPLE.set(found.for_people)
+        metrics.LAST_SUCCESS.labels(metrics.RECONCILE).set(found.at.timestamp())

@@ -9,6 +9,8 @@
     claims                                of legacy calls, the second place (docs/decisions/0019)
     legacy_service                        what the stand-in was given
     key/public, key/secret                a capsule is sealed with the one and opened with the other
+    decisions.json                        what people have decided about orders (backup/reconcile)
+    last-comparison.json                  what the last nightly comparison has found
     scratch, prove, drill, fetched        empty, but while something is restored for a look
 
 A cluster is known by its system identifier, which a restore keeps: its new life goes on in the same
@@ -38,6 +40,8 @@ class TrailFolder:
         self.claims = folder / "claims"
         self.legacy_service = folder / "legacy_service"
         self.keys = folder / "key"
+        self.decisions = folder / "decisions.json"
+        self.last_comparison = folder / "last-comparison.json"
 
     def wal(self, system_identifier: str) -> Path:
         """Return the archive of a cluster's log."""

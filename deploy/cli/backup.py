@@ -240,10 +240,26 @@ def _show(trail: Trail) -> None:
     out.print(f"\nProven by a restore up to {proven_to} UTC." if proven_to else "\nNone is proven.")
     if trail.archive.lag_seconds is not None:
         out.print(f"The archive is {trail.archive.lag_seconds:.0f} s behind.")
+    _show_comparison(trail)
     for problem in trail.archive.problems:
         out.print(f"  {problem}", style="yellow", markup=False, soft_wrap=True)
     for store in trail.stores_away:
         out.print(f"  the store {store} cannot be asked", style="yellow", markup=False)
+
+
+def _show_comparison(trail: Trail) -> None:
+    found = trail.last_comparison
+    if found is not None:
+        out.print(
+            f"Orders and inventory were compared at {_moment(found.at)} UTC:"
+            f" {found.violations:,} violations, {found.for_people:,} for people.",
+            soft_wrap=True,
+        )
+        for sentence in found.found:
+            out.print(f"  {sentence}", style="yellow", markup=False, soft_wrap=True)
+    if trail.comparison_problem:
+        said = f"  They could not be compared since: {trail.comparison_problem}"
+        out.print(said, style="yellow", markup=False, soft_wrap=True)
 
 
 def _moment(at: datetime) -> str:

@@ -13,6 +13,7 @@ from backup.reconcile.contracts import ForPeople, Progress, ReconcileReport, Sit
 from backup.reconcile.decisions import Decisions
 from backup.reconcile.rules import ADVICE, WORDS
 from backup.reconcile.run import OrdersEmpty, reconcile
+from backup.trail_folder import TrailFolder
 from deploy.local.errors import StartRefused
 from deploy.local.ports import LOOPBACK
 from deploy.local.postgres.server import EmbeddedPostgres
@@ -62,7 +63,8 @@ def decisions(settings: StackSettings) -> Decisions:
 
     It is kept with the backups, and in their place where there are none.
     """
-    return Decisions((settings.backup_home or backup_home_from(os.environ)) / "decisions.json")
+    home = settings.backup_home or backup_home_from(os.environ)
+    return Decisions(TrailFolder(home).decisions)
 
 
 def _reported(*, dry_run: bool, orders_may_be_empty: bool = False) -> ReconcileReport:

@@ -15,7 +15,11 @@ from backup.daily.contracts import TASK_QUEUE, BackupPlan, BackupReport, workflo
 from backup.daily.workflow import DailyBackup
 from backup.legacy.call import LegacyCall
 from backup.legacy.claim_folder import ClaimFolder
+from backup.nightly import schedule as nightly_schedule
+from backup.nightly.kept import KeptComparison
+from tests.support.order_stack import eventually
 from tests.support.trail.claims_site import ClaimsSite
+from tests.support.trail.comparisons import Comparisons, found, nightly_work
 from tests.support.trail.parts import DigestProver, FolderSealer, FolderStore
 from tests.support.trail.time_of_day import day_with
 
@@ -33,6 +37,49 @@ async def test_a_schedule_is_made_once_and_brought_up_to_date(temporal_client: C
     next_times = (await handle.describe()).info.next_action_times
     assert all(each.minute == 30 and 1 <= each.hour <= 22 for each in next_times), next_times
     await handle.delete()
+
+
+async def test_the_nightly_comparison_has_a_schedule_of_its_own(
+    temporal_client: Client, site: ClaimsSite, tmp_path: Path
+) -> None:
+    """The process makes both, and keeps them; one that is triggered compares and keeps that."""
+    kept = KeptComparison(tmp_path / "trail" / "last-comparison.json")
+    agrees = found()
+    work = nightly_work(Comparisons(agrees), tmp_path / "trail" / "last-comparison.json")
+    steps = BackupActivities(FolderSealer(tmp_path / "sealed"), DigestProver(), {})
+    call = LegacyCall(site.legacy.client(site.claims), site.calls, ClaimFolder(site.claims))
+    runs = worker.BackupWorker(steps, LegacyActivities(call, site.calls), (), further=work)
+    working = [asyncio.create_task(each()) for each in (runs.run, runs.keep_schedule)]
+    handle = temporal_client.get_schedule_handle(nightly_schedule.SCHEDULE_ID)
+
+    async def there() -> bool:
+        ids = {each.id async for each in await temporal_client.list_schedules()}
+        return ids >= {schedule.SCHEDULE_ID, nightly_schedule.SCHEDULE_ID}
+
+    await eventually(there, 60.0)
+    await handle.pause(note="a person")
+    await schedule.ensure_one(
+        temporal_client, nightly_schedule.SCHEDULE_ID, nightly_schedule.nightly()
+    )
+    described = await handle.describe()
+    assert described.schedule.state.paused
+    assert described.schedule.policy.overlap == ScheduleOverlapPolicy.SKIP
+    assert described.schedule.policy.catchup_window == nightly_schedule.CATCH_UP
+    times = {each.time() for each in described.info.next_action_times}
+    assert times == {nightly_schedule.AT}
+
+    await handle.unpause()
+    await handle.trigger()
+
+    async def compared() -> bool:
+        return kept.read().last == agrees
+
+    await eventually(compared, 60.0)
+    for task in working:
+        task.cancel()
+    await asyncio.gather(*working, return_exceptions=True)
+    for schedule_id in (schedule.SCHEDULE_ID, nightly_schedule.SCHEDULE_ID):
+        await temporal_client.get_schedule_handle(schedule_id).delete()
 
 
 async def test_triggers_and_starts_of_one_date_are_one_backup(

@@ -5,14 +5,19 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from prometheus_client import REGISTRY
+
+from backup import metrics
 from backup.capsule.manifest import SealedCapsule
 from backup.contracts import DAYS, ArchiveState
+from backup.nightly.kept import KeptComparison
 from backup.restore.proofs import Drill, Proof, write_drill, write_proof
-from backup.status import Calls, trail_of
+from backup.status import Calls, show, trail_of
 from backup.steps import KeptStore, proven_hashes, sealed_capsules
 from backup.stores.folder import FolderStore
 from backup.trail_folder import TrailFolder
 from tests.support.small_capsules import DAY, MIDNIGHT, Made, make
+from tests.support.trail.comparisons import found
 
 NOW = MIDNIGHT + timedelta(hours=3)
 ARCHIVE = ArchiveState(lag_seconds=1.5, last_archived_at=MIDNIGHT, problems=[])
@@ -57,6 +62,36 @@ async def test_a_capsule_is_shown_with_its_proof_its_copies_and_its_call(tmp_pat
     assert shown.last_drill is not None
     assert shown.last_drill.ok
     assert (shown.stores, shown.stores_away) == (["near"], [])
+
+
+def test_the_last_comparison_is_told_and_why_there_is_no_later_one(tmp_path: Path) -> None:
+    trail = TrailFolder(tmp_path / "trail")
+    untouched = trail_of(trail, NOW, ARCHIVE, {}, [])
+    assert (untouched.last_comparison, untouched.comparison_problem) == (None, "")
+    compared = found(2, found=["2 x held for nobody"], for_people=3, at=NOW)
+    KeptComparison(trail.last_comparison).keep(compared)
+    KeptComparison(trail.last_comparison).note("the database of inventory cannot be reached")
+    shown = trail_of(trail, NOW, ARCHIVE, {}, [])
+    assert shown.last_comparison is not None
+    assert shown.last_comparison.model_dump(mode="json") == compared.model_dump(mode="json")
+    assert shown.comparison_problem == "the database of inventory cannot be reached"
+    trail.last_comparison.write_text("{")
+    assert trail_of(trail, NOW, ARCHIVE, {}, []).last_comparison is None
+
+
+def test_metrics_show_what_is_kept_also_after_a_new_start(tmp_path: Path) -> None:
+    trail = TrailFolder(tmp_path / "trail")
+    KeptComparison(trail.last_comparison).keep(found(2, for_people=3, at=NOW))
+    show(trail_of(trail, NOW, ARCHIVE, {}, []))
+    values = {
+        name: REGISTRY.get_sample_value(f"backup_{name}")
+        for name in ("reconcile_violations", "reconcile_for_people")
+    }
+    assert values == {"reconcile_violations": 2.0, "reconcile_for_people": 3.0}
+    last = REGISTRY.get_sample_value(
+        "backup_last_success_timestamp_seconds", {"step": metrics.RECONCILE}
+    )
+    assert last == NOW.timestamp()
 
 
 async def test_a_store_that_is_away_is_named_and_remembered(tmp_path: Path) -> None:

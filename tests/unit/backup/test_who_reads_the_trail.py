@@ -29,4 +29,4 @@ def test_only_metrics_that_there_are_are_asked_for(file: str) -> None:
 def test_every_step_that_an_alert_waits_for_is_noted() -> None:
     steps = re.findall(r'step="([a-z]+)"', (MONITORING / "prometheus/backup_rules.yml").read_text())
     assert steps
-    assert set(steps) <= {metrics.DRILL, metrics.BASE, metrics.PRUNE}
+    assert set(steps) <= {metrics.DRILL, metrics.BASE, metrics.PRUNE, metrics.RECONCILE}
