@@ -42,3 +42,27 @@ def check_rules(
     content = {"rule_files": [str(rules)], "evaluation_interval": every, "tests": tests}
     file.write_text(json.dumps(content))
     run(promtool, "test", "rules", str(file))
+
+
+def series(name: str, values: str) -> dict[str, str]:
+    """Return a series as promtool is given it."""
+    return {"series": name, "values": values}
+
+
+def told(alert: str, at: str, severity: str, summary: str, **labels: str) -> dict[str, Any]:
+    """Expect an alert with this summary at a time."""
+    annotations = {"summary": summary, "runbook": "docs/runbook.md"}
+    expected = {"exp_labels": {"severity": severity, **labels}, "exp_annotations": annotations}
+    return {"eval_time": at, "alertname": alert, "exp_alerts": [expected]}
+
+
+def quiet(alert: str, at: str) -> dict[str, Any]:
+    """Expect no such alert at a time."""
+    return {"eval_time": at, "alertname": alert, "exp_alerts": []}
+
+
+def rule_test(
+    *checks: dict[str, Any], interval: str, series: list[dict[str, str]]
+) -> dict[str, Any]:
+    """Return a test of alerts over these series."""
+    return {"interval": interval, "input_series": series, "alert_rule_test": list(checks)}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.promtool import PROMETHEUS, check_rules
+from tests.support.promtool import PROMETHEUS, check_rules, quiet, rule_test, series, told
 
 RULES = PROMETHEUS / "backup_rules.yml"
 UP = 'up{service="backup"}'
@@ -13,28 +13,7 @@ PROVEN = "backup_newest_proven_timestamp_seconds"
 LAG = "backup_archive_lag_seconds"
 SUCCESS = "backup_last_success_timestamp_seconds"
 DRILLED = f'{SUCCESS}{{step="drill"}}'
-# promtool's clock begins at 0 seconds, which is our "never".
-A_MINUTE = "60"
-
-
-def series(name: str, values: str) -> dict[str, str]:
-    return {"series": name, "values": values}
-
-
-def told(alert: str, at: str, severity: str, summary: str, **labels: str) -> dict[str, Any]:
-    annotations = {"summary": summary, "runbook": "docs/runbook.md"}
-    expected = {"exp_labels": {"severity": severity, **labels}, "exp_annotations": annotations}
-    return {"eval_time": at, "alertname": alert, "exp_alerts": [expected]}
-
-
-def quiet(alert: str, at: str) -> dict[str, Any]:
-    return {"eval_time": at, "alertname": alert, "exp_alerts": []}
-
-
-def rule_test(
-    *checks: dict[str, Any], interval: str, series: list[dict[str, str]]
-) -> dict[str, Any]:
-    return {"interval": interval, "input_series": series, "alert_rule_test": list(checks)}
+A_MINUTE = "60"  # promtool's clock begins at 0 seconds, which is our "never"
 
 
 def test_a_restore_point_older_than_26_hours_pages(promtool: str, tmp_path: Path) -> None:
