@@ -50,4 +50,16 @@ def trail(**changes: Any) -> dict[str, Any]:
             "seconds": 192.0,
             "detail": "20 orders were back",
         },
+        "last_comparison": {
+            "at": (AS_OF - timedelta(hours=6, minutes=20)).isoformat(),
+            "seconds": 1.5,
+            "orders": 12_345,
+            "reservations": 12_300,
+            "open_orders": 2,
+            "violations": 0,
+            "for_people": 0,
+            "decided": 0,
+            "found": [],
+        },
+        "comparison_problem": "",
     } | changes

@@ -75,6 +75,16 @@ class Drill(_Told):
     detail: str = ""
 
 
+class Comparison(_Told):
+    """What the last nightly comparison of orders and inventory has found, and left as it was."""
+
+    at: AwareDatetime
+    orders: int
+    violations: int
+    for_people: int
+    found: tuple[str, ...] = ()
+
+
 class Trail(_Told):
     """Everything that is kept, as of a moment of the process's clock."""
 
@@ -86,6 +96,9 @@ class Trail(_Told):
     last_drill: Drill | None = None
     # What these have is as it was seen last.
     stores_away: tuple[str, ...] = ()
+    last_comparison: Comparison | None = None
+    # Why there is no later one; empty if nothing was in the way.
+    comparison_problem: str = ""
 
 
 class BackupApi(ServiceClient):

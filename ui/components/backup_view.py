@@ -5,7 +5,7 @@ from html import escape
 from typing import NamedTuple
 
 from ui import labels
-from ui.clients.backup import Archive, DatedCall, Drill, RestorePoint, Trail
+from ui.clients.backup import Archive, Comparison, DatedCall, Drill, RestorePoint, Trail
 from ui.components.backup_days import day_strip, day_table
 from ui.labels import Label
 from ui.live.trail_poller import POLL_INTERVAL_S, TrailSnapshot
@@ -14,6 +14,9 @@ from ui.live.trail_poller import POLL_INTERVAL_S, TrailSnapshot
 OLDEST_PROVEN_S = 26 * 3600
 LONGEST_LAG_S = 120
 OLDEST_DRILL_S = 35 * 86_400
+OLDEST_COMPARISON_S = 26 * 3600
+# Of what a comparison has found, so much is shown; the command has it all.
+_SENTENCES = 3
 
 _CALL_TODAY: dict[str, tuple[str, Label, str]] = {
     "not_yet": (
@@ -94,7 +97,13 @@ def problems(trail: Trail) -> str:
         _note("warn", "cloud_off", f"The store {store} cannot be asked", "It had what is below.")
         for store in trail.stores_away
     ]
-    return "".join(told + stores)
+    title = "Orders and inventory could not be compared"
+    compared = (
+        [_note("warn", "cloud_off", title, f"{trail.comparison_problem}. It is tried again.")]
+        if trail.comparison_problem
+        else []
+    )
+    return "".join(told + stores + compared)
 
 
 def figures(now: TrailSnapshot) -> list[Figure]:
@@ -111,7 +120,8 @@ def figures(now: TrailSnapshot) -> list[Figure]:
         live = [each._replace(label=Label("As last told", "history", "idle")) for each in live]
     lag, call = live
     newest = _newest(trail.newest_proven, now, trail)
-    return [newest, lag, call, _drill(trail.last_drill, now, trail)]
+    drill = _drill(trail.last_drill, now, trail)
+    return [newest, lag, call, drill, _comparison(trail.last_comparison, now, trail)]
 
 
 def spoken(now: TrailSnapshot, shown: list[Figure]) -> str:
@@ -121,6 +131,8 @@ def spoken(now: TrailSnapshot, shown: list[Figure]) -> str:
         found.append("something needs attention")
     if now.trail is not None and now.trail.stores_away:
         found.append("a store cannot be asked")
+    if now.trail is not None and now.trail.comparison_problem:
+        found.append("orders and inventory could not be compared")
     found += [f"{each.name}: {each.label.words}" for each in shown if each.label.tone == "bad"]
     if not found and now.trail is None:
         return ""
@@ -182,6 +194,32 @@ def _drill(drill: Drill | None, now: TrailSnapshot, trail: Trail) -> Figure:
     told = f" Told: {drill.detail.rstrip('.')}." if drill.detail else ""
     took = f"It took {labels.duration(drill.seconds)}."
     return Figure(name, f"{labels.age(ago_s)} ago", label, f"{took}{told}")
+
+
+def _comparison(found: Comparison | None, now: TrailSnapshot, trail: Trail) -> Figure:
+    name = "Last nightly comparison"
+    if found is None:
+        label = Label("To come", "schedule", "idle")
+        return Figure(name, "none yet", label, "Each night orders are compared with inventory.")
+    if found.violations:
+        label = Label("Disagree", "error", "bad")
+    elif _seconds_since(found.at, now, trail) > OLDEST_COMPARISON_S:
+        label = Label("Overdue", "warning", "warn")
+    elif found.for_people:
+        label = Label("To be decided", "person", "warn")
+    else:
+        label = Label("Agree", "check_circle", "good")
+    value = f"{labels.clock(found.at.astimezone(UTC))[:5]} UTC, {_counted(found)}"
+    told = "".join(f" {sentence}." for sentence in found.found[:_SENTENCES])
+    meaning = f"{found.orders:,} orders with inventory, at {_moment(found.at)}.{told}"
+    if found.violations or found.for_people:
+        meaning += " See: valerix reconcile --dry-run"
+    return Figure(name, value, label, meaning)
+
+
+def _counted(found: Comparison) -> str:
+    violations = "1 violation" if found.violations == 1 else f"{found.violations:,} violations"
+    return f"{violations}, {found.for_people:,} for people"
 
 
 def _seconds_since(moment: datetime, now: TrailSnapshot, trail: Trail) -> float:

@@ -110,6 +110,7 @@ def test_when_all_is_well_everything_is_told_in_words() -> None:
         *("Archive lag", "12.4 s", "Keeps up", "Limit 120 s"),
         *("Legacy call of 2026-11-26", "made", "Accepted"),
         *("Last drill", "12 days ago", "Passed", "It took 3 min", "20 orders were back"),
+        *("Last nightly comparison", "02:40 UTC, 0 violations, 0 for people", "Agree"),
     ):
         assert words in drawn.figures, words
     assert drawn.spoken == "Backups: all is well."
