@@ -11,13 +11,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from deploy.local.postgres.data_folder import passwords_in
-from deploy.local.postgres.server import DATABASES, SUPERUSER
-from deploy.local.services import Services
-from deploy.local.settings import StackSettings
-from deploy.local.stack import Stack
 from tests.conftest import FIGURES
-from tests.support.command_line import CommandLine
+from tests.support.command_line import CommandLine, looking_at
 from tests.support.database_checks import until
 from tests.support.processes import wait_until_gone
 from tests.support.system_under_test import SystemUnderTest, latencies
@@ -33,17 +28,6 @@ async def valerix(tmp_path: Path) -> AsyncIterator[CommandLine]:
         if process.returncode is None:
             process.terminate()
         await asyncio.wait_for(process.communicate(), 60)
-
-
-def looking_at(valerix: CommandLine) -> Stack:
-    """The stack that runs in another process, to be asked for addresses and tokens."""
-    stack = Stack(StackSettings(home=valerix.home.folder, ports=valerix.ports))
-    stack.token_key = valerix.home.existing_token_key()
-    stack.services = Services(stack.settings, stack.token_key, stack.postgres)
-    stack.postgres._passwords = passwords_in(
-        valerix.home.secrets / "postgres", (SUPERUSER, *DATABASES), data=stack.postgres.data
-    )
-    return stack
 
 
 async def test_after_kill_9_of_everything_each_acknowledged_order_is_there_and_settles(

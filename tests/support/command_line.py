@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 from typing import Self
 
-from deploy.local.settings import Ports
+from deploy.local.services import Services
+from deploy.local.settings import Ports, StackSettings
+from deploy.local.stack import Stack
 from deploy.local.state_dir import StateDir
 from tests.support.order_stack import eventually
 
@@ -85,3 +87,12 @@ class CommandLine:
         children = [child["pid"] for child in state["children"].values()]
         # one that is just being started has none yet
         return [state["supervisor"]["pid"], *filter(None, children)]
+
+
+def looking_at(valerix: CommandLine) -> Stack:
+    """The stack that runs in another process, to be asked for addresses and tokens."""
+    stack = Stack(StackSettings(home=valerix.home.folder, ports=valerix.ports))
+    stack.token_key = valerix.home.existing_token_key()
+    stack.services = Services(stack.settings, stack.token_key, stack.postgres)
+    stack.postgres.read_passwords()
+    return stack
