@@ -11,8 +11,10 @@ from bench.harness.machine import circumstances
 from bench.harness.results import Row, print_table, write_json
 from bench.harness.stack import Harness, Plan, harness
 from bench.sections.accept import accept
+from bench.sections.backup import backup
 from bench.sections.burst import burst
 from bench.sections.hot_sku import hot_sku
+from bench.sections.restore import restore
 from bench.sections.startup import startup
 from bench.sections.table_size import table_size
 from bench.sections.throughput import throughput
@@ -28,7 +30,11 @@ SHARED: dict[str, Callable[[Harness, Plan], Awaitable[list[Row]]]] = {
     "burst": burst,
 }
 # ... or last.
-AFTER: dict[str, Callable[[Plan], Awaitable[list[Row]]]] = {"flat": table_size}
+AFTER: dict[str, Callable[[Plan], Awaitable[list[Row]]]] = {
+    "flat": table_size,
+    "backup": backup,
+    "restore": restore,
+}
 FILE_WIDTH = 160  # of the table where nobody's screen is the limit
 SECTIONS = (*BEFORE, *SHARED, *AFTER)
 

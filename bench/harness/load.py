@@ -29,6 +29,11 @@ ABOUT_AN_ORDER = (*TAKEN, 409)
 _RETRY_DELAY_S = 1.0
 
 
+def always() -> bool:
+    """Tell those who are to go on to the end to do so."""
+    return True
+
+
 @dataclass(slots=True)
 class Answers:
     """What came back: latency in seconds and status of each order, and how late it was sent.
@@ -130,21 +135,32 @@ class Shoppers:
         answers.lasted_s = seconds
 
     async def open_model(
-        self, per_second: float, seconds: float, *, warm_up_s: float = 0.0, retry: bool = False
+        self,
+        per_second: float,
+        seconds: float,
+        *,
+        warm_up_s: float = 0.0,
+        retry: bool = False,
+        goes_on: Callable[[], bool] = always,
     ) -> Answers:
         """Send `per_second` orders for `seconds`, at random moments (Poisson), and await them all.
 
         The first `warm_up_s` are sent and not counted. With `retry`, an order is sent again under
-        the same key until an answer is definite; the latency then includes the waits.
+        the same key until an answer is definite; the latency then includes the waits. It ends
+        before its time when `goes_on` says so.
         """
         answers, warming_up = Answers(), Answers()
-        moments = self._moments(per_second, warm_up_s + seconds)
+        began = time.monotonic()
+        moments = itertools.takewhile(
+            lambda _: goes_on(), self._moments(per_second, warm_up_s + seconds)
+        )
         planned = ((at_s, answers if at_s >= warm_up_s else warming_up) for at_s in moments)
         async with asyncio.TaskGroup() as tasks:
             async for counted, due in arrivals(planned):
                 answers.sent += 1
                 tasks.create_task(self._send(due, counted, retry=retry))
-        answers.lasted_s = seconds
+            sent_for_s = time.monotonic() - began - warm_up_s
+        answers.lasted_s = seconds if goes_on() else min(seconds, sent_for_s)
         return answers
 
     def _moments(self, per_second: float, seconds: float) -> Iterator[float]:

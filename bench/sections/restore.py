@@ -1,0 +1,120 @@
+"""Section `restore`: what a backup of a million orders costs, and how soon it is back elsewhere."""
+
+import shutil
+import time
+from pathlib import Path
+
+from backup.capsule.manifest import SealedCapsule, label_name
+from backup.durable import made_folder
+from backup.reconcile.contracts import ReconcileReport
+from backup.restore.restore import Restored
+from backup.trail_folder import TrailFolder
+from bench.harness.backups import Kept, backed_up
+from bench.harness.results import Row, at_most
+from bench.harness.stack import CpuUsage, Plan, temporary_home
+from deploy.cli.reconcile import reconcile_stopped
+from deploy.cli.restore import RestorePlace, restore_to
+from deploy.local.services import BACKUP, LEGACY
+from deploy.local.settings import Ports, StackSettings
+from deploy.local.stack import POSTGRES, TEMPORAL
+
+ORDERS = 1_000_000
+BAR_S = 300.0
+# Nobody shops meanwhile: what a backup costs is seen best alone.
+_ONLY = frozenset({POSTGRES, TEMPORAL, BACKUP, LEGACY})
+_PER = 100_000
+
+
+def per_hundred_thousand(value: float, orders: int) -> float:
+    """Return the share of a figure that a hundred thousand of the orders have in it."""
+    return value * _PER / orders
+
+
+async def restore(plan: Plan) -> list[Row]:
+    """Back up once, keep nothing but the capsule and the key, and bring it back on a new host."""
+    orders = ORDERS // 10 if plan.quick else ORDERS
+    with temporary_home() as home:
+        async with backed_up(plan, home, orders, _ONLY) as shop:
+            async with shop.cpu_usage() as cpu_usage:
+                took_s = await shop.back_up()
+            kept = await shop.kept()
+        rows = [*_sizes(kept, orders), *_effort(took_s, cpu_usage, orders)]
+        capsule, place = _new_host(home, shop.trail, kept.capsule)
+        began = time.perf_counter()
+        restored = await restore_to(place, str(capsule), None)
+        restored_s = time.perf_counter() - began
+        plan.say("reconciling")
+        report = await reconcile_stopped(
+            StackSettings(home=place.home, backup_home=place.trail.folder, ports=Ports.free()),
+            dry_run=False,
+            orders_may_be_empty=False,
+            progress=plan.say,
+        )
+        back_s = time.perf_counter() - began
+    return plan.report([*rows, *_back(restored_s, back_s, orders, wrong(restored, report, orders))])
+
+
+def wrong(restored: Restored, report: ReconcileReport, orders: int) -> str:
+    """Return what is not as it was; nobody was at work on anything, so all of it has to be."""
+    found = [*restored.differences, *report.violations]
+    if report.orders != orders:
+        found.append(f"{report.orders:,} orders of {orders:,}")
+    if report.for_people_count:
+        found.append(f"{report.for_people_count:,} for a person to decide")
+    found += [f"{count:,} repaired: {rule}" for rule, count in report.repaired.items()]
+    return "; ".join(found)
+
+
+def _new_host(home: Path, trail: TrailFolder, capsule: SealedCapsule) -> tuple[Path, RestorePlace]:
+    """Delete everything but a capsule and the key to it; return it, and where it is to go."""
+    carried, fresh = home.with_name("carried"), TrailFolder(home.with_name("new-backups"))
+    carried.mkdir()
+    for name in (capsule.name, label_name(capsule.name)):
+        shutil.move(capsule.path.with_name(name), carried / name)
+    made_folder(fresh.folder)
+    shutil.move(trail.keys, fresh.keys)
+    shutil.rmtree(home)
+    shutil.rmtree(trail.folder)
+    return carried / capsule.name, RestorePlace(home.with_name("new"), fresh, fresh)
+
+
+def _sizes(kept: Kept, orders: int) -> list[Row]:
+    def size(what: str, size_bytes: int, note: str) -> Row:
+        share = per_hundred_thousand(size_bytes / 1e6, orders)
+        note = f"{share:.1f} MB for 100,000 orders; {note}"
+        return Row("restore", what, size_bytes / 1e6, "MB", note=note)
+
+    first, last = kept.bases[0], kept.bases[-1]
+    within = "all in the databases, indexes included"
+    return [
+        size("the cluster", kept.cluster_bytes, within),
+        size("base backup, the first", first.size_bytes, first.kind),
+        size("base backup of the day", last.size_bytes, last.kind),
+        size("archived log", kept.log_bytes, f"{kept.log_files} files; a tenth of the orders"),
+        size("capsule", kept.capsule.size_bytes, "the first base backup and the log since"),
+    ]
+
+
+def _effort(took_s: float, cpu_usage: CpuUsage, orders: int) -> list[Row]:
+    def cpu(what: str, name: str) -> Row:
+        seconds = cpu_usage.cpu_s[name]
+        note = f"{per_hundred_thousand(seconds, orders):.1f} s for 100,000 orders"
+        return Row("restore", what, seconds, "CPU s", note=note)
+
+    return [
+        Row("restore", "backup now", took_s, "s", note="base, sealed, proven, copied, called"),
+        cpu("backup now: its process and programs", BACKUP),
+        cpu("backup now: the database meanwhile", POSTGRES),
+    ]
+
+
+def _back(restored_s: float, back_s: float, orders: int, not_right: str) -> list[Row]:
+    bar = at_most(BAR_S, "s", back_s) if orders == ORDERS else {}
+    if not_right:
+        bar["met"] = False
+    note = f"WRONG: {not_right}" if not_right else f"all {orders:,} orders, nothing to repair"
+    return [
+        Row("restore", "restore on an empty host", restored_s, "s"),
+        Row("restore", "reconcile", back_s - restored_s, "s"),
+        Row("restore", "restore and reconcile", back_s, "s", **bar, note=note),
+    ]
