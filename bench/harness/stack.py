@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,6 +75,20 @@ class Plan:
         return rows
 
 
+@asynccontextmanager
+async def cpu_usage_of(pids: Mapping[str, int], plan: Plan) -> AsyncIterator[CpuUsage]:
+    """Find out what is used inside by processes that stay, by ourselves and our ended children."""
+    found = CpuUsage()
+    before, machine = processes.cpu_seconds(pids), processes.machine_seconds()
+    began = time.perf_counter()
+    yield found
+    after, lasted = processes.cpu_seconds(pids), time.perf_counter() - began
+    found.cpu_s = {name: after[name] - before[name] for name in before}
+    foreign = processes.machine_seconds() - machine - sum(found.cpu_s.values())
+    found.foreign = max(0.0, foreign / (lasted * (os.cpu_count() or 1)))
+    plan.noise.append(found.foreign)
+
+
 class Harness:
     """A running stack and the questions that a measurement asks of it."""
 
@@ -95,18 +109,9 @@ class Harness:
         port = self.stack.settings.ports.order
         return Shoppers(LOOPBACK, port, lambda who: self.stack.token(who, "shopper"), seed)
 
-    @asynccontextmanager
-    async def cpu_usage(self) -> AsyncIterator[CpuUsage]:
+    def cpu_usage(self) -> AbstractAsyncContextManager[CpuUsage]:
         """Find out what the load inside costs; nothing may be restarted meanwhile."""
-        found, pids = CpuUsage(), self.pids()
-        before, machine = processes.cpu_seconds(pids), processes.machine_seconds()
-        began = time.perf_counter()
-        yield found
-        after, lasted = processes.cpu_seconds(pids), time.perf_counter() - began
-        found.cpu_s = {name: after[name] - before[name] for name in before}
-        foreign = processes.machine_seconds() - machine - sum(found.cpu_s.values())
-        found.foreign = max(0.0, foreign / (lasted * (os.cpu_count() or 1)))
-        self._plan.noise.append(found.foreign)
+        return cpu_usage_of(self.pids(), self._plan)
 
     async def drained(self, within_s: float) -> float:
         """Return after how many seconds no order was open; TimeoutError if that is late."""

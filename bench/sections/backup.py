@@ -33,30 +33,22 @@ async def _wait(plan: Plan) -> list[Row]:
     orders = ORDERS // 10 if plan.quick else ORDERS
     without: list[Answers] = []
     during: list[Answers] = []
-    took_s: list[float] = []
     with temporary_home() as home:
         async with backed_up(plan, home, orders) as shop:
             # With one first: it is the date's own, and nothing on a schedule comes in between.
             for has_backup in (True, False, False, True):
                 if has_backup:
-                    answers, seconds = await _during_backup(shop, plan)
-                    during.append(answers)
-                    took_s.append(seconds)
+                    during.append(await _during_backup(shop, plan))
                 else:
                     without.append(await _without_backup(shop, plan))
                 await shop.drained(DRAIN_S)
-    before_ms, during_ms = p95_ms(without), p95_ms(during)
-    factor = during_ms / before_ms
-    lasted = " and ".join(f"{seconds:.0f}" for seconds in took_s)
+    without_ms, during_ms = p95_ms(without), p95_ms(during)
+    factor = during_ms / without_ms
+    lasted = " and ".join(f"{run.lasted_s:.0f}" for run in during)
+    note = f"{_each(during)}; of {orders:,} orders, for {lasted} s"
     return [
-        Row("backup", "p95 without a backup", before_ms, "ms", note=_each(without)),
-        Row(
-            "backup",
-            "p95 while one runs",
-            during_ms,
-            "ms",
-            note=f"{_each(during)}; of {orders:,} orders, for {lasted} s",
-        ),
+        Row("backup", "p95 without a backup", without_ms, "ms", note=_each(without)),
+        Row("backup", "p95 while one runs", during_ms, "ms", note=note),
         Row("backup", "with / without", factor, "", **at_most(BAR, "", factor)),
     ]
 
@@ -64,21 +56,23 @@ async def _wait(plan: Plan) -> list[Row]:
 async def _without_backup(shop: BackedUp, plan: Plan) -> Answers:
     plan.say(f"{RATE:.0f} orders/s, no backup")
     shoppers = shop.shoppers(seed=60)
-    answers = await shoppers.open_model(RATE, plan.seconds(60), warm_up_s=plan.seconds(10))
+    await shoppers.open_model(RATE, plan.seconds(10))
+    async with shop.cpu_usage():
+        answers = await shoppers.open_model(RATE, plan.seconds(60))
     shoppers.close()
     return answers
 
 
-async def _during_backup(shop: BackedUp, plan: Plan) -> tuple[Answers, float]:
-    """Return what came back while a backup ran, and for how long it did."""
+async def _during_backup(shop: BackedUp, plan: Plan) -> Answers:
+    """Return what came back for as long as a backup ran."""
     plan.say(f"{RATE:.0f} orders/s, with a backup")
     shoppers = shop.shoppers(seed=60)
     await shoppers.open_model(RATE, plan.seconds(10))
-    async with asyncio.TaskGroup() as tasks:
+    async with shop.cpu_usage(), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(shop.back_up())
         answers = await shoppers.open_model(RATE, _LONGEST_S, goes_on=lambda: not running.done())
     shoppers.close()
-    return answers, running.result()
+    return answers
 
 
 def _each(runs: list[Answers]) -> str:

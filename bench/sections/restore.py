@@ -10,8 +10,9 @@ from backup.reconcile.contracts import ReconcileReport
 from backup.restore.restore import Restored
 from backup.trail_folder import TrailFolder
 from bench.harness.backups import Kept, backed_up
+from bench.harness.processes import OWN
 from bench.harness.results import Row, at_most
-from bench.harness.stack import CpuUsage, Plan, temporary_home
+from bench.harness.stack import CpuUsage, Plan, cpu_usage_of, temporary_home
 from deploy.cli.reconcile import reconcile_stopped
 from deploy.cli.restore import RestorePlace, restore_to
 from deploy.local.services import BACKUP, LEGACY
@@ -35,23 +36,31 @@ async def restore(plan: Plan) -> list[Row]:
     orders = ORDERS // 10 if plan.quick else ORDERS
     with temporary_home() as home:
         async with backed_up(plan, home, orders, _ONLY) as shop:
-            async with shop.cpu_usage() as cpu_usage:
+            async with shop.cpu_usage() as used:
                 took_s = await shop.back_up()
             kept = await shop.kept()
-        rows = [*_sizes(kept, orders), *_effort(took_s, cpu_usage, orders)]
+        rows = [*_sizes(kept, orders), *_effort(took_s, used, orders)]
         capsule, place = _new_host(home, shop.trail, kept.capsule)
-        began = time.perf_counter()
-        restored = await restore_to(place, str(capsule), None)
-        restored_s = time.perf_counter() - began
-        plan.say("reconciling")
-        report = await reconcile_stopped(
-            StackSettings(home=place.home, backup_home=place.trail.folder, ports=Ports.free()),
-            dry_run=False,
-            orders_may_be_empty=False,
-            progress=plan.say,
-        )
-        back_s = time.perf_counter() - began
-    return plan.report([*rows, *_back(restored_s, back_s, orders, wrong(restored, report, orders))])
+        async with cpu_usage_of({}, plan) as used:
+            restored_s, back_s, not_right = await _bring_back(place, capsule, plan, orders)
+    return plan.report([*rows, *_back(restored_s, back_s, used, orders, not_right)])
+
+
+async def _bring_back(
+    place: RestorePlace, capsule: Path, plan: Plan, orders: int
+) -> tuple[float, float, str]:
+    """Return after how many seconds all was restored, and reconciled, and what is not right."""
+    began = time.perf_counter()
+    restored = await restore_to(place, str(capsule), None)
+    restored_s = time.perf_counter() - began
+    plan.say("reconciling")
+    report = await reconcile_stopped(
+        StackSettings(home=place.home, backup_home=place.trail.folder, ports=Ports.free()),
+        dry_run=False,
+        orders_may_be_empty=False,
+        progress=plan.say,
+    )
+    return restored_s, time.perf_counter() - began, wrong(restored, report, orders)
 
 
 def wrong(restored: Restored, report: ReconcileReport, orders: int) -> str:
@@ -95,26 +104,36 @@ def _sizes(kept: Kept, orders: int) -> list[Row]:
     ]
 
 
-def _effort(took_s: float, cpu_usage: CpuUsage, orders: int) -> list[Row]:
+def _effort(took_s: float, used: CpuUsage, orders: int) -> list[Row]:
     def cpu(what: str, name: str) -> Row:
-        seconds = cpu_usage.cpu_s[name]
+        seconds = used.cpu_s[name]
         note = f"{per_hundred_thousand(seconds, orders):.1f} s for 100,000 orders"
         return Row("restore", what, seconds, "CPU s", note=note)
 
     return [
-        Row("restore", "backup now", took_s, "s", note="base, sealed, proven, copied, called"),
+        Row(
+            "restore",
+            "backup now",
+            took_s,
+            "s",
+            note=f"base, sealed, proven, copied, called; {used.foreign:.0%} used by others",
+        ),
         cpu("backup now: its process and programs", BACKUP),
         cpu("backup now: the database meanwhile", POSTGRES),
     ]
 
 
-def _back(restored_s: float, back_s: float, orders: int, not_right: str) -> list[Row]:
+def _back(
+    restored_s: float, back_s: float, used: CpuUsage, orders: int, not_right: str
+) -> list[Row]:
     bar = at_most(BAR_S, "s", back_s) if orders == ORDERS else {}
     if not_right:
         bar["met"] = False
     note = f"WRONG: {not_right}" if not_right else f"all {orders:,} orders, nothing to repair"
+    others = f"{used.foreign:.0%} of the machine was used by others"
     return [
         Row("restore", "restore on an empty host", restored_s, "s"),
         Row("restore", "reconcile", back_s - restored_s, "s"),
         Row("restore", "restore and reconcile", back_s, "s", **bar, note=note),
+        Row("restore", "restore and reconcile", used.cpu_s[OWN], "CPU s", note=others),
     ]
