@@ -28,5 +28,10 @@ ROWS: Mapping[str, str] = {
     "disk-full": "Disk full",
     "hot-sku": "200 buyers, 50 pieces",
     "retention": "Workflow history gone, same key again",
+    "backup-killed": "Backup process killed: taking a base, sealing, proving, copying, calling",
+    "backup-raced": "Several backups of one date at once",
+    "legacy-misbehaves": "Legacy service errs, is silent, is cut off or loses what it was given",
+    "store-away": "A store of backups cannot be written",
+    "copy-flipped": "A bit of a backup's copy is another one",
     "poison": "An order that the workflow code cannot handle",
 }

@@ -13,7 +13,7 @@ from chaos.scenarios.workload import Crowd
 
 EventKind = Literal[
     "kill", "freeze", "outage", "roll", "turn", "lock", "fill", "cut", "partition", "poison",
-    "release",
+    "release", "backup",
 ]  # fmt: skip
 Block = Literal["calm", "attack"]
 
@@ -46,7 +46,8 @@ class Event:
     What is done: kill, freeze (SIGSTOP), outage (stopped, started later), roll (restarted one after
     the other), turn (the clock), lock (all rows of a table), fill (the disk), cut (a proxy through
     which nothing passes), partition (the kernel loses packets, one way or both), poison (an order
-    that the workflow code cannot read), release (newer code for whom the warehouse keeps waiting).
+    that the workflow code cannot read), release (newer code for whom the warehouse keeps waiting),
+    backup (that of a further date, which meets what `target` says; see nemesis/backup_faults.py).
     """
 
     name: str
@@ -95,6 +96,11 @@ class Scenario:
     forgets: int = 0
     orders: int = 500
     floors: Floors = Floors()
+
+    @property
+    def needs_backups(self) -> bool:
+        """Whether the system has to make backups."""
+        return any(event.kind == "backup" for event in self.events)
 
     @property
     def needs_tcp_proxies(self) -> bool:

@@ -10,7 +10,7 @@ from chaos.scenarios.scenario import Event
 # What a part takes to be well again, beyond the time that its fault lasts.
 RECOVERY_S = 2.0
 # Who is asked to stop may first end what is under way.
-_LONGER_S = {"roll": 10.0, "turn": 4.0, "release": 5.0}
+_LONGER_S = {"roll": 10.0, "turn": 4.0, "release": 5.0, "backup": 10.0}
 
 
 @dataclass(frozen=True, slots=True)

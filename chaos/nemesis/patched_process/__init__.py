@@ -1,4 +1,4 @@
-"""Patched processes: Python with another clock, or with newer workflow code.
+"""Patched processes: Python with another clock, newer workflow code, or impatient backups.
 
 This folder is put on their path, and its sitecustomize runs before their own first line.
 """
@@ -7,6 +7,7 @@ from pathlib import Path
 
 CLOCK_TURNED = "CLOCK_TURNED"
 WORKFLOW_RELEASE = "WORKFLOW_RELEASE"
+IMPATIENT_BACKUPS = "IMPATIENT_BACKUPS"
 _ALTERED = {"PYTHONPATH": str(Path(__file__).parent)}
 
 
@@ -22,3 +23,8 @@ def turned(turns: str) -> dict[str, str]:
 def released(number: int) -> dict[str, str]:
     """Return the environment in which a worker has the workflow code of a later release."""
     return {**_ALTERED, WORKFLOW_RELEASE: str(number)}
+
+
+def impatient() -> dict[str, str]:
+    """Return the environment in which backups try again after seconds, and not after minutes."""
+    return {**_ALTERED, IMPATIENT_BACKUPS: "true"}

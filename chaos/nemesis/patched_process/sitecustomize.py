@@ -42,7 +42,7 @@ def _say(what: str) -> None:
 
 
 def _alter() -> None:
-    from chaos.nemesis.patched_process import CLOCK_TURNED, WORKFLOW_RELEASE
+    from chaos.nemesis.patched_process import CLOCK_TURNED, IMPATIENT_BACKUPS, WORKFLOW_RELEASE
 
     if turns := os.environ.get(CLOCK_TURNED):
         _turn(turns)
@@ -51,6 +51,11 @@ def _alter() -> None:
 
         take_over(int(number))
         _say(f"the workflow code is release {number}")
+    if os.environ.get(IMPATIENT_BACKUPS):
+        from chaos.nemesis.impatient_backups import hurry
+
+        hurry()
+        _say("backups are impatient")
 
 
 try:
