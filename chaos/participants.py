@@ -59,6 +59,7 @@ async def start(config: RunConfig, say: Callable[[str], None]) -> AsyncIterator[
             config.out / "events.jsonl",
             network=target.network,
             orders=target.temporal_faults,
+            backups=target.backup_faults,
             skipped=config.skipped_faults,
         )
         stalls = await enter(Stalls(lambda: target.system.processes[ORDER].pid))
@@ -74,6 +75,7 @@ def _target(config: RunConfig, say: Callable[[str], None]) -> AbstractAsyncConte
         config.out,
         replicas=scenario.replicas,
         tcp_proxies=scenario.needs_tcp_proxies,
+        backups=scenario.needs_backups,
         namespace=scenario.needs_namespace and network_namespace.why_not() is None,
         progress=lambda name, what: say(f"{name}: {what}"),
     )

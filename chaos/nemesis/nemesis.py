@@ -25,8 +25,10 @@ from deploy.local.stack import POSTGRES
 
 # Ahead, behind, and a jump back of two hours in the middle of the work.
 CLOCK_TURNS = ("3600", "-3600", "3600 -3600@4")
-# What is done to the network and to Temporal, and not to certain processes.
-_BETWEEN_PROCESSES = ("cut", "partition", "poison", "release")
+# What is done to the network, to Temporal and to backups, and not to certain processes.
+_BETWEEN_PROCESSES = ("cut", "partition", "poison", "release", "backup")
+# Orders have no part in these: nobody whom they need is gone.
+_BESIDE_ORDERS = ("poison", "backup")
 LOCK = "SELECT 1 FROM {table} FOR UPDATE"
 
 
@@ -46,11 +48,17 @@ class Orders(Protocol):
     async def release(self, system: System) -> bool: ...
 
 
+class Backups(Protocol):
+    """The backups of a system, one date after another."""
+
+    async def back_up(self, meets: str, system: System) -> bool: ...
+
+
 class Nemesis:
     """Carries out a schedule of events on one or more systems, and keeps the log of it.
 
-    `network` and `orders` belong to the first system; None where there is none to attack. `skipped`
-    are the names of events that cannot be carried out here.
+    `network`, `orders` and `backups` belong to the first system; None where there is none to
+    attack. `skipped` are the names of events that cannot be carried out here.
     """
 
     def __init__(
@@ -60,12 +68,14 @@ class Nemesis:
         *,
         network: Links | None = None,
         orders: Orders | None = None,
+        backups: Backups | None = None,
         skipped: Container[str] = (),
     ) -> None:
         self._systems = systems
         self._log = log
         self._network = network
         self._orders = orders
+        self._backups = backups
         self._skipped = skipped
         self._file: TextIO | None = None
         self._behind_s = 0.0
@@ -113,7 +123,7 @@ class Nemesis:
             self.fired[event.name] += 1
         ended = time.time()
         why = f"{event.name} at {time.strftime('%H:%M:%S', time.gmtime(began))}"
-        if event.kind != "poison":  # nobody is gone then
+        if event.kind not in _BESIDE_ORDERS:
             self.disturbances.append(Disturbance(began, ended + RECONNECTED_S, why))
         if (event.kind, event.target) == ("cut", "shoppers"):
             self.shoppers_cut_off.append(("line", began, ended, ended - began))
@@ -134,6 +144,9 @@ class Nemesis:
             had_effect = await self._disconnect(event)
         elif event.kind in ("poison", "release"):
             had_effect = await self._attack_orders(scheduled, system)
+        elif event.kind == "backup":
+            assert self._backups is not None, "this system makes no backups"
+            had_effect = await self._backups.back_up(event.target, system)
         else:
             had_effect = await _hit(system, names, scheduled)
         await all_ready_again(system, names)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from chaos.nemesis.backup_faults import BackupFaults
 from chaos.nemesis.network import Network
 from chaos.nemesis.system import Process, System
 from chaos.nemesis.temporal_faults import TemporalFaults
@@ -55,6 +56,7 @@ class RunningTarget(ProxiedSystem):
         self._running: RunningStack
         self.network: Network | None = None
         self.temporal_faults: TemporalFaults
+        self.backup_faults: BackupFaults | None = None
 
     async def _start(self) -> None:
         self._running = _running_at(self._address)

@@ -33,6 +33,6 @@ def _why_not(event: Event, events: Collection[EventKind]) -> str | None:
         return _NOT_OURS
     if event.kind == "partition":
         return network_namespace.why_not()
-    if event.kind == "fill":
+    if event.kind == "fill" or event.target == "disk full":
         return full_disk.why_not()
     return None

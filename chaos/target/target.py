@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from chaos.injection.rules import FaultRule
+from chaos.nemesis.backup_faults import BackupFaults
 from chaos.nemesis.environment import Environment
 from chaos.nemesis.fault_proxy import Evidence, FaultProxy, call_at_inventory, call_at_orders
 from chaos.nemesis.network import Network
@@ -29,8 +30,9 @@ class Target(Attackable, Protocol):
     """A whole system under attack.
 
     `events` are the kinds of event that are possible here, `proxied` the links that have a proxy.
-    `network` is None where the links between the processes are not ours. `shared`: others use the
-    system as well, and what they do in it is none of the run's business.
+    `network` is None where the links between the processes are not ours, `backup_faults` where
+    there are no backups, or none of ours. `shared`: others use the system as well, and what they do
+    in it is none of the run's business.
     """
 
     events: ClassVar[frozenset[EventKind]]
@@ -42,6 +44,7 @@ class Target(Attackable, Protocol):
     evidence: Evidence
     network: Network | None
     temporal_faults: TemporalFaults
+    backup_faults: BackupFaults | None
 
     @property
     def temporal_address(self) -> str: ...
