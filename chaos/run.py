@@ -13,6 +13,9 @@ from temporalio.service import RPCError
 from chaos.checker import drain
 from chaos.checker.agreement import Agreement, compare
 from chaos.checker.attempts import read_attempts
+from chaos.checker.backup_collect import collect_backups
+from chaos.checker.backup_findings import BackupFindings
+from chaos.checker.backups import backup_checks
 from chaos.checker.check_result import Check, check
 from chaos.checker.collect import collect
 from chaos.checker.databases import statuses
@@ -55,6 +58,7 @@ class Run:
         self._settled_at: list[float | None] = []
         self._rest_before: dict[UUID, str] = {}
         self._forgotten: frozenset[UUID] = frozenset()
+        self._backups = BackupFindings()
         self._stages = 0
         self._failures: list[str] = []
         self._began = time.monotonic()
@@ -78,6 +82,7 @@ class Run:
             await self._survive(self._forget(setting), None)
             if self._config.scenario.ends_with_blackout:
                 await self._survive(self._black_out(setting.target), None)
+            await self._survive(self._back_up(setting), None)
             self._say("judging")
             result = await self._judge(setting)
             self._say("stopping")
@@ -164,9 +169,19 @@ class Run:
         for name in target.system.processes:
             await ready_again(target.system, name)
 
+    async def _back_up(self, setting: Setting) -> None:
+        """Have one more backup, and look at what is there of all of them."""
+        if (faults := setting.target.backup_faults) is None:
+            return
+        self._say("backing up once more, restoring")
+        self._backups = await collect_backups(
+            faults, setting.target, self._config.plan.orders, setting.history
+        )
+
     async def _judge(self, setting: Setting) -> RunResult:
         """Collect what there is to know, and return what it proves."""
         config, plan, nemesis = self._config, self._config.plan, setting.nemesis
+        backed_up = setting.target.backup_faults is not None
         observations = await self._observe(setting)
         disturbances = disturbances_of(
             nemesis.disturbances, observations, setting.target.system.logs, self._started_at
@@ -196,6 +211,7 @@ class Run:
         checks = [
             *stock_checks(observations),
             *order_checks(observations),
+            *(backup_checks(self._backups, observations) if backed_up else ()),
             self._all_came_back(),
             *latency.checks(),
             planned_faults_fired(faults, observations),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from chaos.injection.rules import GREMLIN, Fault, FaultRule, Operation, Point
+from chaos.scenarios.backup import BACKUP
 from chaos.scenarios.network_faults import Link, NetworkFault, NetworkFaultKind
 from chaos.scenarios.scenario import Attack, Event, Floors, Scenario
 from chaos.scenarios.workload import Crowd
@@ -265,7 +266,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     each.name: each
     for each in (
         CALM, GREMLIN_RUN, SCHRODINGER, BLACKOUT, FLASH_SALE, NETWORK, PROCESSES, EVERYTHING,
-        BRIEF,
+        BRIEF, BACKUP,
     )
 }  # fmt: skip
 

@@ -5,6 +5,8 @@ from collections import Counter
 from pathlib import Path
 
 from chaos.checker.agreement import Agreement
+from chaos.checker.backup_findings import BackupFindings
+from chaos.checker.backups import backup_checks
 from chaos.checker.fault_coverage import planned_faults_fired
 from chaos.checker.invariants import order_checks, stock_checks
 from chaos.checker.latency import compare_latencies
@@ -23,6 +25,7 @@ def test_every_check_has_its_row_on_the_page() -> None:
     checks = [
         *stock_checks(observations),
         *order_checks(observations),
+        *backup_checks(BackupFindings(), observations),
         *compare_latencies(observations, blocks, [], enforced=True).checks(),
         planned_faults_fired([], observations),
         Agreement().as_check(),
