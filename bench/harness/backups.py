@@ -30,6 +30,11 @@ _LAST_LINES = 8
 _DATABASES_SIZE = "SELECT sum(pg_database_size(oid))::bigint FROM pg_database"
 
 
+def since_first_base(orders: int) -> int:
+    """Return how many of the orders are in the log: a week's, of a shop that is ten weeks old."""
+    return orders - orders * 9 // 10
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """What is kept of a cluster, and how large it is."""
@@ -111,11 +116,8 @@ class BackedUp(Harness):
 async def backed_up(
     plan: Plan, home: Path, orders: int, only: frozenset[str] | None = None
 ) -> AsyncIterator[BackedUp]:
-    """Run a stack with so many orders in `home`, nine tenths of them older than its first backup.
-
-    The others are in the log since then, as a week's orders are of a shop that is ten weeks old.
-    """
-    before = orders * 9 // 10
+    """Run a stack in `home` with so many orders, most of them older than its first base backup."""
+    before = orders - since_first_base(orders)
     if before:
         plan.say("starting a database without backups")
         filled = frozenset({POSTGRES, SUBSCRIBERS})

@@ -9,7 +9,7 @@ from backup.durable import made_folder
 from backup.reconcile.contracts import ReconcileReport
 from backup.restore.restore import Restored
 from backup.trail_folder import TrailFolder
-from bench.harness.backups import Kept, backed_up
+from bench.harness.backups import Kept, backed_up, since_first_base
 from bench.harness.processes import OWN
 from bench.harness.results import Row, at_most
 from bench.harness.stack import CpuUsage, Plan, cpu_usage_of, temporary_home
@@ -88,19 +88,18 @@ def _new_host(home: Path, trail: TrailFolder, capsule: SealedCapsule) -> tuple[P
 
 
 def _sizes(kept: Kept, orders: int) -> list[Row]:
-    def size(what: str, size_bytes: int, note: str) -> Row:
-        share = per_hundred_thousand(size_bytes / 1e6, orders)
-        note = f"{share:.1f} MB for 100,000 orders; {note}"
+    def size(what: str, size_bytes: int, in_it: int, note: str) -> Row:
+        share = per_hundred_thousand(size_bytes / 1e6, in_it)
+        note = f"{share:.0f} MB for 100,000 orders; {note}"
         return Row("restore", what, size_bytes / 1e6, "MB", note=note)
 
-    first, last = kept.bases[0], kept.bases[-1]
-    within = "all in the databases, indexes included"
+    first, last, new = kept.bases[0], kept.bases[-1], since_first_base(orders)
     return [
-        size("the cluster", kept.cluster_bytes, within),
-        size("base backup, the first", first.size_bytes, first.kind),
-        size("base backup of the day", last.size_bytes, last.kind),
-        size("archived log", kept.log_bytes, f"{kept.log_files} files; a tenth of the orders"),
-        size("capsule", kept.capsule.size_bytes, "the first base backup and the log since"),
+        size("the cluster", kept.cluster_bytes, orders, "all databases, indexes included"),
+        size("base backup, the first", first.size_bytes, orders - new, first.kind),
+        size("base backup of the day", last.size_bytes, new, f"{last.kind}, {new:,} orders later"),
+        size("archived log", kept.log_bytes, new, f"{kept.log_files} files since the first base"),
+        size("capsule", kept.capsule.size_bytes, orders, "the first base and the log since"),
     ]
 
 

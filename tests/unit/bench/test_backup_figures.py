@@ -8,6 +8,7 @@ import pytest
 from backup.reconcile.contracts import ReconcileReport, Rule
 from backup.restore.restore import Restored
 from backup.restore.sources import Offer
+from bench.harness.backups import since_first_base
 from bench.harness.load import CLIENT_TIMEOUT_S, Answers, Shoppers, _Order, _Outcome
 from bench.sections.backup import p95_ms
 from bench.sections.restore import per_hundred_thousand, wrong
@@ -59,6 +60,11 @@ def test_an_order_that_was_refused_during_a_backup_makes_it_slow() -> None:
 @pytest.mark.parametrize(("orders", "share"), [(1_000_000, 5.0), (100_000, 50.0), (50_000, 100.0)])
 def test_a_figure_is_shared_out_by_hundreds_of_thousands(orders: int, share: float) -> None:
     assert per_hundred_thousand(50.0, orders) == share
+
+
+@pytest.mark.parametrize(("orders", "new"), [(1_000_000, 100_000), (2000, 200), (5, 1), (0, 0)])
+def test_a_tenth_of_the_orders_is_in_the_log(orders: int, new: int) -> None:
+    assert since_first_base(orders) == new
 
 
 def test_a_restore_is_right_if_all_is_back_and_nothing_had_to_be_repaired() -> None:
