@@ -21,7 +21,7 @@ from tests.support.order_stack import eventually
 from tests.support.trail.claims_site import ClaimsSite
 from tests.support.trail.comparisons import Comparisons, found, nightly_work
 from tests.support.trail.parts import DigestProver, FolderSealer, FolderStore
-from tests.support.trail.time_of_day import day_with
+from tests.support.trail.time_of_day import day_with, no_minute_of_the_schedule
 
 
 async def test_a_schedule_is_made_once_and_brought_up_to_date(temporal_client: Client) -> None:
@@ -43,6 +43,7 @@ async def test_the_nightly_comparison_has_a_schedule_of_its_own(
     temporal_client: Client, site: ClaimsSite, tmp_path: Path
 ) -> None:
     """The process makes both, and keeps them; one that is triggered compares and keeps that."""
+    await no_minute_of_the_schedule()
     kept = KeptComparison(tmp_path / "trail" / "last-comparison.json")
     agrees = found()
     work = nightly_work(Comparisons(agrees), tmp_path / "trail" / "last-comparison.json")
