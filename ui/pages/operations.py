@@ -1,7 +1,7 @@
 """Operations page: is the system well, how fast is it, and what happens if we break it?"""
 
 from fastapi.responses import FileResponse, PlainTextResponse
-from nicegui import app, ui
+from nicegui import app
 from starlette.responses import Response
 
 from ui.backend import Backend
@@ -11,12 +11,13 @@ from ui.components.layout import PageContext, block, html, page_layout, require_
 from ui.components.operations_view import drawing
 from ui.components.reports_panel import ReportsPanel
 from ui.identity import staff
+from ui.pages.page import page
 
 
 def register(backend: Backend) -> None:
     """Add the page."""
 
-    @ui.page("/ops")
+    @page("/ops")
     async def operations() -> None:
         with page_layout(backend, "Operations", "/ops") as context:
             if require_staff(context):

@@ -13,6 +13,7 @@ from ui.backend import Backend
 from ui.clients.http import NoAnswer, Refusal
 from ui.components.layout import PageContext, block, button, dialog, empty, html, page_layout, text
 from ui.live.event_streams import LiveOrder
+from ui.pages.page import page
 
 _DONE = {"received": 1, "reserved": 2, "shipped": 3}
 NOT_HERE = ("search_off", "We do not know this order", "Check the address, or see My orders.")
@@ -22,7 +23,7 @@ NO_ANSWER = ("cloud_off", "We cannot look it up right now", "Your order is safe.
 def register(backend: Backend) -> None:
     """Add the page."""
 
-    @ui.page("/orders/{order_id}")
+    @page("/orders/{order_id}")
     async def order_page(order_id: str) -> None:
         with page_layout(backend, "Order", "/orders") as context:
             try:

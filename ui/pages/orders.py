@@ -12,6 +12,7 @@ from ui.backend import Backend
 from ui.clients.http import NoAnswer, Refusal
 from ui.components.layout import PageContext, block, button, empty, html, page_layout, text
 from ui.components.pager import Pager
+from ui.pages.page import page
 
 PER_PAGE = 15
 _STATUSES = {"": "All orders", **{key: label.words for key, label in labels.ORDER_STATUS.items()}}
@@ -20,7 +21,7 @@ _STATUSES = {"": "All orders", **{key: label.words for key, label in labels.ORDE
 def register(backend: Backend) -> None:
     """Add the page."""
 
-    @ui.page("/orders")
+    @page("/orders")
     async def my_orders(status: str = "", search: str = "") -> None:
         with page_layout(backend, "My orders", "/orders") as context:
             await OrderList(context, status if status in _STATUSES else "", search[:64]).build()

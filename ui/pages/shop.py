@@ -13,6 +13,7 @@ from ui.clients.http import NoAnswer, Refusal
 from ui.components.cart_panel import CartPanel
 from ui.components.layout import PageContext, block, button, empty, html, page_layout, text
 from ui.components.pager import Pager
+from ui.pages.page import page
 
 FEW = 60
 PER_PAGE = 24
@@ -21,7 +22,7 @@ PER_PAGE = 24
 def register(backend: Backend) -> None:
     """Add the page."""
 
-    @ui.page("/")
+    @page("/")
     async def shop(search: str = "") -> None:
         with page_layout(backend, "Shop", "/") as context:
             found = Shop(context, search.replace("\x00", "")[:64].strip())

@@ -8,6 +8,7 @@ from service_kit.http.problems import Problem
 from ui.backend import Backend
 from ui.components.layout import block, button, html, page_layout, text
 from ui.identity import become_staff, stop_being_staff
+from ui.pages.page import page
 
 LONGEST_S = 8 * 3600.0
 
@@ -15,7 +16,7 @@ LONGEST_S = 8 * 3600.0
 def register(backend: Backend) -> None:
     """Add the page."""
 
-    @ui.page("/sign-in")
+    @page("/sign-in")
     def sign_in() -> None:
         with (
             page_layout(backend, "Sign in", "/sign-in") as context,

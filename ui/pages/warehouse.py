@@ -25,6 +25,7 @@ from ui.components.layout import (
 )
 from ui.components.pager import Pager
 from ui.components.stock_table import StockTable
+from ui.pages.page import page
 
 _OPERATIONS = {
     "": "All movements",
@@ -39,7 +40,7 @@ _OPERATIONS = {
 def register(backend: Backend) -> None:
     """Add the page."""
 
-    @ui.page("/warehouse")
+    @page("/warehouse")
     async def warehouse() -> None:
         with page_layout(backend, "Warehouse", "/warehouse") as context:
             if require_staff(context):
