@@ -252,7 +252,8 @@ def _show_comparison(trail: Trail) -> None:
     if found is not None:
         out.print(
             f"Orders and inventory were compared at {_moment(found.at)} UTC:"
-            f" {found.violations:,} violations, {found.for_people:,} for people.",
+            f" {found.violations:,} violation{'s' * (found.violations != 1)},"
+            f" {found.for_people:,} for people.",
             soft_wrap=True,
         )
         for sentence in found.found:

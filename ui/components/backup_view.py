@@ -211,7 +211,7 @@ def _comparison(found: Comparison | None, now: TrailSnapshot, trail: Trail) -> F
         label = Label("Agree", "check_circle", "good")
     value = f"{labels.clock(found.at.astimezone(UTC))[:5]} UTC, {_counted(found)}"
     told = "".join(f" {sentence}." for sentence in found.found[:_SENTENCES])
-    meaning = f"{found.orders:,} orders with inventory, at {_moment(found.at)}.{told}"
+    meaning = f"Orders compared: {found.orders:,}, at {_moment(found.at)}.{told}"
     if found.violations or found.for_people:
         meaning += " See: valerix reconcile --dry-run"
     return Figure(name, value, label, meaning)

@@ -46,7 +46,7 @@ def test_a_comparison_says_when_it_was_and_what_it_found(
 def test_what_disagrees_is_said_with_what_to_do() -> None:
     found = trail()["last_comparison"] | {"violations": 5, "found": [f"{n} × <x>" for n in "abcd"]}
     shown = drawn(last_comparison=found)
-    assert "12,345 orders with inventory, at 26 Nov 2026, 02:40:00 UTC." in shown.figures
+    assert "Orders compared: 12,345, at 26 Nov 2026, 02:40:00 UTC." in shown.figures
     assert "c × &lt;x&gt;. See: valerix reconcile --dry-run" in shown.figures
     assert "d × " not in shown.figures
     assert shown.spoken == "Backups: Last nightly comparison: Disagree."
