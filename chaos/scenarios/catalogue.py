@@ -145,7 +145,7 @@ _ONE_OF_EACH = (
     _POISON,
 )
 
-CALM = Scenario("calm", "No fault at all: what the others are compared with.")
+CALM = Scenario("calm", "No fault at all: what the others are compared with.", orders=200)
 
 GREMLIN_RUN = Scenario(
     "gremlin",

@@ -266,5 +266,5 @@ def test_many_open_orders_and_orders_ahead_of_the_clock_are_told(
 def test_the_configuration_is_valid_and_scrapes_often_enough(promtool: str) -> None:
     said = run(promtool, "check", "config", str(PROMETHEUS / "prometheus.yml"))
     assert "13 rules found" in said
-    assert "8 rules found" in said, "those of backups"
+    assert "11 rules found" in said, "those of backups"
     assert "scrape_interval: 1s" in (PROMETHEUS / "prometheus.yml").read_text()

@@ -24,7 +24,7 @@ from tests.support.trail.sagas_by_hand import by_hand
 WITHIN_S = 120.0
 ONLY = frozenset({POSTGRES, TEMPORAL, BACKUP})
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 
 
 async def answer(stack: Stack, path: str) -> str:
