@@ -68,6 +68,17 @@ class InMemoryInventory(WarehouseSteps):
         """Lose every request for `operation`, from the first durable attempt on, for so long."""
         self.away[operation] = how_long
 
+    def hold_up(self, operation: str, how_long: timedelta) -> Barrier:
+        """Be away, and give the place where the first durable attempt waits before it is lost.
+
+        For a cancel after which time is skipped: the test server keeps its clock locked for ever
+        if a retry falls due in the moment that it is cancelled, and none does while one is at work.
+        """
+        barrier = Barrier()
+        self.expect(operation, LOST_REQUEST, barrier)
+        self.be_away(operation, how_long)
+        return barrier
+
     @activity.defn(name="reserve")
     async def reserve(self, step: StepCall) -> StepDone:
         return await self._attempt("reserve", step, self._hold)

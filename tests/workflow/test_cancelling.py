@@ -116,12 +116,14 @@ async def test_a_cancel_loses_to_a_commit_that_happened_unheard(saga: SagaEnviro
 async def test_a_cancel_whose_undo_fails_for_an_hour_still_gives_the_goods_back(
     saga: SagaEnvironment,
 ) -> None:
-    saga.inventory.be_away("commit", DAY)
+    commit = saga.inventory.hold_up("commit", DAY)
     saga.inventory.be_away("release", timedelta(hours=1))
     async with saga.working():
         handle = await saga.place()
         await saga.settled(handle)
+        await commit.arrived.wait()
         asked = await saga.begin_to_cancel(handle)
+        commit.go_on.set()
         outcome = saga.check(await handle.result())
         assert await asked.result() == outcome
     assert outcome.status == "cancelled"
@@ -168,16 +170,18 @@ async def test_temporals_own_cancel_is_a_cancel_of_the_order(
 
 
 async def test_temporals_own_cancel_does_not_interrupt_an_undo(saga: SagaEnvironment) -> None:
-    saga.inventory.be_away("commit", DAY)
+    commit = saga.inventory.hold_up("commit", DAY)
     saga.inventory.be_away("release", timedelta(hours=1))
     barrier = Barrier()
     saga.inventory.expect("release", "fine", barrier)
     async with saga.working():
         handle = await saga.place()
         await saga.settled(handle)
+        await commit.arrived.wait()
         asked = asyncio.create_task(saga.cancel(handle))
         async with meanwhile(asked):
             await barrier.arrived.wait()
+            commit.go_on.set()
             await handle.cancel()
             barrier.go_on.set()
             outcome = saga.check(await handle.result())
