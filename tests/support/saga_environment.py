@@ -45,15 +45,27 @@ Handle = WorkflowHandle[OrderWorkflow, OrderOutcome]
 
 async def start_temporal() -> WorkflowEnvironment:
     """Return a time-skipping server that knows our search attributes."""
-    env = await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(TEST_SERVER), data_converter=pydantic_data_converter
-    )
+    env = await _started()
     await env.client.operator_service.add_search_attributes(
         AddSearchAttributesRequest(
             namespace=env.client.namespace, search_attributes=SEARCH_ATTRIBUTES
         )
     )
     return env
+
+
+async def _started() -> WorkflowEnvironment:
+    """Start a server. The SDK gives one five seconds to come, few on a busy machine: then anew."""
+    tries_left = 5
+    while True:
+        tries_left -= 1
+        try:
+            return await WorkflowEnvironment.start_time_skipping(
+                test_server_existing_path=str(TEST_SERVER), data_converter=pydantic_data_converter
+            )
+        except RuntimeError:
+            if not tries_left:
+                raise
 
 
 @dataclass
