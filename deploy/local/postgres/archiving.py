@@ -1,11 +1,17 @@
 """Archiving of a cluster's log into the folder of the trail, by the server itself."""
 
+import contextlib
 import os
+import signal
 import struct
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deploy.local.errors import StartRefused
 from deploy.local.process.privileges import Account
+
+if TYPE_CHECKING:  # only looked for once a server is up
+    import psutil
 
 # A lost disk loses at most this, and what the archiver is behind. An idle half minute is for free.
 _ARCHIVE_TIMEOUT = "30s"
@@ -60,3 +66,28 @@ def statements(role: str, databases: tuple[str, ...]) -> list[str]:
     from backup.restore_points.cluster import grants
 
     return [f"ALTER ROLE {role} REPLICATION", *grants(role, databases)]
+
+
+def begin_in_time(data: Path) -> None:
+    """Have a server that has just become ready observe `archive_timeout` from now on.
+
+    Its checkpointer is there before that, and as long as the server recovers it looks at no more
+    than the time until the next checkpoint. If nobody wakes it, it sleeps that long, and for 15
+    minutes a lost disk would lose all since the start. A reload of its settings wakes it.
+    """
+    import psutil
+
+    with contextlib.suppress(FileNotFoundError, psutil.NoSuchProcess):  # ready, and gone since
+        server = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
+        # The server itself would tell all, and log that some settings are of its command line.
+        asked = [child for child in server.children() if _is_checkpointer(child)] or [server]
+        for process in asked:
+            process.send_signal(signal.SIGHUP)
+
+
+def _is_checkpointer(child: "psutil.Process") -> bool:
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):  # a worker that is done
+        return "checkpointer" in " ".join(child.cmdline())
+    return False

@@ -221,4 +221,7 @@ class EmbeddedPostgres(EmbeddedServer):
         return unprivileged_account(self.data, needed)
 
     async def _ready(self) -> bool:
-        return accepts_connections(self.data, self.port)
+        ready = accepts_connections(self.data, self.port)
+        if ready and self.trail is not None:
+            archiving.begin_in_time(self.data)
+        return ready
