@@ -1,20 +1,22 @@
 """promtool runs the alert rules on the vectors of the in-process window, and reads our files."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.promtool import PROMETHEUS, run
+from tests.support.promtool import PROMETHEUS, check_rules, quiet, run, told
+from tests.support.promtool import rule_test as promtool_test
+from tests.support.promtool import series as promtool_series
 from tests.support.response_time_vectors import SECONDS, VECTORS, Trace, Verdict, played, verdict_at
 
+RULES = PROMETHEUS / "rules.yml"
 SLOW, FAILING = "OrdersAnsweredTooSlowly", "OrdersFailing"
 
 
 def series(name: str, values: Sequence[float]) -> dict[str, str]:
-    return {"series": name, "values": " ".join(f"{value!r}" for value in values)}
+    return promtool_series(name, " ".join(f"{value!r}" for value in values))
 
 
 def window_series(trace: Trace, instance: str) -> list[dict[str, str]]:
@@ -46,44 +48,20 @@ def summaries(verdict: Verdict) -> dict[str, str | None]:
 def rule_test(name: str) -> dict[str, Any]:
     trace = VECTORS[name]
     checks = [
-        {
-            "eval_time": f"{second}s",
-            "alertname": alert,
-            "exp_alerts": [
-                {
-                    "exp_labels": {"severity": "page"},
-                    "exp_annotations": {"summary": summary, "runbook": "docs/runbook.md"},
-                }
-            ]
-            if summary
-            else [],
-        }
+        told(alert, f"{second}s", "page", summary) if summary else quiet(alert, f"{second}s")
         for second in range(SECONDS + 1)
         for alert, summary in summaries(verdict_at(trace, second)).items()
     ]
     # two replicas, each with every second request: sums have to be added before dividing
-    return {
-        "name": name,
-        "interval": "1s",
-        "input_series": [*window_series(trace[::2], "a"), *window_series(trace[1::2], "b")],
-        "alert_rule_test": checks,
-    }
+    both = [*window_series(trace[::2], "a"), *window_series(trace[1::2], "b")]
+    return {"name": name, **promtool_test(*checks, interval="1s", series=both)}
 
 
 def test_the_alerts_fire_exactly_when_the_window_is_red_for_their_reason(
     promtool: str, tmp_path: Path
 ) -> None:
-    file = tmp_path / "vectors.json"  # YAML is a superset
-    file.write_text(
-        json.dumps(
-            {
-                "rule_files": [str(PROMETHEUS / "rules.yml")],
-                "evaluation_interval": "1s",
-                "tests": [rule_test(name) for name in VECTORS],
-            }
-        )
-    )
-    run(promtool, "test", "rules", str(file))
+    tests = [rule_test(name) for name in VECTORS]
+    check_rules(promtool, tmp_path, RULES, *tests, every="1s")
 
 
 @pytest.mark.parametrize(
@@ -97,21 +75,11 @@ def test_promtool_would_see_an_alert_at_the_limit(
     promtool: str, tmp_path: Path, rule: str, laxer: str, vector: str
 ) -> None:
     """The check above can fail: with >= in the rule, a vector is caught."""
-    rules = (PROMETHEUS / "rules.yml").read_text()
+    rules, lax = RULES.read_text(), tmp_path / "rules.yml"
     assert rule in rules
-    (tmp_path / "rules.yml").write_text(rules.replace(rule, laxer))
-    file = tmp_path / "vectors.json"
-    file.write_text(
-        json.dumps(
-            {
-                "rule_files": ["rules.yml"],
-                "evaluation_interval": "1s",
-                "tests": [rule_test(vector)],
-            }
-        )
-    )
+    lax.write_text(rules.replace(rule, laxer))
     with pytest.raises(AssertionError):
-        run(promtool, "test", "rules", str(file))
+        check_rules(promtool, tmp_path, lax, rule_test(vector), every="1s")
 
 
 def test_neither_scrapes_nor_refusals_thin_out_the_share_of_errors(
@@ -120,7 +88,7 @@ def test_neither_scrapes_nor_refusals_thin_out_the_share_of_errors(
     def requests(method: str, route: str, status: int, per_s: int) -> dict[str, str]:
         labels = f'service="order_api",method="{method}",route="{route}",status="{status}"'
         name = f"http_server_request_duration_seconds_count{{{labels}}}"
-        return {"series": name, "values": f"0+{per_s}x120"}
+        return promtool_series(name, f"0+{per_s}x120")
 
     failing = [requests("POST", "/v1/orders", 201, 9), requests("POST", "/v1/orders", 503, 1)]
     beside = [
@@ -130,45 +98,22 @@ def test_neither_scrapes_nor_refusals_thin_out_the_share_of_errors(
         requests("GET", "unmatched", 404, 50),
     ]
     summary = "order_api fails 10% of what it is asked"
-    file = tmp_path / "errors.json"
-    file.write_text(
-        json.dumps(
-            {
-                "rule_files": [str(PROMETHEUS / "rules.yml")],
-                "evaluation_interval": "1s",
-                "tests": [
-                    {
-                        "interval": "1s",
-                        "input_series": failing + beside,
-                        "alert_rule_test": [
-                            {
-                                "eval_time": "100s",
-                                "alertname": "ServerErrors",
-                                "exp_alerts": [
-                                    {
-                                        "exp_labels": {
-                                            "severity": "ticket",
-                                            "service": "order_api",
-                                        },
-                                        "exp_annotations": {
-                                            "summary": summary,
-                                            "runbook": "docs/runbook.md",
-                                        },
-                                    }
-                                ],
-                            }
-                        ],
-                    }
-                ],
-            }
-        )
+    check_rules(
+        promtool,
+        tmp_path,
+        RULES,
+        promtool_test(
+            told("ServerErrors", "100s", "ticket", summary, service="order_api"),
+            interval="1s",
+            series=failing + beside,
+        ),
+        every="1s",
     )
-    run(promtool, "test", "rules", str(file))
 
 
 def growing(series: str, first: int) -> dict[str, str]:
     """Return a series that begins at `first` and gains a second in each."""
-    return {"series": series, "values": f"{first}+1x60"}
+    return promtool_series(series, f"{first}+1x60")
 
 
 @pytest.mark.parametrize(
@@ -200,67 +145,32 @@ def test_an_age_over_its_limit_is_told_once_it_has_lasted(
     input_series: list[dict[str, str]],
     summary: str,
 ) -> None:
-    told = {
-        "exp_labels": {"severity": "ticket", **labels},
-        "exp_annotations": {"summary": summary, "runbook": "docs/runbook.md"},
-    }
-    checks = [
-        {"eval_time": "35s", "alertname": alert, "exp_alerts": []},
-        {"eval_time": "45s", "alertname": alert, "exp_alerts": [told]},
-    ]
-    test = {"interval": "1s", "input_series": input_series, "alert_rule_test": checks}
-    file = tmp_path / "ages.json"
-    file.write_text(
-        json.dumps(
-            {
-                "rule_files": [str(PROMETHEUS / "rules.yml")],
-                "evaluation_interval": "1s",
-                "tests": [test],
-            }
-        )
+    test = promtool_test(
+        quiet(alert, "35s"),
+        told(alert, "45s", "ticket", summary, **labels),
+        interval="1s",
+        series=input_series,
     )
-    run(promtool, "test", "rules", str(file))
+    check_rules(promtool, tmp_path, RULES, test, every="1s")
 
 
 def test_many_open_orders_and_orders_ahead_of_the_clock_are_told(
     promtool: str, tmp_path: Path
 ) -> None:
     """By count: after the clock was put back by an hour, ages say nothing for an hour."""
-
-    def told(alert: str, at: str, summary: str) -> dict[str, Any]:
-        annotations = {"summary": summary, "runbook": "docs/runbook.md"}
-        expected = {"exp_labels": {"severity": "ticket"}, "exp_annotations": annotations}
-        return {"eval_time": at, "alertname": alert, "exp_alerts": [expected]}
-
-    def quiet(alert: str, at: str) -> dict[str, Any]:
-        return {"eval_time": at, "alertname": alert, "exp_alerts": []}
-
     ahead = "3 open orders are dated ahead of the database's clock"
-    file = tmp_path / "counts.json"
-    file.write_text(
-        json.dumps(
-            {
-                "rule_files": [str(PROMETHEUS / "rules.yml")],
-                "evaluation_interval": "1s",
-                "tests": [
-                    {
-                        "interval": "10s",
-                        "input_series": [
-                            series('orders_unfinished{instance="a"}', [500.0] * 9 + [501.0] * 20),
-                            series('orders_ahead_of_clock{instance="a"}', [0.0] * 9 + [3.0] * 20),
-                        ],
-                        "alert_rule_test": [
-                            quiet("OrdersPilingUp", "140s"),
-                            told("OrdersPilingUp", "160s", "501 orders are unfinished"),
-                            quiet("ClockWasPutBack", "80s"),
-                            told("ClockWasPutBack", "100s", ahead),
-                        ],
-                    }
-                ],
-            }
-        )
+    test = promtool_test(
+        quiet("OrdersPilingUp", "140s"),
+        told("OrdersPilingUp", "160s", "ticket", "501 orders are unfinished"),
+        quiet("ClockWasPutBack", "80s"),
+        told("ClockWasPutBack", "100s", "ticket", ahead),
+        interval="10s",
+        series=[
+            series('orders_unfinished{instance="a"}', [500.0] * 9 + [501.0] * 20),
+            series('orders_ahead_of_clock{instance="a"}', [0.0] * 9 + [3.0] * 20),
+        ],
     )
-    run(promtool, "test", "rules", str(file))
+    check_rules(promtool, tmp_path, RULES, test, every="1s")
 
 
 def test_the_configuration_is_valid_and_scrapes_often_enough(promtool: str) -> None:
