@@ -1,7 +1,6 @@
 """Both APIs on real sockets while Temporal is away, and ways of asking them byte by byte."""
 
 import itertools
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ from uuid import uuid4
 
 import asyncpg
 
+from tests.support import asking_again
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.raw_http import RawAnswer, exchange, written
 from tests.support.serving import Served, bearer
@@ -79,11 +79,7 @@ def restock(
 
 
 def at_last(send: Callable[[], RawAnswer]) -> RawAnswer:
-    """Return the first answer that is no 503, as a machine that stands still brings about."""
-    end = time.monotonic() + 30
-    while (answer := send()).status == 503 and time.monotonic() < end:
-        pass
-    return answer
+    return asking_again.at_last(send, lambda answer: answer.status)
 
 
 def get(served: Served, path: str, role: str = "shopper", subject: str = "alice") -> RawAnswer:

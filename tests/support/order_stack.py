@@ -18,6 +18,7 @@ from activities.contracts import TERMINAL
 from chaos.client.scheduling_stalls import Stalls, stalled_s
 from chaos.nemesis.tcp_proxy import TcpProxy
 from deploy.local.postgres.connection import connected
+from tests.support.asking_again import kept
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.ledger import broken_promises
@@ -177,19 +178,10 @@ class Shopper:
     async def place_stubbornly(
         self, sku: str = "MUG-BLUE", quantity: int = 1, key: str | None = None
     ) -> httpx.Response:
-        """As a shopper's app does: the same key again until there is an answer to keep.
-
-        A busy machine may say 503 first, as the contract has it.
-        """
+        """As a shopper's app does: the same key again until there is an answer to keep."""
         key = key or f"key-{next(_numbers)}"
 
-        async def kept() -> httpx.Response | None:
-            answer = await self.place(sku, quantity, key)
-            return answer if answer.status_code != 503 else None
-
-        found = await eventually(kept, 60.0)
-        assert found is not None
-        return found
+        return await kept(lambda: self.place(sku, quantity, key), 60.0)
 
     async def shipped(self) -> str:
         """Place an order and return its id once it has shipped."""
@@ -198,13 +190,7 @@ class Shopper:
         return order_id
 
     async def order(self, order_id: str) -> dict[str, Any]:
-        async def told() -> httpx.Response | None:
-            answer = await self.http.get(f"/v1/orders/{order_id}")
-            # a busy machine may say 503, as the contract has it
-            return answer if answer.status_code != 503 else None
-
-        answer = await eventually(told)
-        assert answer is not None
+        answer = await kept(lambda: self.http.get(f"/v1/orders/{order_id}"))
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found

@@ -15,6 +15,7 @@ import pytest
 from activities.contracts import TERMINAL
 from deploy.local.temporal.database_file import PUT_ASIDE, damage, put_aside
 from deploy.local.temporal.server import EmbeddedTemporal
+from tests.support.asking_again import kept
 from tests.support.command_line import VALERIX, CommandLine
 from tests.support.order_stack import eventually
 
@@ -100,18 +101,15 @@ class StackCustomer:
         return {"Authorization": f"Bearer {self._tokens[role]}"}
 
     async def place(self, key: str) -> str:
-        async def kept() -> httpx.Response | None:
+        async def send() -> httpx.Response:
             async with httpx.AsyncClient(headers=self.who("shopper"), timeout=30) as http:
-                answer = await http.post(
+                return await http.post(
                     self._orders,
                     json={"lines": [{"sku": "MUG-BLUE", "quantity": 1}]},
                     headers={"Idempotency-Key": key},
                 )
-            # a busy machine may say 503 first, as the contract has it
-            return answer if answer.status_code != 503 else None
 
-        answer = await eventually(kept, 60.0)
-        assert answer is not None
+        answer = await kept(send, 60.0)
         assert answer.status_code == 202, answer.text
         order_id: str = answer.json()["order_id"]
         return order_id

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import httpx
 
+from tests.support.asking_again import at_last, status_of
 from tests.support.serving import Served, bearer
 
 
@@ -29,8 +30,4 @@ def test_an_order_ships_through_the_served_applications(
 
 
 def kept(ask: Callable[[], httpx.Response]) -> httpx.Response:
-    """Return the first answer but 503, which a busy machine may say for a while."""
-    end = time.monotonic() + 30
-    while (answer := ask()).status_code == 503 and time.monotonic() < end:
-        time.sleep(0.05)
-    return answer
+    return at_last(ask, status_of)

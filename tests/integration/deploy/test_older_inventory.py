@@ -10,6 +10,7 @@ import pytest
 
 from deploy.local.postgres.connection import connected
 from order_api.contracts import order_id_for
+from tests.support.asking_again import kept
 from tests.support.databases import Databases
 from tests.support.order_stack import OrderStack, Shopper, eventually
 from tests.support.serving import bearer
@@ -48,12 +49,7 @@ async def restore_older_inventory(databases: Databases, dsn: str) -> None:
 async def said(warehouse: httpx.AsyncClient, method: str, address: str, body: Any = None) -> None:
     """Say it until it was heard: a warehouse on a busy machine may be busy, too."""
 
-    async def answered() -> httpx.Response | None:
-        answer = await warehouse.request(method, address, json=body)
-        return answer if answer.status_code != 503 else None
-
-    answer = await eventually(answered)
-    assert answer is not None
+    answer = await kept(lambda: warehouse.request(method, address, json=body))
     assert answer.status_code == 200, answer.text
 
 

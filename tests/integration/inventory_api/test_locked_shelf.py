@@ -14,6 +14,7 @@ import pytest
 import inventory_api.seed
 from inventory_api.stock import Stock
 from inventory_api.verdicts import Verdict
+from tests.support import asking_again
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.ledger import broken_promises
@@ -46,11 +47,7 @@ def reserve(client: httpx.Client, order: str, sku: str) -> httpx.Response:
 
 
 def at_last(send: Callable[[], httpx.Response]) -> httpx.Response:
-    """Return the first answer that is no 503, as a machine that stands still brings about."""
-    end = time.monotonic() + 30
-    while (answer := send()).status_code == 503 and time.monotonic() < end:
-        pass
-    return answer
+    return asking_again.at_last(send, asking_again.status_of)
 
 
 def quick(send: Callable[[], httpx.Response]) -> httpx.Response:

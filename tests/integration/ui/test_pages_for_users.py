@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 
+from tests.support.asking_again import kept
 from tests.support.order_stack import eventually
 from tests.support.serving import (
     Served,
@@ -15,15 +16,9 @@ from tests.support.ui_client import UiClient, ui_client, ui_settings
 
 
 async def asked(method: str, url: str, **content: Any) -> httpx.Response:
-    """Return the answer to a request that may be repeated; a busy machine may say 503 first."""
-
-    async def kept() -> httpx.Response | None:
-        async with httpx.AsyncClient(timeout=30) as client:
-            answer = await client.request(method, url, **content)
-        return answer if answer.status_code != 503 else None
-
-    answer = await eventually(kept, 60.0)
-    assert answer is not None
+    """Return the answer to a request that may be repeated."""
+    async with httpx.AsyncClient(timeout=30) as client:
+        answer = await kept(lambda: client.request(method, url, **content), 60.0)
     return answer.raise_for_status()
 
 
