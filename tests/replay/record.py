@@ -20,7 +20,7 @@ from uuid import UUID
 
 import httpx
 import pytest
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHistory
 
 from deploy.local.postgres.connection import connected
 from deploy.local.postgres.server import EmbeddedPostgres
@@ -129,18 +129,23 @@ def impersonal(value: Any) -> Any:
 PROCESS = re.compile(r"\d+@")
 
 
-async def record(running: OrderStack, client: Client, story: Story) -> Path:
+def keep(history: WorkflowHistory, name: str, folder: Path = HISTORIES) -> None:
+    """Write a history to a new file, and say which."""
+    file = next_file(name, folder)
+    with file.open("x") as new:
+        json.dump(impersonal(history.to_json_dict()), new, indent=1)
+        new.write("\n")
+    sys.stdout.write(f"{file.relative_to(HISTORIES.parent)}\n")
+
+
+async def record(running: OrderStack, client: Client, story: Story) -> None:
     """Live through `story` and write its order's history to a new file."""
     async with Shopper(running.orders) as shopper:
         order_id = await story(running, shopper)
         handle = client.get_workflow_handle(workflow_id(UUID(order_id)))
         await handle.result()
         history = await handle.fetch_history()
-    file = next_file(story.__name__.replace("_", "-"))
-    with file.open("x") as new:
-        json.dump(impersonal(history.to_json_dict()), new, indent=1)
-        new.write("\n")
-    return file
+    keep(history, story.__name__.replace("_", "-"))
 
 
 def main() -> None:
@@ -162,8 +167,7 @@ def main() -> None:
         async def all_stories() -> None:
             client = await connect()
             for story in STORIES:
-                file = await record(running, client, story)
-                sys.stdout.write(f"{file.relative_to(HISTORIES.parent)}\n")
+                await record(running, client, story)
 
         asyncio.run(all_stories())
 

@@ -6,8 +6,6 @@ As with orders (`tests/replay/record.py`), what was recorded once is never writt
 """
 
 import asyncio
-import json
-import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
@@ -29,7 +27,7 @@ from backup.legacy.claim_folder import ClaimFolder
 from deploy.local.postgres.server import EmbeddedPostgres
 from deploy.local.temporal.server import EmbeddedTemporal
 from service_kit.temporal import connect
-from tests.replay.record import HISTORIES, impersonal, next_file
+from tests.replay.record import HISTORIES, keep
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.trail.claims_site import ClaimsSite, claims_site
@@ -107,12 +105,8 @@ async def record(site: ClaimsSite, folder: Path) -> None:
     async with worker.build(client, steps, LegacyActivities(call, site.calls)):
         for story in STORIES:
             handle = await story(Recording(client, site))
-            history = await handle.fetch_history()
-            file = next_file(story.__name__.replace("_", "-"), BACKUP_HISTORIES)
-            with file.open("x") as new:
-                json.dump(impersonal(history.to_json_dict()), new, indent=1)
-                new.write("\n")
-            sys.stdout.write(f"{file.relative_to(HISTORIES.parent)}\n")
+            name = story.__name__.replace("_", "-")
+            keep(await handle.fetch_history(), name, BACKUP_HISTORIES)
 
 
 def main() -> None:

@@ -7,8 +7,6 @@ between two looks, and between two attempts, is as it is: this takes a quarter o
 """
 
 import asyncio
-import json
-import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -24,7 +22,7 @@ from backup.nightly.contracts import Comparison
 from backup.nightly.workflow import NightlyReconcile
 from deploy.local.temporal.server import EmbeddedTemporal
 from service_kit.temporal import connect
-from tests.replay.record import HISTORIES, impersonal, next_file
+from tests.replay.record import HISTORIES, keep
 from tests.support.event_loop_thread import EventLoopThread
 from tests.support.trail.comparisons import Comparisons, found, nightly_work
 
@@ -50,12 +48,7 @@ async def record(name: str, finds: Finds, client: Client, folder: Path) -> None:
     ):
         handle = await client.start_workflow(NightlyReconcile.run, id=queue, task_queue=queue)
         await handle.result()
-        history = await handle.fetch_history()
-    file = next_file(name, NIGHTLY_HISTORIES)
-    with file.open("x") as new:
-        json.dump(impersonal(history.to_json_dict()), new, indent=1)
-        new.write("\n")
-    sys.stdout.write(f"{file.relative_to(HISTORIES.parent)}\n")
+        keep(await handle.fetch_history(), name, NIGHTLY_HISTORIES)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from temporalio.api.update.v1 import UpdateRef
 from temporalio.api.workflowservice.v1 import PollWorkflowExecutionUpdateRequest
 from temporalio.client import WorkflowHandle, WorkflowUpdateHandle, WorkflowUpdateStage
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
@@ -45,7 +46,7 @@ Handle = WorkflowHandle[OrderWorkflow, OrderOutcome]
 
 async def start_temporal() -> WorkflowEnvironment:
     """Return a time-skipping server that knows our search attributes."""
-    env = await _started()
+    env = await start_time_skipping(pydantic_data_converter)
     await env.client.operator_service.add_search_attributes(
         AddSearchAttributesRequest(
             namespace=env.client.namespace, search_attributes=SEARCH_ATTRIBUTES
@@ -54,14 +55,17 @@ async def start_temporal() -> WorkflowEnvironment:
     return env
 
 
-async def _started() -> WorkflowEnvironment:
-    """Start a server. The SDK gives one five seconds to come, few on a busy machine: then anew."""
+async def start_time_skipping(data_converter: DataConverter) -> WorkflowEnvironment:
+    """Return a time-skipping server.
+
+    The SDK gives one five seconds to come, few on a busy machine: then another is started.
+    """
     tries_left = 5
     while True:
         tries_left -= 1
         try:
             return await WorkflowEnvironment.start_time_skipping(
-                test_server_existing_path=str(TEST_SERVER), data_converter=pydantic_data_converter
+                test_server_existing_path=str(TEST_SERVER), data_converter=data_converter
             )
         except RuntimeError:
             if not tries_left:

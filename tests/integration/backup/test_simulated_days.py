@@ -22,7 +22,7 @@ from backup.legacy.claim_folder import ClaimFolder
 from service_kit.temporal import DATA_CONVERTER
 from tests.conftest import FIGURES
 from tests.support.databases import Databases, name_in
-from tests.support.saga_environment import TEST_SERVER
+from tests.support.saga_environment import start_time_skipping
 from tests.support.trail.claims_site import open_pool
 from tests.support.trail.legacy import SetClock, serve_legacy
 from tests.support.trail.parts import DigestProver, FolderSealer, FolderStore
@@ -57,9 +57,7 @@ async def live_through(
     clock = SetClock()
     world = World(clock, {each.day: each for each in planned})
     connections = await open_pool(dsn)
-    env = await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(TEST_SERVER), data_converter=DATA_CONVERTER
-    )
+    env = await start_time_skipping(DATA_CONVERTER)
     with serve_legacy(folder / "legacy", clock) as legacy:
         async with env:
             claims = folder / "claims"
