@@ -1,9 +1,7 @@
 """A Postgres whose log is archived, with a table that a line is added to, and copies of it."""
 
 import asyncio
-import os
 import shutil
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -18,7 +16,6 @@ from backup.restore_points.programs import PostgresPrograms
 from backup.restore_points.reach import Reach
 from deploy.local.postgres.connection import connected
 from deploy.local.postgres.server import EmbeddedPostgres
-from deploy.local.process.privileges import Account, unprivileged_account
 
 WITHIN_S = 250.0
 TABLE = "CREATE TABLE lines (n bigint PRIMARY KEY, filler text NOT NULL)"
@@ -30,24 +27,6 @@ SELECT n, repeat(md5(n::text), 20) FROM generate_series(
 ) AS n
 """
 _COUNT = "SELECT count(*) FROM lines"
-
-
-class ArchivingPostgres(EmbeddedPostgres):
-    """A server whose account can run our Python: that of root lies in a folder closed to others."""
-
-    def _account(self) -> Account | None:
-        needed = (self.binaries.postgres, self.binaries.share, Path(sys.executable))
-        return unprivileged_account(self.data, needed)
-
-    def give(self, *folders: Path) -> None:
-        """Give folders and all in them to the account that the server runs as."""
-        account = self._account()
-        if account is None:
-            return
-        for folder in folders:
-            for root, _, files in os.walk(folder):
-                for path in (Path(root), *(Path(root, name) for name in files)):
-                    account.take(path)
 
 
 class BackedUpCluster:
@@ -95,7 +74,7 @@ async def backed_up_cluster(
     folder: Path,
 ) -> AsyncIterator[BackedUpCluster]:
     """Run a cluster with a database of lines, whose log goes to a folder beside it."""
-    postgres = ArchivingPostgres(folder / "cluster", fsync=False)
+    postgres = EmbeddedPostgres(folder / "cluster", fsync=False, runs_python=True)
     await postgres.prepare()
     wal = postgres.folder / "wal"
     wal.mkdir(mode=0o700)
@@ -131,7 +110,7 @@ async def recovered(
     original: BackedUpCluster, folder: Path, wal: Path, found: Reach, target: Target
 ) -> AsyncIterator[EmbeddedPostgres]:
     """Run a second server on `folder`/data, brought to the target, which archives nothing."""
-    server = ArchivingPostgres(folder, fsync=False)
+    server = EmbeddedPostgres(folder, fsync=False, runs_python=True)
     prepare(server.data, wal, found, target, archiving=False)
     shutil.copy(original.postgres.folder / "passwords", folder / "passwords")
     server.give(server.data, wal)
