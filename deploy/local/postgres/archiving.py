@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.local.errors import StartRefused
+from deploy.local.postgres.data_folder import server_pid
 from deploy.local.process.privileges import Account
 
 if TYPE_CHECKING:  # only looked for once a server is up
@@ -77,8 +78,11 @@ def begin_in_time(data: Path) -> None:
     """
     import psutil
 
-    with contextlib.suppress(FileNotFoundError, psutil.NoSuchProcess):  # ready, and gone since
-        server = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
+    pid = server_pid(data)
+    if pid is None:  # ready, and gone since
+        return
+    with contextlib.suppress(psutil.NoSuchProcess):  # or just now
+        server = psutil.Process(pid)
         # The server itself would tell all, and log that some settings are of its command line.
         asked = [child for child in server.children() if _is_checkpointer(child)] or [server]
         for process in asked:

@@ -66,6 +66,12 @@ def accepts_connections(data: Path, port: int) -> bool:
     )
 
 
+def server_pid(data: Path) -> int | None:
+    """Return the pid of the server that runs, or was killed, in this folder."""
+    lines = _postmaster_lines(data)
+    return int(lines[0]) if lines else None
+
+
 async def end_orphan(data: Path) -> None:
     """End a server that an earlier run left in this folder because its supervisor was killed.
 
