@@ -144,13 +144,7 @@ def _running_at(address: str) -> RunningStack:
 
 def _system_of(running: RunningStack) -> System:
     state_dir = running.state_dir
-    postgres = EmbeddedPostgres(
-        state_dir.postgres,
-        port=running.children[POSTGRES]["port"],
-        logs=state_dir.logs,
-        passwords=state_dir.secrets / "postgres",
-    )
-    postgres.read_passwords()
+    postgres = running.postgres()
     processes: dict[str, Process] = {
         name: OthersProcess(name, _probe(name, child["port"], postgres), state_dir)
         for name, child in running.children.items()

@@ -29,7 +29,6 @@ from deploy.local.errors import StartRefused
 from deploy.local.ports import LOOPBACK
 from deploy.local.postgres.connection import connected
 from deploy.local.postgres.server import BACKUP as BACKUP_ROLE
-from deploy.local.postgres.server import EmbeddedPostgres
 from deploy.local.process.probes import http_get
 from deploy.local.running_stack import (
     RunningStack,
@@ -39,7 +38,7 @@ from deploy.local.running_stack import (
 )
 from deploy.local.services import BACKUP
 from deploy.local.settings import StackSettings
-from deploy.local.stack import POSTGRES, TEMPORAL
+from deploy.local.stack import TEMPORAL
 from deploy.terminal import err, out
 from service_kit.postgres.pool import POSTGRES_ERRORS
 from service_kit.temporal import DATA_CONVERTER
@@ -99,13 +98,7 @@ async def _back_up(stack: RunningStack) -> int:
 
 async def _close_log(stack: RunningStack) -> Mark:
     """Mark the log, and return when it is archived up to there."""
-    postgres = EmbeddedPostgres(
-        stack.state_dir.postgres,
-        port=stack.children[POSTGRES]["port"],
-        passwords=stack.state_dir.secrets / "postgres",
-        trail=stack.backup_home,
-    )
-    postgres.read_passwords()
+    postgres = stack.postgres()
     try:
         async with connected(postgres.dsn("backup", BACKUP_ROLE)) as connection:
             cluster = await identify(connection)

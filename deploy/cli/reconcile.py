@@ -16,7 +16,6 @@ from backup.reconcile.run import OrdersEmpty, reconcile
 from backup.trail_folder import TrailFolder
 from deploy.local.errors import StartRefused
 from deploy.local.ports import LOOPBACK
-from deploy.local.postgres.server import EmbeddedPostgres
 from deploy.local.running_stack import RunningStack, find_running_stack, issue_token
 from deploy.local.services import INVENTORY
 from deploy.local.settings import StackSettings, backup_home_from
@@ -136,15 +135,8 @@ async def reconcile_stopped(
 
 
 async def _site_of(running: RunningStack) -> Site:
-    state_dir = running.state_dir
     running.url(INVENTORY)  # a stack without one is refused
-    postgres = EmbeddedPostgres(
-        state_dir.postgres,
-        port=running.children[POSTGRES]["port"],
-        logs=state_dir.logs,
-        passwords=state_dir.secrets / "postgres",
-    )
-    postgres.read_passwords()
+    postgres = running.postgres()
     return Site(
         orders_dsn=postgres.dsn("orders"),
         inventory_dsn=postgres.dsn("inventory"),

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deploy.local.errors import StartRefused
 from deploy.local.ports import LOOPBACK
 from deploy.local.settings import StackSettings
 from deploy.local.state_dir import StateDir, StateDirLock
+
+if TYPE_CHECKING:  # a command that talks to no database need not wait for its modules
+    from deploy.local.postgres.server import EmbeddedPostgres
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,21 @@ class RunningStack:
         """The folder of its trail, if it has backups."""
         folder = self.state.get("backup_home")
         return Path(folder) if folder else None
+
+    def postgres(self) -> "EmbeddedPostgres":
+        """Return its cluster, for whoever only wants to talk to it."""
+        from deploy.local.postgres.server import EmbeddedPostgres
+        from deploy.local.stack import POSTGRES
+
+        found = EmbeddedPostgres(
+            self.state_dir.postgres,
+            port=self.children[POSTGRES]["port"],
+            logs=self.state_dir.logs,
+            passwords=self.state_dir.secrets / "postgres",
+            trail=self.backup_home,
+        )
+        found.read_passwords()
+        return found
 
     def url(self, name: str) -> str:
         """Return where a service answers."""
