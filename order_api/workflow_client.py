@@ -27,7 +27,8 @@ from temporalio.service import RPCError
 
 from inventory_api.contracts import Line
 from order_api.contracts import OrderLine
-from service_kit.observability.health import PROBE_LIMIT_S, CheckResult
+from service_kit import temporal
+from service_kit.observability.health import CheckResult
 from workflows.contracts import (
     CANCEL,
     FIRST_ANSWER,
@@ -145,9 +146,7 @@ class OrderWorkflows:
 
     async def answers(self) -> CheckResult:
         """Probe: does Temporal answer?"""
-        timeout = timedelta(seconds=PROBE_LIMIT_S)
-        serving = await self._client.service_client.check_health(timeout=timeout)
-        return CheckResult() if serving else CheckResult("fail", "not serving")
+        return await temporal.answers(self._client)
 
     async def _ask(
         self, update: str, order_id: UUID, lines: Iterable[OrderLine], wait_s: float

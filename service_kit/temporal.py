@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import sys
+from datetime import timedelta
 from functools import partial
 from typing import ClassVar, Self
 
@@ -14,10 +15,14 @@ from temporalio.envconfig import ClientConfig
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.service import GrpcCompression
 
-from service_kit.observability import metrics, tracing
+from service_kit.observability import logs, metrics, tracing
+from service_kit.observability.health import PROBE_LIMIT_S, CheckResult
 
 DEFAULT_ADDRESS = "127.0.0.1:7233"
 SDK_METRICS_WITHIN_S = 0.4
+RECONNECT_DELAY_S = 0.5
+
+_log = logs.get(__name__)
 
 
 class SharedPayloadConverter(PydanticPayloadConverter):
@@ -66,6 +71,25 @@ async def connect(*, lazy: bool = False) -> Client:
         interceptors=interceptors,
         lazy=lazy,
     )
+
+
+async def connect_patiently() -> Client:
+    """Return a client that is connected, however long that takes."""
+    while True:
+        try:
+            return await connect()
+        except RuntimeError as error:  # what the SDK raises when nobody answers
+            _log.warning("Temporal is not there yet", reason=str(error)[:200])
+            await asyncio.sleep(RECONNECT_DELAY_S)
+
+
+async def answers(client: Client | None) -> CheckResult:
+    """Probe: does Temporal answer? None is a client that is not connected yet."""
+    if client is None:
+        return CheckResult("fail", "not connected")
+    timeout = timedelta(seconds=PROBE_LIMIT_S)
+    serving = await client.service_client.check_health(timeout=timeout)
+    return CheckResult() if serving else CheckResult("fail", "not serving")
 
 
 def expose_sdk_metrics() -> None:

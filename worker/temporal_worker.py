@@ -1,6 +1,5 @@
 """Temporal worker that executes orders, watched over while it runs."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -11,14 +10,13 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities.inventory import InventoryActivities
 from activities.orders import OrderActivities
+from service_kit import temporal
 from service_kit.observability import logs
-from service_kit.observability.health import PROBE_LIMIT_S, CheckResult
-from service_kit.temporal import connect
+from service_kit.observability.health import CheckResult
 from worker.settings import WorkerSettings
 from workflows.contracts import TASK_QUEUE
 from workflows.order import OrderWorkflow
 
-RECONNECT_DELAY_S = 0.5
 _log = logs.get(__name__)
 
 
@@ -83,18 +81,10 @@ class OrderWorker:
 
     async def run(self) -> None:
         """Connect, however long that takes, and work until cancelled."""
-        self._client = await self._connected()
+        self._client = await temporal.connect_patiently()
         self._worker = build(self._client, self._activities, self._settings, self._interceptors)
         _log.info("worker polls", task_queue=TASK_QUEUE)
         await self._worker.run()
-
-    async def _connected(self) -> Client:
-        while True:
-            try:
-                return await connect()
-            except RuntimeError as error:  # what the SDK raises when nobody answers
-                _log.warning("Temporal is not there yet", reason=str(error)[:200])
-                await asyncio.sleep(RECONNECT_DELAY_S)
 
     async def polls(self) -> CheckResult:
         """Probe: is the worker taking tasks?"""
@@ -103,8 +93,4 @@ class OrderWorker:
 
     async def temporal_answers(self) -> CheckResult:
         """Probe: does Temporal answer?"""
-        if self._client is None:
-            return CheckResult("fail", "not connected")
-        timeout = timedelta(seconds=PROBE_LIMIT_S)
-        serving = await self._client.service_client.check_health(timeout=timeout)
-        return CheckResult() if serving else CheckResult("fail", "not serving")
+        return await temporal.answers(self._client)

@@ -13,13 +13,10 @@ from backup.daily import schedule
 from backup.daily.contracts import TASK_QUEUE
 from backup.daily.references import BackupSteps, LegacySteps
 from backup.daily.workflow import DailyBackup, StartDailyBackup
-from service_kit.observability import logs
-from service_kit.observability.health import PROBE_LIMIT_S, CheckResult
-from service_kit.temporal import connect
+from service_kit import temporal
+from service_kit.observability.health import CheckResult
 
-RECONNECT_DELAY_S = 0.5
 SCHEDULE_ENSURED_EVERY_S = 600.0
-_log = logs.get(__name__)
 
 WORKFLOWS = (DailyBackup, StartDailyBackup)
 
@@ -85,7 +82,7 @@ class BackupWorker:
 
     async def run(self) -> None:
         """Connect, however long that takes, and work until cancelled."""
-        self._client = await self._connect()
+        self._client = await temporal.connect_patiently()
         self._connected.set()
         self._worker = build(
             self._client,
@@ -113,16 +110,4 @@ class BackupWorker:
 
     async def temporal_answers(self) -> CheckResult:
         """Probe: does Temporal answer?"""
-        if self._client is None:
-            return CheckResult("fail", "not connected")
-        timeout = timedelta(seconds=PROBE_LIMIT_S)
-        serving = await self._client.service_client.check_health(timeout=timeout)
-        return CheckResult() if serving else CheckResult("fail", "not serving")
-
-    async def _connect(self) -> Client:
-        while True:
-            try:
-                return await connect()
-            except RuntimeError as error:  # what the SDK raises when nobody answers
-                _log.warning("Temporal is not there yet", reason=str(error)[:200])
-                await asyncio.sleep(RECONNECT_DELAY_S)
+        return await temporal.answers(self._client)
