@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from backup.durable import sync
 from backup.legacy.claims import Claim
 
 _NAME = re.compile(r"(\d{4}-\d{2}-\d{2})\.json")
@@ -39,7 +40,7 @@ class PreparedClaim:
             there = _read(self._final)
             if there is None or there.claim_id != self._claim.claim_id:
                 return False
-        _sync(self._final.parent)
+        sync(self._final.parent)
         return True
 
 
@@ -97,11 +98,3 @@ def _read(file: Path) -> Claim | None:
         return Claim.model_validate_json(file.read_bytes())
     except (ValidationError, OSError):
         return None
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
