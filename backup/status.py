@@ -24,6 +24,7 @@ from backup.legacy.outcomes import CallState
 from backup.nightly.kept import KeptComparison
 from backup.restore.proofs import Proof, all_proofs, newest_proven, read_drill
 from backup.restore_points.cluster import archive_lag, last_archived, what_is_wrong
+from backup.restore_points.open_log import OpenLog
 from backup.steps import KeptStore, sealed_capsules
 from backup.trail_folder import TrailFolder
 from service_kit.observability.health import CheckResult
@@ -55,6 +56,7 @@ class TrailStatus:
         self._claims = claims
         self._trail = trail
         self._stores = stores
+        self._open_log = OpenLog()
         self._asked_stores_at = -ASK_STORES_EVERY_S
         self.last: Trail | None = None
 
@@ -104,7 +106,7 @@ class TrailStatus:
             async with within(self._pool, _LOOK_WITHIN_S) as lent:
                 connection = cast("RawConnection", lent)  # does all that one does
                 problems = await what_is_wrong(connection)
-                lag = await archive_lag(connection)
+                lag = max(await archive_lag(connection), await self._open_log.look(connection))
                 archived_at, fails = await last_archived(connection)
         except POSTGRES_ERRORS as error:
             said = f"the database does not say how its archive stands ({type(error).__name__})"

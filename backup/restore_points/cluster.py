@@ -164,7 +164,7 @@ async def wait_archived(made: Mark, folder: Path, segment_bytes: int, *, within_
 async def archive_lag(connection: RawConnection) -> timedelta:
     """Return for how long the oldest closed file of the log waits to be archived.
 
-    What a lost disk loses is this and at most `archive_timeout`: the file that is being written.
+    What a lost disk loses is this, or the file that is being written: see `open_log.OpenLog`.
     """
     lag: timedelta | None = await connection.fetchval(_LAG)
     return max(lag or timedelta(), timedelta())

@@ -51,10 +51,12 @@ class LosableShop:
         self.acknowledged: dict[Sent, tuple[str, float]] = {}
         self.system: SystemUnderTest
         self._session = session
+        self._opened_at: float
 
     async def open(self) -> None:
         """Start it, also after a restore: then its addresses' passwords and token key are new."""
         await self.valerix.up()
+        self._opened_at = time.time()
         self.system = SystemUnderTest(looking_at(self.valerix), self._session)
 
     async def has_a_base_backup(self) -> None:
@@ -100,6 +102,7 @@ class LosableShop:
         told = _UP_TO.search(said)
         assert told is not None, said
         up_to = datetime.fromisoformat(told.group(1)).replace(tzinfo=UTC).timestamp()
+        opened_at = self._opened_at
         await self.open()
         lost = await self._lost()
         # What the command says is back is back, to the second that it says.
@@ -107,6 +110,8 @@ class LosableShop:
         moments = [at for _, at in self.acknowledged.values()]
         first_lost = min(lost.values(), default=float("inf"))
         whole_until = max(at for at in moments if at < first_lost)
+        if first_lost > opened_at:  # nobody could have ordered while it was closed before that
+            whole_until = max(whole_until, opened_at)
         return Loss(max(moments) - whole_until, len(lost), took_s)
 
     async def send_again(self) -> None:
