@@ -2,41 +2,16 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from backup.reconcile.contracts import Rule, Site
-from backup.reconcile.run import reconcile
-from deploy.local.postgres.connection import connected
-from deploy.local.temporal.server import EmbeddedTemporal
 from tests.support.databases import Databases
 from tests.support.event_loop_thread import EventLoopThread
-from tests.support.order_stack import OrderStack, Shopper, eventually
-from tests.support.serving import PATIENT, serve_inventory, serve_orders, serve_worker, token
-from tests.support.trail.agreement import contents, observe, wrong
-from tests.support.trail.copies import Copy, restored, take_copy
+from tests.support.order_stack import OrderStack, Shopper
+from tests.support.trail.restored_apart import Copies, agree_after_one_run
 
-OPEN_ORDERS = "SELECT count(*) FROM orders WHERE status IN ('received', 'reserved')"
-LOST = """
-SELECT order_id FROM reservations WHERE state = 'committed' AND order_id <> ALL ($1::uuid[])
-"""
 MOMENTS = ("early", "amid", "late")
-
-
-@dataclass
-class Copies:
-    """Both databases as of each moment of the load, by the moment's name."""
-
-    orders: dict[str, Copy] = field(default_factory=dict)
-    inventory: dict[str, Copy] = field(default_factory=dict)
-
-    async def take(self, moment: str, stack: OrderStack) -> None:
-        self.orders[moment] = await take_copy(stack.orders_dsn, "orders")
-        self.inventory[moment] = await take_copy(stack.inventory_dsn, "inventory")
 
 
 @pytest.fixture(scope="module")
@@ -74,14 +49,6 @@ async def _ordinary_orders(shopper: Shopper) -> None:
         await shopper.until_settled(answer.json()["order_id"])
 
 
-@contextmanager
-def empty_temporal(loop_thread: EventLoopThread, folder: Path) -> Iterator[EmbeddedTemporal]:
-    server = EmbeddedTemporal(folder, synchronous="NORMAL")
-    with loop_thread.entered(server) as running, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TEMPORAL_ADDRESS", running.address)
-        yield running
-
-
 @pytest.mark.parametrize(
     ("orders_at", "inventory_at"),
     [(one, other) for one, other in itertools.product(MOMENTS, MOMENTS) if one != other],
@@ -94,46 +61,6 @@ async def test_databases_that_come_back_apart_agree_after_one_run(
     orders_at: str,
     inventory_at: str,
 ) -> None:
-    with ExitStack() as stack:
-        orders_dsn = stack.enter_context(
-            restored(loop_thread, databases, "orders", copies.orders[orders_at])
-        )
-        inventory_dsn = stack.enter_context(
-            restored(loop_thread, databases, "inventory", copies.inventory[inventory_at])
-        )
-        warehouse = stack.enter_context(serve_inventory(inventory_dsn, **PATIENT))
-        site = Site(
-            orders_dsn, inventory_dsn, warehouse.url, token("service", "reconcile"), grace_s=0.0
-        )
-        report = await reconcile(site, dry_run=False, progress=lambda _: None)
-        assert report.violations == ()
-        assert {each.order_id for each in report.for_people} == await _lost(
-            orders_dsn, inventory_dsn
-        )
-        assert {each.rule for each in report.for_people} <= {Rule.COMMITTED_UNORDERED}
-
-        stack.enter_context(empty_temporal(loop_thread, tmp_path))
-        stack.enter_context(serve_orders(orders_dsn, warehouse.url))
-        stack.enter_context(serve_worker(orders_dsn, warehouse.url))
-        await eventually(_all_ended(orders_dsn), 60.0)
-        observed = await observe(databases, orders_dsn, inventory_dsn)
-        assert wrong(observed, {each.order_id for each in report.for_people}) == []
-        before = await contents(orders_dsn, inventory_dsn)
-        again = await reconcile(site, dry_run=False, progress=lambda _: None)
-        assert (again.repaired, again.violations) == ({}, ())
-        assert again.for_people == report.for_people
-        assert await contents(orders_dsn, inventory_dsn) == before
-
-
-async def _lost(orders_dsn: str, inventory_dsn: str) -> set[object]:
-    async with connected(orders_dsn) as orders, connected(inventory_dsn) as inventory:
-        known = [row["order_id"] for row in await orders.fetch("SELECT order_id FROM orders")]
-        return {row["order_id"] for row in await inventory.fetch(LOST, known)}
-
-
-def _all_ended(orders_dsn: str) -> Callable[[], Awaitable[bool]]:
-    async def look() -> bool:
-        async with connected(orders_dsn) as connection:
-            return not await connection.fetchval(OPEN_ORDERS)
-
-    return look
+    await agree_after_one_run(
+        copies.orders[orders_at], copies.inventory[inventory_at], loop_thread, databases, tmp_path
+    )
