@@ -14,6 +14,7 @@ from typing import Any
 from deploy.local.errors import StartRefused
 from deploy.local.process.child import ChildSpec, end, kill_group, launch
 from deploy.local.process.orphans import identity
+from deploy.local.process.patience import Patience
 
 _LOG = logging.getLogger("valerix.supervisor")
 
@@ -25,7 +26,8 @@ _MAX_BACKOFF_S = 5.0
 _DEADLY = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGABRT}
 _PROBE_INTERVAL_S = 0.02
 _LATER_PROBE_INTERVAL_S = 0.2
-_FAILURES_BEFORE_FIRST_READY = 4
+_LOOK_INTERVAL_S = 0.5
+_FAILURES_BEFORE_FIRST_READY = 3
 
 
 class SupervisedProcess:
@@ -90,25 +92,31 @@ class SupervisedProcess:
         self._raise_if_broken()
 
     async def wait_ready(self, within_s: float | None = None) -> None:
-        """Return once the child answers its probe; `StartRefused` when it cannot come up."""
+        """Return once the child answers its probe; `StartRefused` when it cannot come up.
+
+        `within_s` is how long it may do nothing meanwhile; while it works it is waited for, up to
+        `AT_MOST` times as long.
+        """
         limit = self.spec.ready_within_s if within_s is None else within_s
-        loop = asyncio.get_running_loop()
-        until = loop.time() + limit
+        patience = Patience(limit, lambda: self.pid)
         # Again and again: who was ready may have died, and be noticed only now.
         while not self.ready.is_set():
             waiting = asyncio.create_task(self.ready.wait())
             watched: set[asyncio.Task[Any]] = {waiting}
             if self._keeper is not None:
                 watched.add(self._keeper)
-            left = max(0.0, until - loop.time())
+            look_again = min(limit, _LOOK_INTERVAL_S)
             try:
-                await asyncio.wait(watched, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(watched, timeout=look_again, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 waiting.cancel()
             self._raise_if_broken()
             given_up = self._keeper is None or self._keeper.done()
-            if not self.ready.is_set() and (given_up or loop.time() >= until):
-                raise self._refusal(f"{self.spec.name} did not become ready within {limit:g} s")
+            if not self.ready.is_set() and (given_up or patience.is_over()):
+                raise self._refusal(
+                    f"{self.spec.name} did not become ready within {patience.took_s:.0f} s, and did"
+                    f" nothing for {patience.idle_s:.0f} s of them (limit {limit:g} s)"
+                )
 
     async def stop(self) -> None:
         """End the child cleanly and keep it down until `start`."""

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import psutil
 import pytest
 
 from deploy.local.errors import StartRefused
-from deploy.local.process import supervisor
+from deploy.local.process import patience, supervisor
 from deploy.local.process.child import ChildSpec
 from deploy.local.process.orphans import end_orphans, identity
 from deploy.local.process.supervisor import SupervisedProcess
@@ -118,7 +119,7 @@ async def test_one_that_never_comes_up_is_given_up_with_the_end_of_its_log(tmp_p
     spec = ChildSpec(name="broken", argv=(sys.executable, "-c", code), ready=never)
     process = SupervisedProcess(spec, tmp_path)
     await process.start()
-    with pytest.raises(StartRefused, match=r"broken ended 4 times(.|\n)*no database here"):
+    with pytest.raises(StartRefused, match=r"broken ended 3 times(.|\n)*no database here"):
         await process.wait_ready()
     await process.stop()
 
@@ -138,6 +139,45 @@ async def test_one_that_is_not_ready_in_time_is_reported(tmp_path: Path) -> None
     await process.start()
     with pytest.raises(StartRefused, match="did not become ready"):
         await process.wait_ready(within_s=0.1)
+    await process.stop()
+
+
+async def test_one_that_works_is_waited_for_beyond_the_limit(tmp_path: Path) -> None:
+    log = tmp_path / "busy.log"
+
+    async def is_done() -> bool:
+        return bool(log.read_text())
+
+    code = (
+        "import time\n"
+        "while time.process_time() < 2.0: pass\n"
+        "print('done', flush=True); time.sleep(600)"
+    )
+    argv = (sys.executable, "-c", code)
+    process = SupervisedProcess(ChildSpec(name="busy", argv=argv, ready=is_done), tmp_path)
+    await process.start()
+    await process.wait_ready(within_s=0.5)
+    await process.stop()
+
+
+async def test_the_work_of_children_counts_and_endless_work_is_no_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never() -> bool:
+        return False
+
+    monkeypatch.setattr(patience, "AT_MOST", 6.0)
+    code = (
+        "import subprocess, sys\n"
+        "subprocess.run([sys.executable, '-c', 'while True: pass'], check=False)"
+    )
+    argv = (sys.executable, "-c", code)
+    process = SupervisedProcess(ChildSpec(name="parent", argv=argv, ready=never), tmp_path)
+    await process.start()
+    began = time.monotonic()
+    with pytest.raises(StartRefused, match="did not become ready"):
+        await process.wait_ready(within_s=0.5)
+    assert time.monotonic() - began >= 3.0
     await process.stop()
 
 
