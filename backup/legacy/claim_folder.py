@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import re
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import date
@@ -14,6 +15,8 @@ from pydantic import ValidationError
 from backup.durable import sync
 from backup.legacy.claims import Claim
 
+# A claim is prepared for the moments before its call; what is older was left by a death.
+_LEFT_AFTER_S = 86_400.0
 _NAME = re.compile(r"(\d{4}-\d{2}-\d{2})\.json")
 
 
@@ -45,7 +48,7 @@ class PreparedClaim:
 
 
 class ClaimFolder:
-    """The folder with `2026-11-26.json`, …; nothing in it is ever changed or deleted."""
+    """The folder with `2026-11-26.json`, …; none of these is ever changed or deleted."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -73,10 +76,17 @@ class ClaimFolder:
 
     def _prepare(self, file: Path, claim: Claim) -> None:
         self._create()
+        self._sweep()
         with file.open("x") as new:
             new.write(claim.model_dump_json(indent=1) + "\n")
             new.flush()
             os.fsync(new.fileno())
+
+    def _sweep(self) -> None:
+        for file in self._folder.glob(".*.new"):
+            with contextlib.suppress(FileNotFoundError):  # its owner has done so just now
+                if time.time() - file.stat().st_mtime > _LEFT_AFTER_S:
+                    file.unlink()
 
     def _create(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
