@@ -3,9 +3,9 @@
 BIN := .venv/bin
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-# Three processes on two cores, as tests wait a good part of their time for others; a file stays in
+# Two processes for each core, as tests wait a good part of their time for others; a file stays in
 # one process, and the long ones (tests/e2e) go first.
-SIDE_BY_SIDE := -n $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) * 3 / 2 ))) --maxprocesses 6 \
+SIDE_BY_SIDE := -n $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) * 2 ))) --maxprocesses 8 \
 	--dist loadfile --no-loadscope-reorder --durations=25 --durations-min=5
 # Of the terminal, for other programs: with these, Python takes modules from elsewhere or fails.
 unexport PYTHONHOME PYTHONPATH PYTHONSTARTUP PYTHONWARNINGS PYTHONINSPECT PYTHONSAFEPATH

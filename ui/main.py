@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from nicegui import app as nicegui_app
-from nicegui import background_tasks, ui
+from nicegui import background_tasks, core, ui
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service_kit.http import application
@@ -20,6 +20,9 @@ from ui.settings import UiSettings
 STATIC = Path(__file__).parent / "static"
 PAGES = (shop, order, orders, warehouse, operations, sign_in)
 A_YEAR_S = 365 * 24 * 3600
+# Whoever is taken for gone loads the page anew, which is more work than any other: on a machine
+# that is too busy to hear the answers in time, all of them would, at once.
+ANSWERED_WITHIN_S = 20.0
 
 # NiceGUI's own scripts are inline and compile templates; all else comes from here or not at all.
 _POLICY = (
@@ -87,7 +90,13 @@ def create_app(settings: UiSettings) -> FastAPI:
         },
         show_welcome_message=False,
     )
+    nicegui_app.on_startup(_wait_for_answers)
     return app
+
+
+def _wait_for_answers() -> None:
+    """Keep a browser that answers late; NiceGUI has just set four seconds."""
+    core.sio.eio.ping_timeout = ANSWERED_WITHIN_S
 
 
 def register(backend: Backend) -> None:

@@ -25,7 +25,8 @@ class ChildSpec:
 
     `ready` answers whether the child can do its work; it must return quickly and never raise.
     `stop_signal` asks for a clean end within `stop_within_s`; `death_signal` is what the
-    kernel sends when we are gone. `ready_within_s` is how long it may do nothing before it is ready.
+    kernel sends when we are gone. `ready_within_s` is how long it may do nothing before it is
+    ready.
     """
 
     name: str
