@@ -27,3 +27,7 @@ class WorkerSettings(ServiceSettings):
     # that a durable attempt takes (some 40 new ones a second, 10 s each).
     activities: int = Field(600, ge=1)
     sandbox: bool = False
+    # Which build of the code this is, for Temporal: an order ends on the build that it began on,
+    # and `deploy.builds` decides which one takes new ones. Without one, any worker takes any order.
+    build_id: str | None = Field(None, pattern=r"^[\w.-]{1,100}$")
+    deployment: str = Field("valerix-orders", pattern=r"^[\w-]{1,100}$")

@@ -5,7 +5,14 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio.client import Client
-from temporalio.worker import Interceptor, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.worker import (
+    Interceptor,
+    UnsandboxedWorkflowRunner,
+    Worker,
+    WorkerDeploymentConfig,
+    WorkflowRunner,
+)
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities.inventory import InventoryActivities
@@ -36,6 +43,20 @@ def runner(*, sandbox: bool) -> WorkflowRunner:
     return SandboxedWorkflowRunner() if sandbox else UnsandboxedWorkflowRunner()
 
 
+def deployment_of(settings: WorkerSettings) -> WorkerDeploymentConfig | None:
+    """Return which build Temporal is to know this worker as; None: it takes any order.
+
+    Orders are pinned to the build that they began on, so its workflow code need not replay theirs.
+    """
+    if settings.build_id is None:
+        return None
+    return WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion(settings.deployment, settings.build_id),
+        use_worker_versioning=True,
+        default_versioning_behavior=VersioningBehavior.PINNED,
+    )
+
+
 def build(
     client: Client,
     activities: Sequence[Callable[..., Any]],
@@ -50,6 +71,7 @@ def build(
         activities=activities,
         interceptors=interceptors,
         workflow_runner=runner(sandbox=settings.sandbox),
+        deployment_config=deployment_of(settings),
         max_cached_workflows=settings.cached_workflows,
         max_concurrent_workflow_tasks=settings.workflow_tasks,
         max_concurrent_local_activities=settings.local_activities,
@@ -83,7 +105,7 @@ class OrderWorker:
         """Connect, however long that takes, and work until cancelled."""
         self._client = await temporal.connect_patiently()
         self._worker = build(self._client, self._activities, self._settings, self._interceptors)
-        _log.info("worker polls", task_queue=TASK_QUEUE)
+        _log.info("worker polls", task_queue=TASK_QUEUE, build=self._settings.build_id)
         await self._worker.run()
 
     async def polls(self) -> CheckResult:

@@ -15,7 +15,7 @@ OURS = (
 )
 PROCESSES = {
     "base": ("inventory_api.__main__", "subscribers.__main__", "deploy.migrate", "deploy.probe"),
-    "orders": ("order_api.__main__", "worker.__main__"),
+    "orders": ("order_api.__main__", "worker.__main__", "deploy.builds"),
     "ui": ("ui.__main__",),
 }
 
