@@ -80,9 +80,10 @@ async def test_databases_ten_minutes_apart_agree_after_one_run(
         within_s=600.0,
     )
     repaired = sum(report.repaired.values())
-    assert repaired > 0
+    # Where orders are older than inventory, all that was ordered meanwhile has left for nobody.
+    assert repaired + report.for_people_count > PER_SECOND * APART_S / 2
     pytestconfig.stash[FIGURES].append(
         f"orders as of {orders_at}, inventory as of {inventory_at}, {APART_S:.0f} s apart:"
-        f" {repaired} repairs, {len(report.for_people)} for people, 0 violations, all ended"
+        f" {repaired} repairs, {report.for_people_count} for people, 0 violations, all ended"
         f" {time.monotonic() - began:.0f} s after the restore"
     )
