@@ -39,3 +39,10 @@ BACKUP = Scenario(
     ends_with_blackout=True,
     orders=4_000,
 )
+
+# For runs of other scenarios: a death at the worst moment, an answer that lies, a copy that does.
+OF_BACKUPS = tuple(
+    event
+    for event in BACKUP.events
+    if event.name in ("backup-killed-calling", "backup-legacy-error", "backup-copy-flipped")
+)
