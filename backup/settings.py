@@ -36,7 +36,7 @@ class BackupSettings(StoreSettings, ServiceSettings):
     postgres_programs: Path
     # Every so many base backups one is full; the others hold what has changed since the last one.
     full_every: int = Field(7, ge=1, le=60)
-    # For each program of Postgres, and for the archive to come after.
+    # For each program of Postgres, for the archive to come after, and for a proof beside its log.
     within_s: float = Field(3600.0, gt=0, allow_inf_nan=False)
     pool_size: int = Field(4, ge=2, le=20)
     legacy: LegacySettings = Field(default_factory=LegacySettings)

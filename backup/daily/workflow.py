@@ -34,6 +34,7 @@ with workflow.unsafe.imports_passed_through():
 
 # Nothing of a date is begun after it: what is missing then is in the next date's capsule, too.
 STEP = timedelta(hours=3)
+PROOF = timedelta(hours=12)  # ended in an orderly way before: its limit follows the log
 CALL = timedelta(hours=7)  # above BACKUP_LEGACY_CALL_WITHIN_S, which ends it in an orderly way
 FURTHER_CAPSULES = 4  # on a date, after one that was not proven
 NEXT_CAPSULE_AFTER = timedelta(minutes=15)
@@ -109,7 +110,7 @@ class DailyBackup:
         await workflow.execute_activity_method(
             BackupSteps.prove,
             CapsuleTask(capsule=capsule),
-            start_to_close_timeout=STEP,
+            start_to_close_timeout=PROOF,
             schedule_to_close_timeout=_left_of(capsule.day),
             heartbeat_timeout=HEARTBEAT,
             retry_policy=PATIENTLY,

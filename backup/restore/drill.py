@@ -14,7 +14,7 @@ from backup.errors import BackupProblem, NotCovered
 from backup.restore.capsule_source import target_in
 from backup.restore.moment import in_words
 from backup.restore.proofs import Drill, write_drill
-from backup.restore.prove import SecretKey, looked_at
+from backup.restore.prove import SecretKey, allow_for_log, looked_at
 from backup.restore.rows import count_rows
 from backup.restore.scratch import scratch_in
 from backup.restore.server import RecoveryServers
@@ -25,7 +25,8 @@ from backup.stores.store import Store
 class RestoreDrill:
     """Rehearses the worst day: what a store has is fetched, opened and brought to some second.
 
-    `folder` is where the outcome is kept. `dice` choose the second; `within_s` is for each store.
+    `folder` is where the outcome is kept. `dice` choose the second; `within_s` is for each store,
+    and the log of its copy has time of its own (`with_log`).
     """
 
     def __init__(
@@ -73,7 +74,10 @@ class RestoreDrill:
 
     async def _restored_from(self, store: Store) -> str:
         began = time.monotonic()
-        async with asyncio.timeout(self._within_s), scratch_in(self._scratch, "drilling") as folder:
+        async with (
+            asyncio.timeout(self._within_s) as limit,
+            scratch_in(self._scratch, "drilling") as folder,
+        ):
             copies = await store.list_copies()
             if not copies:
                 raise BackupProblem("it has no copies yet")
@@ -89,6 +93,7 @@ class RestoreDrill:
             except NotCovered:  # between two lives of the cluster there was no database
                 moment = newest.covers_to
                 found, target = await target_in(opened, moment, self._servers.programs)
+            allow_for_log(limit, found)
             self._say(f"{store.name}: recovering it to {in_words(moment)}")
             async with looked_at(opened, found, target, self._servers) as server:
                 rows = sum(

@@ -19,7 +19,7 @@ from backup.daily.parts import NotProven
 from backup.restore.proofs import Proof, write_proof
 from backup.restore.rows import count_rows
 from backup.restore.scratch import scratch_in
-from backup.restore.server import DATA, RecoveredServer, RecoveryServers
+from backup.restore.server import DATA, RecoveredServer, RecoveryServers, with_log
 from backup.restore.sources import Say
 from backup.restore_points.point_in_time import Target, prepare
 from backup.restore_points.reach import Reach
@@ -33,8 +33,9 @@ class RestoreProver:
     """Proves capsules on this machine, one at a time, and keeps the proofs beside them.
 
     `scratch` needs room for the databases and a week of their log. `secret_key` is asked for the
-    key each time. `databases` are those whose contents are compared. `within_s` limits the
-    whole. `reserve_bytes` stay free on the disk (`durable.require_room`): the shop is open.
+    key each time. `databases` are those whose contents are compared. `within_s` limits the whole,
+    together with the time for its log (`with_log`). `reserve_bytes` stay free on the disk
+    (`durable.require_room`): the shop is open.
     """
 
     def __init__(
@@ -69,7 +70,10 @@ class RestoreProver:
         if it is damaged, or cannot be opened.
         """
         began = time.monotonic()
-        async with asyncio.timeout(self._within_s), scratch_in(self._scratch, _DOING) as folder:
+        async with (
+            asyncio.timeout(self._within_s) as limit,
+            scratch_in(self._scratch, _DOING) as folder,
+        ):
             self._say(f"reading and opening the capsule of {capsule.day}")
             opened = await asyncio.to_thread(
                 open_capsule,
@@ -79,6 +83,7 @@ class RestoreProver:
                 reserve_bytes=self._reserve_bytes,
             )
             manifest = opened.manifest
+            allow_for_log(limit, manifest.reach)
             self._say("recovering it to its end, by Postgres itself")
             async with looked_at(opened, manifest.reach, Target(), self._servers) as server:
                 self._say("comparing every ledger, reading every row")
@@ -96,6 +101,13 @@ class RestoreProver:
         return proof
 
 
+def allow_for_log(limit: asyncio.Timeout, found: Reach) -> None:
+    """Put off a limit by the time that the log may take which is known now."""
+    when = limit.when()
+    assert when is not None, "a limit"
+    limit.reschedule(with_log(when, found.segments()))
+
+
 @asynccontextmanager
 async def looked_at(
     opened: OpenedCapsule, found: Reach, target: Target, servers: RecoveryServers
@@ -105,7 +117,7 @@ async def looked_at(
     folder.mkdir(mode=0o700)
     opened.base.rename(folder / DATA)
     prepare(folder / DATA, opened.wal, found, target, archiving=False)
-    async with servers.recovered(folder, opened.wal) as server:
+    async with servers.recovered(folder, opened.wal, found.segments()) as server:
         yield server
 
 

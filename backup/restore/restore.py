@@ -64,7 +64,7 @@ async def restore(
     prepare(laid.data, laid.wal, laid.reach, laid.target, archiving=True)
     hold_archiving(laid.data)
     say(f"reading the log up to {in_words(laid.offer.up_to)}, by Postgres itself")
-    async with servers.recovered(into, laid.wal, trail) as server:
+    async with servers.recovered(into, laid.wal, laid.reach.segments(), trail) as server:
         say("looking at what is back")
         missing = await _missing(laid, server, databases)
         rows = {name: await count_rows(server.admin_dsn(name)) for name in databases}

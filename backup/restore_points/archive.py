@@ -5,6 +5,8 @@
     python -I -m backup.restore_points.archive push "%p" "%f" /archive
     python -I -m backup.restore_points.archive fetch "%f" "%p" /archive
 
+The second first looks whether the file lies ready (`read_ahead`): a recovery asks for thousands.
+
 Each file is kept compressed, as `<name>.zst` with a checksum of its content in it: a file that was
 closed early because a minute had passed is almost all zeros, and takes a few hundred bytes.
 
@@ -26,6 +28,8 @@ import zstandard
 from backup.errors import ArchiveConflict, ArchiveIncomplete, BackupProblem
 
 SUFFIX = ".zst"
+# Where the server's command leaves the name of the file that it was asked for last.
+ASKED_FOR = "asked-for"
 _MODULE = "backup.restore_points.archive"
 _PARTIAL = ".partial-"
 _LEVEL = 3
@@ -34,7 +38,7 @@ _LEVEL = 3
 _REFUSED = 1
 _NOT_THERE = 3
 # An interpreter that does not start, or does not find this module, must not look like "not there".
-_ONLY_THEN_THE_END = f"; case $? in 0) exit 0;; {_NOT_THERE}) exit 1;; *) exit 200;; esac"
+_ONLY_THEN_THE_END = f"case $? in 0) exit 0;; {_NOT_THERE}) exit 1;; *) exit 200;; esac"
 
 
 def archive_command(folder: Path, python: Path | None = None) -> str:
@@ -42,9 +46,26 @@ def archive_command(folder: Path, python: Path | None = None) -> str:
     return _command("push", python, '"%p" "%f"', folder)
 
 
-def restore_command(folder: Path, python: Path | None = None) -> str:
-    """Return the setting `restore_command` that takes files from `folder`."""
-    return _command("fetch", python, '"%f" "%p"', folder) + _ONLY_THEN_THE_END
+def restore_command(folder: Path, python: Path | None = None, *, ahead: Path | None = None) -> str:
+    """Return the setting `restore_command` that takes files from `folder`.
+
+    What lies ready in `ahead` is taken from there, without an interpreter. Whatever goes wrong with
+    that, the file is fetched as if there was no such folder.
+    """
+    fetch = _command("fetch", python, '"%f" "%p"', folder) + f"; {_ONLY_THEN_THE_END}"
+    if ahead is None:
+        return fetch
+    ready = _quoted(ahead)
+    taken = f'echo "%f" >{ready}/{ASKED_FOR} && mv -f {ready}/"%f" "%p"'
+    return f"{{ {taken}; }} 2>/dev/null && exit 0; {fetch}"
+
+
+def ahead_of(data: Path) -> Path:
+    """Return where files of the log lie ready for the server that recovers a data folder.
+
+    Beside it, on the same disk: to move one from there is to rename it.
+    """
+    return data.with_name("log-ahead")
 
 
 def push(source: Path, name: str, folder: Path) -> None:
@@ -66,6 +87,8 @@ def fetch(name: str, target: Path, folder: Path) -> bool:
     try:
         content = read(folder, name)
     except FileNotFoundError:
+        if not folder.is_dir():  # not mounted, say: that is not where the log ends
+            raise
         return False
     target.write_bytes(content)
     return True
@@ -162,9 +185,13 @@ def _keep(content: bytes, packed: bytes | None, name: str, folder: Path) -> None
 
 
 def _command(verb: str, python: Path | None, places: str, folder: Path) -> str:
-    interpreter = shlex.quote(str(python or sys.executable)).replace("%", "%%")
-    kept = shlex.quote(str(folder.absolute())).replace("%", "%%")
-    return f"{interpreter} -I -m {_MODULE} {verb} {places} {kept}"
+    interpreter = _quoted(python or Path(sys.executable))
+    return f"{interpreter} -I -m {_MODULE} {verb} {places} {_quoted(folder.absolute())}"
+
+
+def _quoted(path: Path) -> str:
+    """Return a path for a shell, in a setting in which the server looks for `%p`."""
+    return shlex.quote(str(path)).replace("%", "%%")
 
 
 def _write(file: Path, content: bytes) -> None:

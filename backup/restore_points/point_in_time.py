@@ -47,8 +47,9 @@ def prepare(
     for the end. Without `archiving` (to prove, to look) it adds nothing to anybody's archive.
     """
     _require_one_life(found, target)
+    command = archive.restore_command(wal, python, ahead=archive.ahead_of(data.absolute()))
     lines = [
-        f"restore_command = {_quoted(archive.restore_command(wal, python))}",
+        f"restore_command = {_quoted(command)}",
         "recovery_target_action = 'promote'",
         # Nobody looks in before it is done, and fewer settings have to be those of the old server.
         "hot_standby = 'off'",

@@ -13,6 +13,7 @@ from bench.harness.backups import Kept, backed_up, since_first_base
 from bench.harness.processes import OWN
 from bench.harness.results import Row, at_most
 from bench.harness.stack import CpuUsage, Plan, cpu_usage_of, temporary_home
+from bench.sections.long_log import long_log
 from deploy.cli.reconcile import reconcile_stopped
 from deploy.cli.restore import RestorePlace, restore_to
 from deploy.local.services import BACKUP, LEGACY
@@ -32,7 +33,10 @@ def per_hundred_thousand(value: float, orders: int) -> float:
 
 
 async def restore(plan: Plan) -> list[Row]:
-    """Back up once, keep nothing but the capsule and the key, and bring it back on a new host."""
+    """Back up once, keep nothing but the capsule and the key, and bring it back on a new host.
+
+    Then the same of next to nothing, with a long log.
+    """
     orders = ORDERS // 10 if plan.quick else ORDERS
     with temporary_home() as home:
         async with backed_up(plan, home, orders, _ONLY) as shop:
@@ -43,7 +47,8 @@ async def restore(plan: Plan) -> list[Row]:
         capsule, place = _new_host(home, shop.trail, kept.capsule)
         async with cpu_usage_of({}, plan) as used:
             restored_s, back_s, not_right = await _bring_back(place, capsule, plan, orders)
-    return plan.report([*rows, *_back(restored_s, back_s, used, orders, not_right)])
+    rows += _back(restored_s, back_s, used, orders, not_right)
+    return plan.report([*rows, *await long_log(plan)])
 
 
 async def _bring_back(

@@ -27,7 +27,7 @@ from deploy.local.state_dir import StateDir, StateDirLock, write_private
 from deploy.terminal import err, out
 from service_kit.postgres.pool import POSTGRES_ERRORS
 
-# For the recovery, and for each program of Postgres.
+# For the recovery beside its log, and for each program of Postgres.
 WITHIN_S = 3600.0
 _NOTHING = "nothing was started or changed"
 _PROBLEMS: tuple[type[Exception], ...] = (BackupProblem, *POSTGRES_ERRORS)

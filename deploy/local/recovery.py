@@ -7,15 +7,16 @@ are another home's. They are changed by the server program in single-user mode, 
 import asyncio
 import secrets
 import warnings
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from backup.errors import BackupProblem, ProgramFailed
-from backup.restore.server import PASSWORDS, RecoveredServer
+from backup.restore.server import PASSWORDS, RecoveredServer, with_log
 from backup.restore_points.point_in_time import forget_recovery
 from backup.restore_points.programs import PostgresPrograms
+from backup.restore_points.read_ahead import read_ahead
 from backup.trail_folder import TrailFolder
 from deploy.local.errors import StartRefused
 from deploy.local.postgres import archiving
@@ -37,7 +38,7 @@ _CHANGE = (
 
 
 class LocalRecoveryServers:
-    """Runs servers of the embedded Postgres; a recovery may take `within_s`."""
+    """Runs servers of the embedded Postgres; a recovery may take `within_s` beside its log."""
 
     def __init__(self, within_s: float) -> None:
         self._within_s = within_s
@@ -49,12 +50,12 @@ class LocalRecoveryServers:
 
     @asynccontextmanager
     async def recovered(
-        self, folder: Path, wal: Path, trail: TrailFolder | None = None
+        self, folder: Path, wal: Path, log: Sequence[str], trail: TrailFolder | None = None
     ) -> AsyncIterator[RecoveredServer]:
         """Run a server on `folder`/data once it is recovered; see `RecoveryServers`."""
         try:
-            server = _RecoveringPostgres(folder, wal, trail, self._within_s)
-            await server.recover()
+            server = _RecoveringPostgres(folder, wal, trail, with_log(self._within_s, log))
+            await server.recover(log)
             await server.__aenter__()
         except StartRefused as refusal:
             raise ProgramFailed(f"the restored database did not start: {refusal.problem}") from None
@@ -71,10 +72,11 @@ class _RecoveringPostgres(EmbeddedPostgres):
         kept = trail is not None
         super().__init__(folder, fsync=kept, passwords=folder / PASSWORDS, runs_python=True)
         self._within_s = within_s
+        self._wal = wal
         self._logs_to_reach = [wal]
         self._new_trail = trail
 
-    async def recover(self) -> None:
+    async def recover(self, log: Sequence[str]) -> None:
         """Let the server read the log up to the target, and end it; then change all passwords."""
         self.give(self.data)
         if self._new_trail is not None:
@@ -86,19 +88,31 @@ class _RecoveringPostgres(EmbeddedPostgres):
         lines = "".join(f"{role}:{password}\n" for role, password in made.items())
         write_private(self._password_file, lines)
         await self.prepare()
-        recovery = SupervisedProcess(self.spec(), self._logs)
-        try:
-            await recovery.start()
-            await recovery.wait_ready()
-        finally:
-            await recovery.stop()
+        spec = self.spec()
+        recovery = SupervisedProcess(spec, self._logs)
+        give = None if spec.account is None else spec.account.take
+        with read_ahead(log, self._wal, self.data, give):
+            try:
+                await recovery.start()
+                await recovery.wait_ready()
+            finally:
+                await recovery.stop()
         forget_recovery(self.data)
         self.give(self.data)
         await self._change_passwords(made)
 
     def spec(self) -> ChildSpec:
-        """Return how the server is run, with patience for a week of log."""
-        return replace(super().spec(), ready_within_s=self._within_s, stop_within_s=self._within_s)
+        """Return how the server is run, with patience for a week of log.
+
+        It keeps no file of the log for later use: those of the read-ahead have no room reserved.
+        """
+        spec = super().spec()
+        return replace(
+            spec,
+            argv=(*spec.argv, "-c", "wal_recycle=off"),
+            ready_within_s=self._within_s,
+            stop_within_s=self._within_s,
+        )
 
     def _account(self) -> Account | None:
         account = super()._account()
