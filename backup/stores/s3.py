@@ -33,6 +33,7 @@ from backup.durable import (
 )
 from backup.errors import CopyDamaged, CopyMissing, StoreUnavailable
 from backup.stores.folder import believed_label
+from backup.stores.ranges import RangedObject, in_one_line
 from backup.stores.store import Copy
 
 if TYPE_CHECKING:  # not there at run time
@@ -51,7 +52,7 @@ class S3Settings(BaseModel, frozen=True):
     endpoint: str | None = None
     access_key_id: str | None = None
     secret_access_key: SecretStr | None = None
-    # For a request; a part of a capsule is one.
+    # For a request; a part of a capsule is one, up and down.
     timeout: timedelta = timedelta(seconds=60)
     connect_timeout: timedelta = timedelta(seconds=5)
 
@@ -93,26 +94,23 @@ class S3Store:
                 max_concurrency=_PARTS_AT_A_TIME,
             )
             there = await obstore.head_async(self.bucket, self._key(copy.name))
-            if there["size"] != capsule.size_bytes:
-                raise CopyDamaged(
-                    f"the store {self.name} kept {there['size']} of the {capsule.size_bytes} bytes"
-                    f" of {copy.name}"
-                )
+            self._require_size(copy, there["size"])
             await obstore.put_async(
                 self.bucket, self._key(label_name(copy.name)), capsule.label(), use_multipart=False
             )
         return copy
 
     async def get(self, copy: Copy, folder: Path) -> SealedCapsule:
-        """Fetch it piece by piece."""
+        """Fetch it range by range; one that does not come is asked for again, for some seconds."""
         await asyncio.to_thread(sweep, made_folder(folder), untouched_for_s=ABANDONED_AFTER_S)
         capsule = copy.capsule(folder / copy.name)
         partial = partial_beside(capsule.path)
         digest = hashlib.sha256()
+        there = RangedObject(self.bucket, self._key(copy.name), f"{copy.name} in {self.name}")
         with gone_unless_done(partial, f"fetching {copy.name}"), partial.open("xb") as out:
             with self._asked():
-                answer = await obstore.get_async(self.bucket, self._key(copy.name))
-                async for piece in answer.stream(min_chunk_size=_PART_BYTES):
+                self._require_size(copy, await there.size_bytes())
+                async for piece in there.pieces(copy.size_bytes):
                     digest.update(piece)
                     await asyncio.to_thread(out.write, piece)
             out.flush()
@@ -154,6 +152,13 @@ class S3Store:
             return None  # deleted since it was listed
         return believed_label(label, Path(name), self.name)
 
+    def _require_size(self, copy: Copy, size_bytes: int) -> None:
+        if size_bytes != copy.size_bytes:
+            raise CopyDamaged(
+                f"the store {self.name} kept {size_bytes} of the {copy.size_bytes} bytes of"
+                f" {copy.name}: this copy is damaged"
+            )
+
     def _key(self, name: str) -> str:
         return f"{self._prefix}/{name}"
 
@@ -165,5 +170,6 @@ class S3Store:
         except FileNotFoundError as error:
             raise CopyMissing(f"the store {self.name} does not have it: {error}") from error
         except BaseError as error:
-            said = " ".join(str(error).split())[:300]
-            raise StoreUnavailable(f"the store {self.name} did not do it: {said}") from error
+            raise StoreUnavailable(
+                f"the store {self.name} did not do it: {in_one_line(error)}"
+            ) from error

@@ -39,7 +39,7 @@ class Store(Protocol):
 
     A copy appears in the list when all of it is there. A name tells the hash of its content: two
     capsules of one day are two copies, and putting one again changes nothing. Nothing is tried
-    twice in here; who calls decides that.
+    twice in here, but parts of what is fetched; who calls decides that.
     """
 
     @property
