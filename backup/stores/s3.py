@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store as Bucket
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, Field, SecretStr, model_validator
 
 from backup.capsule.manifest import SUFFIX, SealedCapsule, label_name
 from backup.durable import (
@@ -32,6 +32,7 @@ from backup.durable import (
     write_whole,
 )
 from backup.errors import CopyDamaged, CopyMissing, StoreUnavailable
+from backup.stores.aws_environment import hidden_aws_variables
 from backup.stores.folder import believed_label
 from backup.stores.ranges import RangedObject, in_one_line
 from backup.stores.store import Copy
@@ -44,17 +45,33 @@ _PARTS_AT_A_TIME = 2  # a backup is in no hurry, and the machine has orders to t
 
 
 class S3Settings(BaseModel, frozen=True):
-    """Where a bucket is and who we are there. Without keys, the machine's own identity is used."""
+    """Where a bucket is and who we are there. Without keys, the machine's own identity is used.
+
+    With keys, no `AWS_*` of the environment counts; without, those that tell the identity.
+    """
 
     bucket: str
     prefix: str = "capsules"
     region: str = "us-east-1"
     endpoint: str | None = None
-    access_key_id: str | None = None
-    secret_access_key: SecretStr | None = None
+    access_key_id: str | None = Field(None, min_length=1)
+    secret_access_key: SecretStr | None = Field(None, min_length=1)
     # For a request; a part of a capsule is one, up and down.
     timeout: timedelta = timedelta(seconds=60)
     connect_timeout: timedelta = timedelta(seconds=5)
+
+    @model_validator(mode="after")
+    def _keys_are_a_pair(self) -> Self:
+        """Refuse half a pair: the machine's own identity would be used, which nobody has meant."""
+        if (self.access_key_id is None) != (self.secret_access_key is None):
+            given, missing = "access_key_id", "secret_access_key"
+            if self.access_key_id is None:
+                given, missing = missing, given
+            raise ValueError(
+                f"{given} is given and {missing} is not: give both, or neither to be there as this"
+                " machine itself"
+            )
+        return self
 
 
 class S3Store:
@@ -63,23 +80,7 @@ class S3Store:
     def __init__(self, name: str, settings: S3Settings) -> None:
         self.name = name
         self._prefix = settings.prefix
-        options: S3Config = {"region": settings.region}
-        if settings.endpoint is not None:
-            options["endpoint"] = settings.endpoint
-        if settings.access_key_id is not None and settings.secret_access_key is not None:
-            options["access_key_id"] = settings.access_key_id
-            options["secret_access_key"] = settings.secret_access_key.get_secret_value()
-        self.bucket = Bucket(
-            settings.bucket,
-            config=options,
-            client_options={
-                "timeout": settings.timeout,
-                "connect_timeout": settings.connect_timeout,
-                "allow_http": bool(settings.endpoint and settings.endpoint.startswith("http:")),
-            },
-            # Whoever calls tries again, and knows for how long.
-            retry_config={"max_retries": 0, "retry_timeout": settings.timeout},
-        )
+        self.bucket = _bucket(settings)
 
     async def put(self, capsule: SealedCapsule) -> Copy:
         """Send the capsule, look at its size there, then send its label."""
@@ -173,3 +174,25 @@ class S3Store:
             raise StoreUnavailable(
                 f"the store {self.name} did not do it: {in_one_line(error)}"
             ) from error
+
+
+def _bucket(settings: S3Settings) -> Bucket:
+    """Return the bucket that is meant, whatever the environment says of others."""
+    options: S3Config = {"region": settings.region}
+    if settings.endpoint is not None:
+        options["endpoint"] = settings.endpoint
+    if settings.access_key_id is not None and settings.secret_access_key is not None:
+        options["access_key_id"] = settings.access_key_id
+        options["secret_access_key"] = settings.secret_access_key.get_secret_value()
+    with hidden_aws_variables(but_identity="access_key_id" not in options):
+        return Bucket(
+            settings.bucket,
+            config=options,
+            client_options={
+                "timeout": settings.timeout,
+                "connect_timeout": settings.connect_timeout,
+                "allow_http": bool(settings.endpoint and settings.endpoint.startswith("http:")),
+            },
+            # Whoever calls tries again, and knows for how long.
+            retry_config={"max_retries": 0, "retry_timeout": settings.timeout},
+        )

@@ -85,3 +85,15 @@ def test_what_is_missing_is_named_without_any_secret(
 def test_a_setting_of_the_home_is_a_folder(tmp_path: Path, told: pytest.MonkeyPatch) -> None:
     told.setenv("BACKUP_HOME", str(tmp_path))
     assert load(BackupSettings).home == tmp_path
+
+
+@pytest.mark.parametrize("given", ["access_key_id", "secret_access_key"])
+def test_half_a_pair_of_keys_is_refused_without_being_shown(
+    told: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], given: str
+) -> None:
+    told.setenv("BACKUP_S3_STORES", f'{{"far": {{"bucket": "shop", "{given}": "half-a-secret"}}}}')
+    with pytest.raises(SystemExit):
+        load(BackupSettings)
+    said = capsys.readouterr().err
+    assert f"{given} is given and" in said
+    assert "half-a-secret" not in said
