@@ -21,8 +21,10 @@ class StoreSettings(BaseSettings):
         env_prefix="BACKUP_", extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
-    folder_stores: dict[str, Path] = Field(default_factory=dict)
-    s3_stores: dict[str, S3Settings] = Field(default_factory=dict)
+    folder_stores: dict[str, Path] = Field(default_factory=dict, examples=[{"nas": "/mnt/nas"}])
+    s3_stores: dict[str, S3Settings] = Field(
+        default_factory=dict, examples=[{"far": {"bucket": "backups", "region": "eu-central-1"}}]
+    )
     # What backups leave free on every disk that they write to. Unless it is set, that is 5 % of the
     # disk, at least 2 GiB and at most 16: the database may be on it, and stops when it is full.
     reserve_bytes: int | None = Field(None, ge=0)

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from backup.capsule.manifest import SealedCapsule
 from backup.restore.archive_source import ArchiveSource
 from backup.restore.capsule_source import CapsuleSource, found_capsule
@@ -15,6 +13,7 @@ from backup.stores.settings import StoreSettings, stores_by_name
 from backup.stores.store import Store
 from backup.trail_folder import TrailFolder
 from deploy.local.errors import StartRefused
+from service_kit.process.settings import SETTINGS_ERRORS, problems
 
 ARCHIVE = "archive"
 _CAPSULES = "capsules"
@@ -98,10 +97,11 @@ def store_settings() -> StoreSettings:
     """Return the settings of the stores, or refuse those that make no sense."""
     try:
         return StoreSettings()
-    except ValidationError as error:
-        first = error.errors()[0]
+    except SETTINGS_ERRORS as error:
         raise StartRefused(
-            problem=f"the settings of the stores cannot be read: {first['msg']}",
+            problem="the settings of the stores cannot be read: "
+            + "; ".join(problems(error, StoreSettings)),
             kept="nothing was started or changed",
-            remedy='BACKUP_FOLDER_STORES is JSON like {"nas": "/mnt/nas"}; see docs/trail.md',
-        ) from error
+            remedy="correct the variable where it is set, and do this again; deploy/README.md shows"
+            " how stores are given",
+        ) from None

@@ -9,6 +9,8 @@ from backup.stores.folder import FolderStore
 from backup.stores.s3 import S3Store
 from backup.stores.settings import stores_by_name
 from backup.trail_folder import TrailFolder
+from deploy.cli.restore_source import store_settings
+from deploy.local.errors import StartRefused
 from service_kit.process.settings import load
 
 NEEDED = {
@@ -97,3 +99,42 @@ def test_half_a_pair_of_keys_is_refused_without_being_shown(
     said = capsys.readouterr().err
     assert f"{given} is given and" in said
     assert "half-a-secret" not in said
+
+
+# What is wrong with BACKUP_S3_STORES, and what is said of it.
+WRONG = {
+    "{far}": "BACKUP_S3_STORES: is not JSON: Expecting property name enclosed in double quotes",
+    "": "BACKUP_S3_STORES: is not JSON: Expecting value: line 1 column 1",
+    '{"far": {"secret_access_key": "s3cret"': "BACKUP_S3_STORES: is not JSON: Expecting",
+    '["s3cret"]': "BACKUP_S3_STORES: Input should be a valid dictionary",
+    '{"far": "s3cret"}': "BACKUP_S3_STORES: far: Input should be a valid dictionary",
+    '{"far": {"access_key_id": "s3cret"}}': "BACKUP_S3_STORES: far.bucket: Field required",
+    '{"far": {"bucket": "b", "timeout": "s3cret"}}': "BACKUP_S3_STORES: far.timeout: Input should",
+    '{"far": {"bucket": "b", "access_key_id": "s3cret"}}': "BACKUP_S3_STORES: far: access_key_id",
+}
+
+
+@pytest.mark.parametrize(("given", "problem"), WRONG.items())
+def test_variable_store_and_field_are_named_and_no_secret_is(
+    told: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], given: str, problem: str
+) -> None:
+    told.setenv("BACKUP_S3_STORES", given)
+    with pytest.raises(SystemExit) as ended:
+        load(BackupSettings)
+    said = capsys.readouterr().err
+    with pytest.raises(StartRefused) as refused:
+        store_settings()
+    assert ended.value.code == 2
+    for text in (said, refused.value.problem):
+        assert problem in text
+        assert '(expected is JSON like {"far": {"bucket": ' in text
+        assert "s3cret" not in text
+    assert "nothing was changed" in said
+
+
+def test_a_folder_that_is_none_is_named_by_its_store(
+    told: pytest.MonkeyPatch,
+) -> None:
+    told.setenv("BACKUP_FOLDER_STORES", '{"nas": 5}')
+    with pytest.raises(StartRefused, match=r"BACKUP_FOLDER_STORES: nas: .* like {.nas.: ./mnt"):
+        store_settings()
