@@ -37,7 +37,8 @@ from backup.restore_points.base import MANIFEST
 from backup.restore_points.wal import parse_lsn
 
 _PIECE = 1024 * 1024
-_ROOM_TO_SPARE = 64 * 1024 * 1024
+# What a restore leaves free, which nothing else stands beside on the worst day.
+ROOM_TO_SPARE_BYTES = 64 * 1024 * 1024
 
 Progress = Callable[[int], None]
 
@@ -100,7 +101,7 @@ def open_capsule(
     *,
     day: date | None = None,
     progress: Progress = lambda _: None,
-    reserve_bytes: int | None = _ROOM_TO_SPARE,
+    reserve_bytes: int | None = ROOM_TO_SPARE_BYTES,
 ) -> OpenedCapsule:
     """Verify a capsule, then write its content to `target`, which must not be there yet.
 

@@ -9,7 +9,8 @@ from random import Random
 
 import asyncpg
 
-from backup.capsule.open import open_capsule
+from backup.capsule.open import ROOM_TO_SPARE_BYTES, open_capsule
+from backup.durable import require_room
 from backup.errors import BackupProblem, NotCovered
 from backup.restore.capsule_source import target_in
 from backup.restore.moment import in_words
@@ -26,7 +27,8 @@ class RestoreDrill:
     """Rehearses the worst day: what a store has is fetched, opened and brought to some second.
 
     `folder` is where the outcome is kept. `dice` choose the second; `within_s` is for each store,
-    and the log of its copy has time of its own (`with_log`).
+    and the log of its copy has time of its own (`with_log`). `reserve_bytes` stay free on the disk
+    of `scratch` (`durable.require_room`).
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class RestoreDrill:
         within_s: float,
         dice: Random,
         say: Say,
+        reserve_bytes: int | None = ROOM_TO_SPARE_BYTES,
     ) -> None:
         self._servers = servers
         self._secret_key = secret_key
@@ -49,6 +52,7 @@ class RestoreDrill:
         self._within_s = within_s
         self._dice = dice
         self._say = say
+        self._reserve_bytes = reserve_bytes
 
     async def run(self, stores: Sequence[Store]) -> Drill:
         """Restore from each store, one after the other; return and keep how it went."""
@@ -82,10 +86,22 @@ class RestoreDrill:
             if not copies:
                 raise BackupProblem("it has no copies yet")
             newest = max(copies, key=lambda copy: copy.covers_to)
+            # Before the first byte: a capsule may take hours to come.
+            key = self._secret_key()
+            require_room(
+                folder,
+                newest.size_bytes,
+                f"fetching {newest.name}",
+                reserve_bytes=self._reserve_bytes,
+            )
             self._say(f"{store.name}: fetching and opening the capsule of {newest.day}")
             capsule = await store.get(newest, folder)
             opened = await asyncio.to_thread(
-                open_capsule, capsule, self._secret_key(), folder / "opened"
+                open_capsule,
+                capsule,
+                key,
+                folder / "opened",
+                reserve_bytes=self._reserve_bytes,
             )
             moment = some_second(newest.covers_from, newest.covers_to, self._dice)
             try:

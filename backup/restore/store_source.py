@@ -6,6 +6,8 @@ from datetime import datetime
 from pathlib import Path
 
 from backup.capsule.manifest import SealedCapsule
+from backup.capsule.open import ROOM_TO_SPARE_BYTES
+from backup.durable import require_room
 from backup.errors import CapsuleDamaged, CopyDamaged, CopyMissing, NotCovered
 from backup.restore.capsule_source import CapsuleSource
 from backup.restore.moment import in_words
@@ -73,6 +75,12 @@ class StoreSource:
     @asynccontextmanager
     async def _fetched(self, copy: Copy) -> AsyncIterator[CapsuleSource]:
         async with scratch_in(self._scratch, "fetching a capsule") as folder:
+            require_room(
+                folder,
+                copy.size_bytes,
+                f"fetching {copy.name}",
+                reserve_bytes=ROOM_TO_SPARE_BYTES,
+            )
             self._say(f"fetching the capsule of {copy.day} from {self._store.name}")
             capsule = await self._store.get(copy, folder)
             yield self._as_source(capsule, f" in {self._store.name}")

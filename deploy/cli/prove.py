@@ -63,6 +63,7 @@ def drill() -> int:
             within_s=WITHIN_S,
             dice=random.SystemRandom(),
             say=progress(),
+            reserve_bytes=store_settings().reserve_bytes,
         )
         done = asyncio.run(rehearsal.run(list(configured_stores(trail).values())))
     _show_drill(done)

@@ -7,7 +7,7 @@ from backup.restore.archive_source import ArchiveSource
 from backup.restore.capsule_source import CapsuleSource, found_capsule
 from backup.restore.server import RecoveryServers
 from backup.restore.sources import Say, Source
-from backup.restore.store_source import StoreSource
+from backup.restore.store_source import AsSource, StoreSource
 from backup.stores.folder import FolderStore
 from backup.stores.settings import StoreSettings, stores_by_name
 from backup.stores.store import Store
@@ -57,7 +57,7 @@ class RestoreSources:
                 return self._archive(there, None)
             return self._store(FolderStore(str(path), path))
         if path.is_file() or name.endswith(".capsule"):
-            return self._capsule(found_capsule(path, self._trail.secret_key()))
+            return self._capsules()(found_capsule(path, self._trail.secret_key()), "")
         raise StartRefused(
             problem=f"there is no {name!r} to restore from",
             kept="nothing was started or changed",
@@ -75,17 +75,19 @@ class RestoreSources:
 
     def _store(self, store: Store) -> Source:
         scratch = self._home_trail.folder / _FETCHED
-        return StoreSource(store, self._capsule, scratch, say=self._say)
+        # Before the first byte is fetched: what comes may take hours, and is of no use without.
+        return StoreSource(store, self._capsules(), scratch, say=self._say)
 
-    def _capsule(self, capsule: SealedCapsule, where: str = "") -> CapsuleSource:
-        return CapsuleSource(
-            capsule,
-            self._trail.secret_key(),
-            self._home_trail,
-            self._programs,
-            say=self._say,
-            where=where,
-        )
+    def _capsules(self) -> AsSource:
+        """Return what opens capsules with the key; raise `BackupProblem` if it is not here."""
+        key = self._trail.secret_key()
+
+        def capsule_source(capsule: SealedCapsule, where: str) -> CapsuleSource:
+            return CapsuleSource(
+                capsule, key, self._home_trail, self._programs, say=self._say, where=where
+            )
+
+        return capsule_source
 
 
 def configured_stores(trail: TrailFolder) -> dict[str, Store]:

@@ -1,5 +1,6 @@
 """Capsules and stores as sources, with capsules of a few small files: what is refused, and when."""
 
+import json
 import random
 import shutil
 from datetime import timedelta
@@ -10,6 +11,7 @@ import pytest
 from backup.capsule.manifest import SealedCapsule, label_name
 from backup.errors import (
     ArchiveConflict,
+    BackupProblem,
     CapsuleDamaged,
     CopyDamaged,
     CopyMissing,
@@ -18,12 +20,15 @@ from backup.errors import (
     WrongKey,
 )
 from backup.restore.capsule_source import CapsuleSource, found_capsule, hand_over_log
-from backup.restore.drill import some_second
+from backup.restore.drill import RestoreDrill, some_second
 from backup.restore.store_source import StoreSource
 from backup.restore_points import archive
 from backup.restore_points.programs import PostgresPrograms
 from backup.stores.folder import FolderStore
+from backup.stores.store import Copy
 from backup.trail_folder import TrailFolder
+from deploy.cli.restore_source import RestoreSources
+from deploy.local.recovery import LocalRecoveryServers
 from tests.support.small_capsules import DAY, MIDNIGHT, Made, make
 
 
@@ -115,6 +120,36 @@ async def test_a_damaged_copy_is_passed_over_and_named(made: Made, tmp_path: Pat
     (tmp_path / "nas" / first.name).unlink()
     with pytest.raises(CopyDamaged, match="no copy in nas can be used"):
         await where.check(None)
+
+
+async def test_without_the_key_nothing_is_fetched(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Fetched(FolderStore):
+        async def get(self, copy: Copy, folder: Path) -> SealedCapsule:
+            raise AssertionError(f"{copy.name} was fetched to {folder}")
+
+    await FolderStore("nas", tmp_path / "nas", reserve_bytes=0).put(made.seal())
+    monkeypatch.setenv("BACKUP_FOLDER_STORES", json.dumps({"nas": str(tmp_path / "nas")}))
+    trail, said = TrailFolder(tmp_path / "trail"), list[str]()
+    servers = LocalRecoveryServers(1.0)
+    sources = RestoreSources(trail, trail, servers, within_s=1.0, say=said.append)
+    for name in ("nas", str(tmp_path / "nas")):
+        with pytest.raises(BackupProblem, match="the secret key is not in"):
+            sources.named(name)
+    drill = RestoreDrill(
+        servers,
+        trail.secret_key,
+        tmp_path / "drill",
+        (),
+        made.folder,
+        within_s=60.0,
+        dice=random.Random(1),
+        say=said.append,
+    )
+    done = await drill.run([Fetched("nas", tmp_path / "nas")])
+    assert "nas: nothing could be restored: the secret key is not in" in done.detail
+    assert not (tmp_path / "trail").exists()
 
 
 async def test_a_store_without_copies_or_without_the_moment_says_so(

@@ -6,17 +6,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 from typing import NamedTuple
 
 import pytest
 
 from backup.capsule import seal
-from backup.capsule.open import open_capsule
+from backup.capsule.manifest import SealedCapsule
+from backup.capsule.open import ROOM_TO_SPARE_BYTES, open_capsule
 from backup.durable import LOCK, require_room
 from backup.errors import DiskFull, StoreUnavailable
+from backup.restore.capsule_source import CapsuleSource
+from backup.restore.drill import RestoreDrill
+from backup.restore.store_source import StoreSource
 from backup.restore_points.base import FACTS, BaseFolder
 from backup.restore_points.programs import PostgresPrograms
 from backup.stores.folder import FolderStore
+from deploy.local.recovery import LocalRecoveryServers
 from tests.support.small_capsules import DAY, Made, content_of, make, reach
 
 GIB = 1 << 30
@@ -110,6 +116,37 @@ async def test_a_store_on_a_disk_that_is_nearly_full_takes_no_copy(
     assert list(store.folder.iterdir()) == []
     await FolderStore("disk", tmp_path / "disk", reserve_bytes=0).put(capsule)
     await store.put(capsule)  # it is there already
+
+
+async def test_a_copy_that_may_not_fit_is_not_fetched(
+    disk: Callable[..., None], made: Made, tmp_path: Path
+) -> None:
+    capsule, store = made.seal(), FolderStore("nas", tmp_path / "nas", reserve_bytes=0)
+    await store.put(capsule)
+    said: list[str] = []
+    source = StoreSource(store, never, tmp_path / "fetched", say=said.append)
+    disk(capsule.size_bytes + ROOM_TO_SPARE_BYTES - 1)
+    with pytest.raises(DiskFull, match=f"fetching {capsule.name} needs"):
+        await source.check(None)
+    drill = RestoreDrill(
+        LocalRecoveryServers(1.0),
+        lambda: made.key,
+        tmp_path / "drill",
+        (),
+        made.folder,
+        within_s=60.0,
+        dice=Random(1),
+        say=said.append,
+        reserve_bytes=None,
+    )
+    disk(capsule.size_bytes + 5 * GIB - 1)
+    done = await drill.run([store])
+    assert "nas: nothing could be restored: the disk of" in done.detail
+    assert not any("fetching" in one for one in said if "needs" not in one)
+
+
+def never(capsule: SealedCapsule, where: str) -> CapsuleSource:
+    raise AssertionError(f"{capsule.name}{where} was fetched")
 
 
 @pytest.mark.parametrize("chain", [1, 2])
