@@ -69,7 +69,8 @@ def _copied(wal: Path) -> str:
 
 async def _pack(wal: Path) -> None:
     def pack_all() -> None:
-        for file in wal.glob(f"*{RAW}"):
+        # In their order, as a server archives: who sees the last one takes all to be there.
+        for file in sorted(wal.glob(f"*{RAW}")):
             archive.push(file, file.name.removesuffix(RAW), wal)
             file.unlink()
 
