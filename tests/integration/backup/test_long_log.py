@@ -26,7 +26,7 @@ from tests.support.trail.restorable import DATABASES, seal, shop
 
 pytestmark = pytest.mark.timeout(600)
 
-FILES = 200
+FILES = 80
 RAW = ".raw"
 # Histories, the ends of timelines, and the first files before the reader is at work.
 FEW = 25
