@@ -60,9 +60,10 @@ async def watched(folder: Path) -> AsyncIterator[tuple[SystemUnderTest, Promethe
 
 
 def _scraped(stack: Stack) -> dict[str, int]:
-    """Return the ports of what our own file of targets names."""
-    named = re.findall(r"service: (\w+)", (PROMETHEUS / "targets.yml").read_text())
-    return {name: stack.services.ports[name] for name in named}
+    """Return the ports of what our own configuration looks for, by the names of containers."""
+    named = re.findall(r"names: \[([a-z-]+)\]", (PROMETHEUS / "prometheus.yml").read_text())
+    assert named
+    return {name: stack.services.ports[name] for name in (each.replace("-", "_") for each in named)}
 
 
 def _always_true(expression: str) -> str:

@@ -77,7 +77,10 @@ def test_a_log_that_waits_longer_than_120_seconds_pages(promtool: str, tmp_path:
     )
 
 
-def test_the_backup_process_may_be_away_for_five_minutes(promtool: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("away", ["0x40", "stale _x39"], ids=["does not answer", "has no replica"])
+def test_the_backup_process_may_be_away_for_five_minutes(
+    promtool: str, tmp_path: Path, away: str
+) -> None:
     summary = "The backup process does not answer; nobody seals, proves or copies"
     check_rules(
         promtool,
@@ -87,23 +90,30 @@ def test_the_backup_process_may_be_away_for_five_minutes(promtool: str, tmp_path
             quiet("BackupProcessGone", "5m30s"),
             told("BackupProcessGone", "6m15s", "page", summary, service="backup"),
             interval="15s",
-            series=[series(UP, "1x3 0x40"), series('up{service="ui"}', "0x44")],
+            series=[series(UP, f"1x3 {away}"), series('up{service="ui"}', "0x44")],
         ),
         every="15s",
     )
 
 
+SERVICES = ("order_api", "inventory_api", "worker", "subscribers", "ui")
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["does not answer", "has no replica"])
+@pytest.mark.parametrize("gone", SERVICES)
 def test_services_that_are_gone_page_at_once_but_not_the_backup_process(
-    promtool: str, tmp_path: Path
+    promtool: str, tmp_path: Path, gone: str, seen: bool
 ) -> None:
+    others = [series(f'up{{service="{each}"}}', "1x20") for each in SERVICES if each != gone]
+    known = [series(f'up{{service="{gone}"}}', "0x20")] if seen else []
     check_rules(
         promtool,
         tmp_path,
         PROMETHEUS / "rules.yml",
         rule_test(
-            told("ServiceGone", "10s", "page", "ui does not answer", service="ui"),
+            told("ServiceGone", "10s", "page", f"{gone} does not answer", service=gone),
             interval="1s",
-            series=[series(UP, "0x20"), series('up{service="ui"}', "0x20")],
+            series=[series(UP, "0x20"), *others, *known],
         ),
         every="1s",
     )
