@@ -132,7 +132,7 @@ def migrate(
 
 @app.command()
 def env() -> None:
-    """Write `.env` for docker compose, with secrets of its own; never over an existing one."""
+    """Write `.env` for docker compose, with secrets of its own; add to an older one what is new."""
     from deploy.compose_env import main as write
 
     write()
