@@ -8,7 +8,7 @@ import pytest
 PROJECT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
     path.relative_to(PROJECT).as_posix()
-    for pattern in ("*.md", "docs/**/*.md", "deploy/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "deploy/**/*.md")
     for path in PROJECT.glob(pattern)
 )
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
