@@ -9,12 +9,12 @@ SIDE_BY_SIDE := -n $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) * 2 ))) --max
 	--dist loadfile --no-loadscope-reorder --durations=25 --durations-min=5
 # Of the terminal, for other programs: with these, Python takes modules from elsewhere or fails.
 unexport PYTHONHOME PYTHONPATH PYTHONSTARTUP PYTHONWARNINGS PYTHONINSPECT PYTHONSAFEPATH
-.PHONY: screenshots help up stop status check quick test coverage verify crash lint format bench lock \
+.PHONY: screenshots help up stop status check quick test test-cloud coverage verify crash lint format bench lock \
 	clean environment
 
 help: ## list the commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name what; \
-		do printf '%-16s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name what; \
+		do printf '%-18s %s\n' "$$name" "$$what"; done
 
 up: environment ## start everything and stay until Ctrl-C
 	@exec $(BIN)/valerix up $(UP)
@@ -46,6 +46,9 @@ coverage: environment ## measure which lines of the core its tests run; below 95
 
 verify: environment ## attack the whole platform under load and prove that nothing was lost
 	@exec $(BIN)/valerix chaos verify $(VERIFY)
+
+test-cloud: environment ## check the cloud templates, with tools of their own from the package index
+	@exec sh tests/cloud/run.sh $(BIN)/python $(TESTS)
 
 crash: environment ## kill real processes under load for minutes: the long forms of the tests
 	@exec $(BIN)/python -m pytest tests/e2e tests/integration/backup -m full $(TESTS)
