@@ -7,6 +7,7 @@ Each command imports what it needs when it runs: `up` stays in memory next to th
 import os
 import sys
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
@@ -136,6 +137,34 @@ def env() -> None:
     from deploy.compose_env import main as write
 
     write()
+
+
+cloud = typer.Typer(help="The shop on a machine at some provider.", no_args_is_help=True)
+app.add_typer(cloud, name="cloud")
+
+
+@cloud.command("check")
+def check_site(
+    url: Annotated[str, typer.Argument(metavar="URL", help="https://shop.example.com")],
+    token_file: Annotated[
+        str | None,
+        typer.Option(
+            "--token-file",
+            metavar="FILE",
+            help="Has a shopper's token; - is standard input. Or set VALERIX_TOKEN.",
+        ),
+    ] = None,
+    sku: Annotated[
+        str | None, typer.Option(help="What to order. Default: the first there is.")
+    ] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option("--ca", metavar="FILE", help="An authority to trust, too (PEM).")
+    ] = None,
+) -> None:
+    """Look at a deployment from outside; with a token, order a piece. Exit code 1 if one fails."""
+    from deploy.cli.cloud_check import run
+
+    raise typer.Exit(run(url, token_file=token_file, sku=sku, ca_file=ca_file))
 
 
 backup = typer.Typer(

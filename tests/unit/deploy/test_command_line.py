@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from chaos.scenarios.catalogue import SCENARIOS
 from deploy.cli.__main__ import app
 
-COMMANDS = ("up", "status", "order", "gremlin", "chaos", "bench", "migrate", "env")
+COMMANDS = ("up", "status", "order", "gremlin", "chaos", "bench", "migrate", "env", "cloud")
 
 
 def test_help_names_every_command() -> None:
