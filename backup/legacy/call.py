@@ -7,7 +7,7 @@ from uuid import uuid4
 from backup.capsule.manifest import SealedCapsule
 from backup.legacy.calls import LegacyCalls
 from backup.legacy.claim_folder import ClaimFolder, PreparedClaim
-from backup.legacy.claims import Claim, Evidence
+from backup.legacy.claims import UNWITNESSED, Claim, Evidence, last_lineage
 from backup.legacy.client import LegacyApi
 from backup.legacy.elapsed import since_boot
 from backup.legacy.outcomes import CallReport, DateSpent, NotCalled, TooLate
@@ -59,9 +59,12 @@ class LegacyCall:
             raise _not_written(error) from error
 
     async def spend(self, day: date, reason: str) -> None:
-        """Forbid the call of `day` in both places, as whoever restores a database has to."""
-        rows, lineage = await self._calls.known()
-        await self._write_off(rows, _nameless(day, lineage), reason)
+        """Forbid the call of `day` in both places, as whoever restores a database has to.
+
+        Nothing else is written, least of all what one place knows into the other: `day` is by a
+        clock of ours, and the claim that was lost may be of another date.
+        """
+        await self._write_off({}, _nameless(day, UNWITNESSED), reason)
 
     async def _make(self, capsule: SealedCapsule, day: date) -> CallReport:
         evidence, lineage = await self._look_for_claims()
@@ -95,9 +98,8 @@ class LegacyCall:
         """Return what both places say, and the lineage; rows that were lost are written again."""
         rows, lineage = await self._calls.known()
         files = await self._folder.known()
-        last = max(rows) if rows else None
-        evidence = Evidence(rows, files, last is not None and rows[last].lineage == lineage)
-        lost = [files[day] or _nameless(day, lineage) for day in files.keys() - rows.keys()]
+        evidence = Evidence(rows, files, last_lineage(rows) == lineage)
+        lost = [files[day] or _nameless(day, UNWITNESSED) for day in files.keys() - rows.keys()]
         await self._calls.adopt(lost, FROM_THE_FOLDER)
         return evidence, lineage
 

@@ -1,6 +1,7 @@
 """The legacy call of the date on which a restore is made: spent, whoever may have made it.
 
-The claim of today's call may be among what was lost, so nobody can say that none was made.
+The claim of today's call may be among what was lost, so nobody can say that none was made. What
+is today, only a clock of ours says: about the other dates this claim shows nothing.
 """
 
 from datetime import UTC, date, datetime
@@ -11,7 +12,7 @@ from backup.capsule.manifest import SealedCapsule
 from backup.legacy.call import LegacyCall
 from backup.legacy.calls import LegacyCalls
 from backup.legacy.claim_folder import ClaimFolder
-from backup.legacy.claims import Claim
+from backup.legacy.claims import UNWITNESSED, Claim
 from backup.legacy.client import Answer, Gate
 from backup.legacy.outcomes import NotCalled
 from service_kit.postgres import pool
@@ -20,8 +21,6 @@ from service_kit.postgres.connection import connect
 REASON = "spent by a restore: a call of this date may be among what was lost"
 _WITHIN_S = 10.0
 _HAS_CALLS = "SELECT to_regclass('legacy_calls') IS NOT NULL"
-# No claim of any database: that of a cluster which had none yet.
-_NO_LINEAGE = "none"
 
 
 async def spend_call(backup_dsn: str, claims: Path, day: date) -> None:
@@ -47,7 +46,7 @@ async def spend_call(backup_dsn: str, claims: Path, day: date) -> None:
             claim_id=uuid4(),
             capsule_sha256=None,
             claimed_at=datetime.now(UTC),
-            lineage=_NO_LINEAGE,
+            lineage=UNWITNESSED,
         )
         await folder.adopt([nameless])
 

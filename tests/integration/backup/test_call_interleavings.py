@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 
 from backup.legacy.call import LegacyCall
 from backup.legacy.calls import LegacyCalls
-from backup.legacy.claim_folder import PreparedClaim
+from backup.legacy.claim_folder import ClaimFolder, PreparedClaim
 from backup.legacy.claims import Claim, Evidence
 from backup.legacy.outcomes import NotCalled
 from service_kit.postgres.pool import Pool
@@ -60,6 +60,7 @@ class CallMachine(RuleBasedStateMachine):
         self.run(put_back(self.admin_dsn, date.min))
         self.walkers = [Walker() for _ in range(SCHEDULERS)]
         self.database_is_short = self.folder_is_lost = False
+        self.spent: set[date] = set()
 
     @rule(who=st.integers(0, SCHEDULERS - 1), days_off=st.sampled_from([0, 0, 0, 1, -1]))
     def begin_or_go_on(self, who: int, days_off: int) -> None:
@@ -107,6 +108,20 @@ class CallMachine(RuleBasedStateMachine):
         shutil.rmtree(self.claims, ignore_errors=True)
         self.folder_is_lost = True
 
+    @rule(days=st.integers(0, 3), wrong_by=st.integers(-2, 2), folder_too=st.booleans())
+    def restore(self, days: int, wrong_by: int, folder_too: bool) -> None:
+        """By the command, on a host whose clock is wrong: it spends what it takes for today."""
+        self.put_the_database_back(days, same_lineage=False, at_rest=True)
+        if folder_too and not self.folder_is_lost:
+            self.lose_the_folder()
+        spent = self.world.now.date() + timedelta(days=wrong_by)
+        calls = SteppedCalls(self.pool, self.world, self.walkers[0])
+        call = LegacyCall(
+            CountingService(self.world, self.walkers[0]), calls, ClaimFolder(self.claims)
+        )
+        self.run(call.spend(spent, "restored"))
+        self.spent.add(spent)
+
     @rule()
     def let_a_day_go_by(self) -> None:
         """A day on which all goes well, and everything is in both places again."""
@@ -116,6 +131,8 @@ class CallMachine(RuleBasedStateMachine):
         today = self.world.now.date()
         for who in range(SCHEDULERS):
             self.go_to_the_end(who)
+        if today in self.spent:
+            return  # nobody has asked what day it is, and nothing was mended
         self.database_is_short = self.folder_is_lost = False
         written_off = not self.world.tells and self.world.counted[today] == 0
         assert self.world.counted[today] == 1 or written_off
@@ -212,8 +229,17 @@ def after_a_loss_of_both(machine: CallMachine) -> None:
     machine.go_to_the_end(1)
 
 
+def after_a_restore_on_the_day_before(machine: CallMachine) -> None:
+    """One has called; then all is restored elsewhere, by a host that takes it to be yesterday."""
+    machine.go_to_the_end(0)
+    machine.restore(0, wrong_by=-1, folder_too=True)
+    machine.go_to_the_end(1)
+
+
 @pytest.mark.parametrize("blinded", [True, False])
-@pytest.mark.parametrize("schedule", [two_side_by_side, after_a_loss_of_both])
+@pytest.mark.parametrize(
+    "schedule", [two_side_by_side, after_a_loss_of_both, after_a_restore_on_the_day_before]
+)
 def test_the_machine_would_notice(
     machine: type[CallMachine],
     monkeypatch: pytest.MonkeyPatch,

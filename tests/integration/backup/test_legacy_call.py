@@ -186,14 +186,6 @@ async def test_who_is_new_calls_at_once_only_if_the_service_says_that_nobody_has
     assert (await make(site)).state == "done"
 
 
-async def test_a_restore_spends_its_day(site: ClaimsSite) -> None:
-    await site.call().spend(DAY, "restored")
-    assert (await make(site)).by_us is False
-    await site.put_database_back()
-    assert (await make(site)).by_us is False
-    assert site.legacy.calls() == 0
-
-
 async def test_a_folder_that_takes_no_files_spends_nothing(site: ClaimsSite) -> None:
     await _yesterday(site)
     site.lose_folder()

@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backup.legacy.claims import Claim, Evidence
+from backup.legacy.claims import UNWITNESSED, Claim, Evidence, last_lineage
 
 TODAY = date(2028, 2, 29)
 DAYS = [TODAY - timedelta(days=n) for n in range(5)]
 
 
-def claims(days: set[date]) -> dict[date, Claim]:
+def claims(days: set[date], lineage: str = "1/1") -> dict[date, Claim]:
     at = datetime(2028, 1, 1, tzinfo=UTC)
     return {
-        day: Claim(day=day, claim_id=uuid4(), capsule_sha256=None, claimed_at=at, lineage="1/1")
+        day: Claim(day=day, claim_id=uuid4(), capsule_sha256=None, claimed_at=at, lineage=lineage)
         for day in days
     }
 
@@ -66,3 +66,43 @@ def test_one_place_that_lost_nothing_is_enough(
 
 def test_a_claim_that_cannot_be_read_is_a_claim() -> None:
     assert Evidence({}, {TODAY: None}, same_lineage=False).verdict(TODAY) == "spent"
+
+
+def after_a_restore(rows: set[date], files: set[date], spent: date) -> Evidence:
+    """Return what is there when a restore has spent the date that it took for today."""
+    wrong = claims({spent}, UNWITNESSED)
+    there, found = {**wrong, **claims(rows)}, {**wrong, **claims(files)}
+    return Evidence(there, found, same_lineage=last_lineage(there) == "1/2")
+
+
+@given(
+    st.sets(st.sampled_from(DAYS)),
+    st.integers(0, 5),
+    st.integers(-400, 400).filter(bool),
+)
+def test_a_restore_whose_clock_is_wrong_shows_no_place_to_be_whole(
+    called: set[date], kept: int, wrong_by: int
+) -> None:
+    put_back = set(sorted(called)[:kept])
+    said = after_a_restore(put_back, set(), TODAY + timedelta(days=wrong_by)).verdict(TODAY)
+    assert said == ("spent" if TODAY in put_back else "nobody_knows")
+
+
+@pytest.mark.parametrize("wrong_by", [-30, -1, 1, 30])
+def test_a_folder_that_saw_it_all_is_believed_after_a_restore(wrong_by: int) -> None:
+    found = after_a_restore(set(DAYS[3:]), BEFORE, TODAY + timedelta(days=wrong_by))
+    assert found.verdict(TODAY) == "claim"
+
+
+def test_a_call_since_the_restore_shows_the_database_to_be_whole_again() -> None:
+    rows = {
+        **claims({DAYS[2]}),
+        **claims({DAYS[1]}, "1/2"),
+        **claims({TODAY + timedelta(days=400)}, UNWITNESSED),
+    }
+    assert last_lineage(rows) == "1/2"
+    assert Evidence(rows, claims({DAYS[1]}), same_lineage=True).verdict(TODAY) == "claim"
+
+
+def test_files_that_cannot_be_read_show_no_folder_to_be_whole() -> None:
+    assert Evidence({}, {DAYS[1]: None}, same_lineage=False).verdict(TODAY) == "nobody_knows"
