@@ -139,6 +139,7 @@ async def _start(settings: BackupSettings, parts: Parts, stack: AsyncExitStack) 
         Supervised("schedule", worker.keep_schedule),
         Supervised("first base backup", sealer.keep_base),
         Supervised("trail status", status.watch),
+        Supervised("stores", status.watch_stores),
     )
     await stack.enter_async_context(Background(worker.run(), *(task.run() for task in tasks)))
     return BackupState(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import cast
 
@@ -35,6 +36,7 @@ LATE_ARCHIVE_S = 120.0
 OLD_PROOF = timedelta(hours=26)
 LOOK_EVERY_S = 10.0
 ASK_STORES_EVERY_S = 300.0
+READ_WITHIN_S = 30.0
 _LOOK_WITHIN_S = 5.0
 
 Calls = Mapping[date, tuple[CallState, str]]
@@ -57,24 +59,35 @@ class TrailStatus:
         self._trail = trail
         self._stores = stores
         self._open_log = OpenLog()
-        self._asked_stores_at = -ASK_STORES_EVERY_S
+        # One thread of its own: where the disk of the trail hangs, no more than that one waits.
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="trail-status")
         self.last: Trail | None = None
 
     async def watch(self) -> None:
         """Keep the metrics up to date, for as long as the process serves."""
-        loop = asyncio.get_running_loop()
         while True:
-            if loop.time() - self._asked_stores_at >= ASK_STORES_EVERY_S:
-                self._asked_stores_at = loop.time()
-                await asyncio.gather(*(store.look() for store in self._stores))
             await self.look()
             await asyncio.sleep(LOOK_EVERY_S)
 
+    async def watch_stores(self) -> None:
+        """Ask the stores for their copies: beside `watch`, which must not wait for one."""
+        while True:
+            await asyncio.gather(*(store.look() for store in self._stores))
+            await asyncio.sleep(ASK_STORES_EVERY_S)
+
     async def look(self) -> Trail:
-        """Return how everything stands now; what stores have is as they said last."""
+        """Return how everything stands now; what stores have is as they said last.
+
+        TimeoutError if the disk of the trail hangs; metrics tell of the archive all the same.
+        """
         now = datetime.now(UTC)
-        archive, calls = await asyncio.gather(self._archive(), self._known_calls(now.date()))
-        trail = await asyncio.to_thread(trail_of, self._trail, now, archive, calls, self._stores)
+        archive = await self._archive()
+        show_archive(archive)  # whatever becomes of the rest
+        async with asyncio.timeout(READ_WITHIN_S):
+            calls = await self._known_calls(now.date())
+            trail = await asyncio.get_running_loop().run_in_executor(
+                self._reader, trail_of, self._trail, now, archive, calls, self._stores
+            )
         self.last = trail
         show(trail)
         return trail
@@ -195,10 +208,15 @@ def days_of(
     return [state_of(day) for day in last_days], [state_of(day) for day in before]
 
 
+def show_archive(archive: ArchiveState) -> None:
+    """Have the metrics say how the archive stands."""
+    lag = archive.lag_seconds
+    metrics.ARCHIVE_LAG.set(float("nan") if lag is None else lag)
+
+
 def show(trail: Trail) -> None:
     """Have the metrics say what was seen."""
-    lag = trail.archive.lag_seconds
-    metrics.ARCHIVE_LAG.set(float("nan") if lag is None else lag)
+    show_archive(trail.archive)
     proven = trail.newest_proven
     metrics.NEWEST_PROVEN.set(0 if proven is None else proven.covers_to.timestamp())
     newest = next((day.capsules[-1] for day in trail.days if day.capsules), None)

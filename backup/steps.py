@@ -31,6 +31,7 @@ LEDGERS = {"orders": ("order_events",), "inventory": ("movements",)}
 
 _CONNECT_WITHIN_S = 10.0
 _BASE_LOOKED_FOR_EVERY_S = 600.0
+LOOK_WITHIN_S = 60.0
 _log = logs.get(__name__)
 
 
@@ -228,12 +229,15 @@ class KeptStore:
         await self.look()
 
     async def look(self) -> None:
-        """Ask it for its copies."""
+        """Ask it for its copies; one that does not answer in time is away."""
         try:
-            self.copies = await self._store.list_copies()
+            async with asyncio.timeout(LOOK_WITHIN_S):
+                self.copies = await self._store.list_copies()
             self.problem = ""
         except BackupProblem as error:
             self.problem = str(error)
+        except TimeoutError:
+            self.problem = f"the store {self.name} did not answer within {LOOK_WITHIN_S:.0f} s"
         metrics.COPIES.labels(self.name).set(len(self.copies))
         newest = max((copy.covers_to.timestamp() for copy in self.copies), default=0.0)
         metrics.NEWEST_COPY.labels(self.name).set(newest)

@@ -4,9 +4,13 @@ The folder in which capsules are sealed looks the same, and can be read as a sto
 """
 
 import asyncio
+import contextvars
 import hashlib
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from pydantic import ValidationError
 
@@ -27,6 +31,11 @@ from service_kit.observability import logs
 
 _log = logs.get(__name__)
 _PIECE = 1024 * 1024
+# Of each store: two backups that copy, one that deletes, and a look beside them.
+_THREADS = 4
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class FolderStore:
@@ -36,22 +45,33 @@ class FolderStore:
         self.name = name
         self.folder = folder
         self._reserve_bytes = reserve_bytes
+        # Its own: on a share whose machine is gone a thread waits for ever, and enough of those
+        # would leave none for sealing and proving.
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"store-{name}")
 
     async def put(self, capsule: SealedCapsule) -> Copy:
         """Copy the capsule, read while it is written, and its label."""
-        return await asyncio.to_thread(self._put, capsule)
+        return await self._in_thread(self._put, capsule)
 
     async def get(self, copy: Copy, folder: Path) -> SealedCapsule:
         """Copy it back."""
-        return await asyncio.to_thread(self._get, copy, folder)
+        return await self._in_thread(self._get, copy, folder)
 
     async def list_copies(self) -> list[Copy]:
         """Read the labels of those that are there."""
-        return await asyncio.to_thread(self._list)
+        return await self._in_thread(self._list)
 
     async def delete(self, copy: Copy) -> None:
         """Delete the capsule first: a label alone is no copy."""
-        await asyncio.to_thread(self._delete, copy)
+        await self._in_thread(self._delete, copy)
+
+    async def _in_thread(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        context = (
+            contextvars.copy_context()
+        )  # as asyncio.to_thread does: logs tell whose work it is
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, lambda: context.run(work, *arguments, **named)
+        )
 
     def _put(self, capsule: SealedCapsule) -> Copy:
         copy = Copy.of(capsule, self.name)

@@ -1,22 +1,33 @@
 """What the trail looks like, from files, calls and stores."""
 
+import asyncio
+import math
 import shutil
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from prometheus_client import REGISTRY
 
-from backup import metrics
+from backup import metrics, steps
+from backup import status as status_module
 from backup.capsule.manifest import SealedCapsule
 from backup.contracts import DAYS, ArchiveState
+from backup.legacy.calls import LegacyCalls
+from backup.legacy.claim_folder import ClaimFolder
 from backup.nightly.kept import KeptComparison
 from backup.restore.proofs import Drill, Proof, write_drill, write_proof
-from backup.status import Calls, show, trail_of
+from backup.status import Calls, TrailStatus, show, trail_of
 from backup.steps import KeptStore, proven_hashes, sealed_capsules
 from backup.stores.folder import FolderStore
+from backup.stores.store import Copy
 from backup.trail_folder import TrailFolder
+from deploy.local.ports import free_port
+from service_kit.process.background import Background
 from tests.support.small_capsules import DAY, MIDNIGHT, Made, make
+from tests.support.trail.claims_site import open_pool
 from tests.support.trail.comparisons import found
 
 NOW = MIDNIGHT + timedelta(hours=3)
@@ -106,6 +117,82 @@ async def test_a_store_that_is_away_is_named_and_remembered(tmp_path: Path) -> N
     assert shown.stores_away == ["near"]
     assert shown.days[0].capsules[0].copies == ["near"]
     assert shown.call_today.state == "not_yet"
+
+
+class HangingStore(FolderStore):
+    """A share of a machine that is gone: whoever asks for it waits until it is back."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        super().__init__(name, folder, reserve_bytes=0)
+        self.is_back = threading.Event()
+
+    def _list(self) -> list[Copy]:
+        self.is_back.wait()
+        return super()._list()
+
+
+@pytest.fixture
+def far(tmp_path: Path) -> Iterator[HangingStore]:
+    store = HangingStore("far", tmp_path / "far")
+    yield store
+    store.is_back.set()
+
+
+async def test_a_store_that_hangs_stops_no_watch_and_hides_no_other_store(
+    tmp_path: Path, far: HangingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "LOOK_WITHIN_S", 0.2)
+    trail = TrailFolder(tmp_path / "trail")
+    _, capsule = sealed(tmp_path, trail)
+    near = FolderStore("near", trail.copies, reserve_bytes=0)
+    await near.put(capsule)
+    stores = [KeptStore(store, trail.capsules) for store in (far, near)]
+    away = await open_pool(f"postgresql://backup:x@127.0.0.1:{free_port()}/backup")
+    status = TrailStatus(away, LegacyCalls(away), ClaimFolder(trail.claims), trail, stores)
+    async with Background(status.watch(), status.watch_stores()):
+        async with asyncio.timeout(5.0):
+            # nobody tells when a look has come to its end
+            while not (status.last and stores[0].problem and stores[1].copies):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        shown = await status.look()
+    assert shown.stores_away == ["far"]
+    assert [copy.sha256 for copy in stores[1].copies] == [capsule.sha256]
+    far.is_back.set()
+    await stores[0].look()
+    assert stores[0].problem == ""
+    away.terminate()
+
+
+async def test_a_trail_whose_disk_hangs_is_given_up_and_its_archive_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_back = threading.Event()
+    monkeypatch.setattr(status_module, "READ_WITHIN_S", 0.1)
+    monkeypatch.setattr(status_module, "trail_of", lambda *_: is_back.wait())
+    trail = TrailFolder(tmp_path / "trail")
+    away = await open_pool(f"postgresql://backup:x@127.0.0.1:{free_port()}/backup")
+    status = TrailStatus(away, LegacyCalls(away), ClaimFolder(trail.claims), trail, [])
+    try:
+        for _ in range(3):
+            metrics.ARCHIVE_LAG.set(1.0)
+            with pytest.raises(TimeoutError):
+                await status.look()
+            lag = REGISTRY.get_sample_value("backup_archive_lag_seconds")
+            assert lag is not None
+            assert math.isnan(lag)  # nobody knows: the database is away
+    finally:
+        is_back.set()
+        away.terminate()
+
+
+async def test_a_store_that_hangs_takes_no_thread_of_anybody_else(
+    far: HangingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "LOOK_WITHIN_S", 0.1)
+    store = KeptStore(far, far.folder)
+    await asyncio.gather(*(store.look() for _ in range(100)))
+    assert "did not answer" in store.problem
+    assert await asyncio.wait_for(asyncio.to_thread(lambda: "sealed"), 5.0) == "sealed"
 
 
 def test_what_a_failed_proof_or_a_damaged_label_leaves_is_not_taken_for_good(
