@@ -25,6 +25,7 @@ from backup.stores.store import Copy, Store
 from backup.trail_folder import TrailFolder
 from service_kit.observability import logs
 from service_kit.postgres.connection import connect
+from service_kit.postgres.pool import POSTGRES_ERRORS
 
 # Tables to which rows are only ever added, by database: a proof compares them row by row.
 LEDGERS = {"orders": ("order_events",), "inventory": ("movements",)}
@@ -32,6 +33,8 @@ LEDGERS = {"orders": ("order_events",), "inventory": ("movements",)}
 _CONNECT_WITHIN_S = 10.0
 _BASE_LOOKED_FOR_EVERY_S = 600.0
 LOOK_WITHIN_S = 60.0
+# What keeps superfluous things where they are until the next proof; OSError is one of them.
+_LATER: tuple[type[Exception], ...] = (BackupProblem, *POSTGRES_ERRORS)
 _log = logs.get(__name__)
 
 
@@ -175,11 +178,14 @@ class PruningProver:
         self._backed_up = backed_up
 
     async def prove(self, capsule: SealedCapsule) -> None:
-        """Raise NotProven unless a restore brings everything back."""
+        """Raise NotProven unless a restore brings everything back.
+
+        What stays because it could not be let go of is no reason to restore it all again.
+        """
         await self._prover.prove(capsule)
         try:
             await self._prune()
-        except (BackupProblem, OSError) as error:
+        except _LATER as error:
             metrics.FAILURES.labels(metrics.PRUNE).inc()
             _log.warning("what is superfluous stays for now", reason=str(error))
         else:

@@ -19,10 +19,13 @@ from backup.daily.contracts import (
 from backup.daily.heartbeat import alive
 from backup.daily.parts import CopyStore, NotProven, Prover, Sealer
 from backup.daily.references import BackupSteps, LegacySteps
-from backup.errors import CapsuleDamaged, WrongCapsule
+from backup.errors import CapsuleDamaged, ProgramFailed, WrongCapsule
 from backup.legacy.call import LegacyCall
 from backup.legacy.calls import LegacyCalls
 from backup.legacy.outcomes import CallReport, NotCalled, TooLate
+
+# Of a server on a capsule, before that is taken to be no good.
+STARTS_TRIED = 3
 
 
 class BackupActivities(BackupSteps):
@@ -49,7 +52,13 @@ class BackupActivities(BackupSteps):
             async with alive():
                 await self._prover.prove(task.capsule)
         except (NotProven, CapsuleDamaged, WrongCapsule) as reason:
-            raise ApplicationError(str(reason), type=NOT_PROVEN, non_retryable=True) from reason
+            raise _not_proven(reason) from reason
+        except ProgramFailed as reason:
+            # The machine may be to blame, or a log that no server can read. Another capsule has
+            # another log; after the last one of a day all that is left is to wait for the machine.
+            if task.is_last or activity.info().attempt < STARTS_TRIED:
+                raise
+            raise _not_proven(reason) from reason
 
     @activity.defn(name="copy_capsule")
     async def copy(self, task: CopyTask) -> None:
@@ -59,6 +68,10 @@ class BackupActivities(BackupSteps):
             raise ApplicationError(f"there is no store {task.store!r} in this worker's settings")
         async with alive():
             await store.put(task.capsule)
+
+
+def _not_proven(reason: Exception) -> ApplicationError:
+    return ApplicationError(str(reason), type=NOT_PROVEN, non_retryable=True)
 
 
 class LegacyActivities(LegacySteps):

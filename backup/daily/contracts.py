@@ -61,9 +61,13 @@ class CopyTask(Message):
 
 
 class CapsuleTask(Message):
-    """Something to be done with a capsule on its day."""
+    """Something to be done with a capsule on its day.
+
+    `is_last` if no other one will be sealed for the day, whatever becomes of this.
+    """
 
     capsule: SealedCapsule
+    is_last: bool = False
 
 
 class CallOutcome(Message):

@@ -92,7 +92,7 @@ class DailyBackup:
                 return capsule
             await workflow.sleep(NEXT_CAPSULE_AFTER)
             capsule = await self._seal(plan, instead_of=capsule.sha256)
-        await self._prove(capsule)
+        await self._prove(capsule, is_last=True)
         return capsule
 
     async def _seal(self, plan: BackupPlan, instead_of: str | None = None) -> SealedCapsule:
@@ -106,10 +106,10 @@ class DailyBackup:
             summary="seal the capsule",
         )
 
-    async def _prove(self, capsule: SealedCapsule) -> None:
+    async def _prove(self, capsule: SealedCapsule, *, is_last: bool = False) -> None:
         await workflow.execute_activity_method(
             BackupSteps.prove,
-            CapsuleTask(capsule=capsule),
+            CapsuleTask(capsule=capsule, is_last=is_last),
             start_to_close_timeout=PROOF,
             schedule_to_close_timeout=_left_of(capsule.day),
             heartbeat_timeout=HEARTBEAT,

@@ -18,7 +18,7 @@ from backup.daily.activities import BackupActivities, LegacyActivities
 from backup.daily.contracts import NOT_PROVEN, TASK_QUEUE, BackupPlan, BackupReport
 from backup.daily.parts import NotProven
 from backup.daily.workflow import FURTHER_CAPSULES, DailyBackup
-from backup.errors import CapsuleDamaged, DiskFull, WrongCapsule
+from backup.errors import CapsuleDamaged, DiskFull, ProgramFailed, WrongCapsule
 from backup.legacy.call import LegacyCall
 from backup.legacy.calls import LegacyCalls
 from backup.legacy.outcomes import CallReport, NotCalled, TooLate
@@ -144,6 +144,30 @@ async def test_a_proof_that_could_not_be_made_says_nothing_of_the_capsule(world:
         report = await backup.result()
     assert world.capsules.asked_instead_of == [None]
     assert world.capsules.tried == [report.capsule_sha256] * 3
+
+
+async def test_a_capsule_that_no_server_comes_up_on_is_no_good_at_the_third_attempt(
+    world: World,
+) -> None:
+    world.capsules.failures = [ProgramFailed("the restored database did not start")] * 3
+    async with world.backup() as backup:
+        report = await backup.result()
+    first, *again, last = world.capsules.tried
+    assert again == [first, first]
+    assert world.capsules.asked_instead_of == [None, first]
+    assert report.capsule_sha256 == last != first
+
+
+async def test_the_last_capsule_of_a_date_is_tried_until_the_machine_can_run_a_server(
+    world: World,
+) -> None:
+    attempts = 3 * FURTHER_CAPSULES + 5
+    world.capsules.failures = [ProgramFailed("there is no memory for a server")] * attempts
+    async with world.backup() as backup:
+        report = await backup.result()
+    assert len(world.capsules.tried) == attempts + 1
+    assert len(set(world.capsules.tried)) == 1 + FURTHER_CAPSULES
+    assert world.call.attempts == [report.capsule_sha256]
 
 
 async def test_a_call_that_is_too_late_is_over_at_once(world: World) -> None:
