@@ -1,7 +1,7 @@
 """Prometheus metrics of the backup process."""
 
 import math
-import time
+from datetime import UTC, date, datetime, time
 from typing import Any, get_args
 
 from prometheus_client import Counter, Gauge
@@ -28,6 +28,10 @@ NEWEST_COPY = Gauge(
 )
 CALL_STATE = Gauge(
     "backup_legacy_call_state", "1 for what became of today's legacy call so far.", ["state"]
+)
+LAST_CALL = Gauge(
+    "backup_last_legacy_call_timestamp_seconds",
+    "When the last date began whose legacy call is known to be done; 0: there is none.",
 )
 VIOLATIONS = Gauge(
     "backup_reconcile_violations",
@@ -64,9 +68,14 @@ def show_call(state: str) -> None:
         CALL_STATE.labels(each).set(each == state)
 
 
+def show_last_call(day: date | None) -> None:
+    """Show the last date whose call is done."""
+    LAST_CALL.set(0 if day is None else datetime.combine(day, time(), UTC).timestamp())
+
+
 def succeeded(step: str) -> None:
     """Note that a step was done just now."""
-    LAST_SUCCESS.labels(step).set(time.time())
+    LAST_SUCCESS.labels(step).set_to_current_time()
 
 
 class CountSteps(Interceptor):

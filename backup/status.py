@@ -132,6 +132,7 @@ class TrailStatus:
 
     async def _known_calls(self, today: date) -> Calls:
         try:
+            metrics.show_last_call(await self._calls.last_done())
             return await self._calls.states_since(today - timedelta(days=DAYS))
         except POSTGRES_ERRORS:
             return await claimed_calls(self._claims)

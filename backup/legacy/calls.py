@@ -36,6 +36,7 @@ WHERE claim_id = $1 AND (state = 'claimed' OR state = 'unknown' AND $2 <> 'unkno
 """
 STATE = "SELECT claim_id, state, detail FROM legacy_calls WHERE day = $1"
 STATES = "SELECT day, state, detail FROM legacy_calls WHERE day >= $1"
+LAST_DONE = "SELECT max(day) FROM legacy_calls WHERE state = 'done'"
 
 
 class LegacyCalls:
@@ -87,6 +88,12 @@ class LegacyCalls:
         async with within(self._pool, self._deadline_s) as connection:
             rows = await connection.fetch(STATES, day)
         return {row["day"]: (row["state"], row["detail"]) for row in rows}
+
+    async def last_done(self) -> date | None:
+        """Return the last date whose call is known to be done, None if there is none at all."""
+        async with within(self._pool, self._deadline_s) as connection:
+            found: date | None = await connection.fetchval(LAST_DONE)
+        return found
 
     async def lineage(self, connection: Connection) -> str:
         """Return which cluster this is, and which of its timelines."""

@@ -244,6 +244,20 @@ async def test_what_is_known_of_a_call_only_grows(site: ClaimsSite) -> None:
         assert await site.state() == then
 
 
+async def test_the_last_date_whose_call_is_done_is_known_however_long_ago(
+    site: ClaimsSite,
+) -> None:
+    assert await site.calls.last_done() is None
+    await site.calls.confirm(await make(site), datetime.now(UTC))
+    site.legacy.clock.forward(days=90)
+    site.legacy.misbehave("silence")
+    later = DAY + timedelta(days=90)
+    report = await make(site, later, call_within_s=1.0)
+    await site.calls.confirm(report, datetime.now(UTC))
+    assert report.state == "unknown"
+    assert await site.calls.last_done() == DAY
+
+
 @pytest.mark.parametrize(
     "statement",
     [

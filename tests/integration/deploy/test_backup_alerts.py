@@ -119,34 +119,6 @@ def test_services_that_are_gone_page_at_once_but_not_the_backup_process(
     )
 
 
-@pytest.mark.parametrize("state", ["unknown", "refused"])
-def test_a_call_that_does_not_count_for_sure_is_a_note(
-    promtool: str, tmp_path: Path, state: str
-) -> None:
-    states = ("not_yet", "claimed", "done", "refused", "unknown")
-    known = [
-        series(
-            f'backup_legacy_call_state{{state="{each}"}}',
-            "0x3 1x3 0x3" if each == state else "1x3 0x3 1x3" if each == "done" else "0x9",
-        )
-        for each in states
-    ]
-    summary = f"Today's legacy call is {state}; tomorrow's capsule holds today, too"
-    check_rules(
-        promtool,
-        tmp_path,
-        RULES,
-        rule_test(
-            quiet("LegacyCallNotConfirmed", "30s"),
-            told("LegacyCallNotConfirmed", "75s", "note", summary, state=state),
-            quiet("LegacyCallNotConfirmed", "2m"),
-            interval="15s",
-            series=known,
-        ),
-        every="15s",
-    )
-
-
 def test_a_store_that_lacks_copies_for_hours_is_told(promtool: str, tmp_path: Path) -> None:
     known = [
         series('backup_copies{store="copies"}', "6x60 7x400"),
