@@ -1,6 +1,6 @@
 """Markup of the backup panel: how far what is kept reaches, and what has to be seen to."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from html import escape
 from typing import NamedTuple
 
@@ -15,6 +15,8 @@ OLDEST_PROVEN_S = 26 * 3600
 LONGEST_LAG_S = 120
 OLDEST_DRILL_S = 35 * 86_400
 OLDEST_COMPARISON_S = 26 * 3600
+# Since the beginning of the last date that has a call: the next one may have its own at 23:00.
+LONGEST_WITHOUT_CALL_S = 50 * 3600
 # Of what a comparison has found, so much is shown; the command has it all.
 _SENTENCES = 3
 
@@ -103,7 +105,27 @@ def problems(trail: Trail) -> str:
         if trail.comparison_problem
         else []
     )
-    return "".join(told + stores + compared)
+    return "".join(told + stores + compared + _missing_calls(trail))
+
+
+def lacks_calls(trail: Trail) -> bool:
+    """Tell whether a whole date has gone by without a legacy call that is known to be done."""
+    done = [day.day for day in trail.days if day.call == "done"]
+    kept = [day.day for day in trail.days if day.capsules]
+    if not done and not kept:
+        return False
+    begun = datetime.combine(max(done) if done else min(kept), time(), UTC)
+    return (trail.as_of - begun).total_seconds() > LONGEST_WITHOUT_CALL_S
+
+
+def _missing_calls(trail: Trail) -> list[str]:
+    if not lacks_calls(trail):
+        return []
+    done = [day.day for day in trail.days if day.call == "done"]
+    since = f"since {max(done).isoformat()}" if done else "of these days"
+    title = f"No legacy call {since} is known to be done"
+    said = "Does the legacy service answer? Its next call holds the last seven days."
+    return [_note("warn", "warning", title, said)]
 
 
 def figures(now: TrailSnapshot) -> list[Figure]:
@@ -133,6 +155,8 @@ def spoken(now: TrailSnapshot, shown: list[Figure]) -> str:
         found.append("a store cannot be asked")
     if now.trail is not None and now.trail.comparison_problem:
         found.append("orders and inventory could not be compared")
+    if now.trail is not None and lacks_calls(now.trail):
+        found.append("legacy calls are missing")
     found += [f"{each.name}: {each.label.words}" for each in shown if each.label.tone == "bad"]
     if not found and now.trail is None:
         return ""
