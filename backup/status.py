@@ -82,7 +82,7 @@ class TrailStatus:
         """
         now = datetime.now(UTC)
         archive = await self._archive()
-        show_archive(archive)  # whatever becomes of the rest
+        show_lag(archive)  # whatever becomes of the rest
         async with asyncio.timeout(READ_WITHIN_S):
             calls = await self._known_calls(now.date())
             trail = await asyncio.get_running_loop().run_in_executor(
@@ -115,20 +115,32 @@ class TrailStatus:
         return CheckResult("warn" if said else "pass", said, hours, "h")
 
     async def _archive(self) -> ArchiveState:
+        lag: timedelta | None = None
         try:
             async with within(self._pool, _LOOK_WITHIN_S) as lent:
                 connection = cast("RawConnection", lent)  # does all that one does
                 problems = await what_is_wrong(connection)
-                lag = max(await archive_lag(connection), await self._open_log.look(connection))
+                lag = await archive_lag(connection)
+                lag = max(lag, await self._open_log.look(connection))
+                problems += await self._close_late_file(connection)
                 archived_at, fails = await last_archived(connection)
         except POSTGRES_ERRORS as error:
             said = f"the database does not say how its archive stands ({type(error).__name__})"
-            return ArchiveState(lag_seconds=None, last_archived_at=None, problems=[said])
+            seconds = None if lag is None else lag.total_seconds()
+            return ArchiveState(lag_seconds=seconds, last_archived_at=None, problems=[said])
         if fails:
             problems.append("the last file of the log could not be archived: see Postgres's log")
         return ArchiveState(
             lag_seconds=lag.total_seconds(), last_archived_at=archived_at, problems=problems
         )
+
+    async def _close_late_file(self, connection: RawConnection) -> list[str]:
+        """Return what has gone wrong with it."""
+        try:
+            await self._open_log.close_late(connection)
+        except POSTGRES_ERRORS as error:
+            return [f"the open file of the log cannot be closed ({type(error).__name__})"]
+        return []
 
     async def _known_calls(self, today: date) -> Calls:
         try:
@@ -209,15 +221,15 @@ def days_of(
     return [state_of(day) for day in last_days], [state_of(day) for day in before]
 
 
-def show_archive(archive: ArchiveState) -> None:
-    """Have the metrics say how the archive stands."""
+def show_lag(archive: ArchiveState) -> None:
+    """Have the metrics say how far the archive is behind."""
     lag = archive.lag_seconds
     metrics.ARCHIVE_LAG.set(float("nan") if lag is None else lag)
 
 
 def show(trail: Trail) -> None:
     """Have the metrics say what was seen."""
-    show_archive(trail.archive)
+    show_lag(trail.archive)
     proven = trail.newest_proven
     metrics.NEWEST_PROVEN.set(0 if proven is None else proven.covers_to.timestamp())
     newest = next((day.capsules[-1] for day in trail.days if day.capsules), None)

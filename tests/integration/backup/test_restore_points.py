@@ -13,7 +13,7 @@ import pytest
 from backup.capsule.contents import count_contents
 from backup.durable import LOCK
 from backup.errors import BaseUnusable, DiskFull, NotCovered, ProgramFailed
-from backup.restore_points import archive, open_log
+from backup.restore_points import archive
 from backup.restore_points.base import BaseFolder
 from backup.restore_points.cluster import (
     CREATE_ROLE,
@@ -22,7 +22,6 @@ from backup.restore_points.cluster import (
     mark,
     what_is_wrong,
 )
-from backup.restore_points.open_log import OpenLog
 from backup.restore_points.point_in_time import Target
 from backup.restore_points.reach import check_archive, reach_of_archive, reach_to
 from backup.restore_points.wal import is_segment
@@ -34,7 +33,6 @@ from tests.support.backed_up_cluster import (
     count,
     recovered_from_bases,
 )
-from tests.support.database_checks import until
 
 
 @pytest.fixture
@@ -225,40 +223,6 @@ async def test_the_lag_of_the_archive_is_seen(cluster: BackedUpCluster) -> None:
             lag = await archive_lag(connection)
     assert lag > timedelta()
     hidden.rename(cluster.wal)
-
-
-async def test_a_log_file_that_the_server_does_not_close_is_closed(
-    cluster: BackedUpCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(open_log, "_LATE", 0.02)  # 1.2 s of the minute after which a server would
-    log = OpenLog()
-    async with connected(cluster.dsn) as connection:
-        await cluster.mark()
-        await log.look(connection)
-        before = set(archive.names(cluster.wal))
-        await cluster.add()
-        ages = []
-
-        async def is_archived() -> bool:
-            ages.append(await log.look(connection))
-            return set(archive.names(cluster.wal)) > before
-
-        await until(is_archived, WITHIN_S, "the file with the line")
-    assert max(ages) >= timedelta(seconds=1.2)
-
-
-async def test_a_log_that_nobody_commits_to_is_not_late(cluster: BackedUpCluster) -> None:
-    next_one = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text"
-    async with connected(cluster.dsn) as connection:
-        while True:
-            log = OpenLog()
-            await log.look(connection)
-            before = await connection.fetchval(next_one)
-            await connection.execute("CHECKPOINT")  # which is logged, too
-            age = await log.look(connection)
-            if await connection.fetchval(next_one) == before:
-                break  # else the autovacuum of a new cluster is at work
-    assert age == timedelta()
 
 
 async def test_an_idle_minute_takes_less_than_a_kibibyte(cluster: BackedUpCluster) -> None:
