@@ -113,3 +113,4 @@ class Trail(Contract):
     stores_away: list[str] = []
     last_comparison: ComparisonState | None = None
     comparison_problem: str = ""
+    last_good_drill_at: datetime | None = None

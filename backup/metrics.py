@@ -15,6 +15,10 @@ ARCHIVE_LAG = Gauge(
     "backup_archive_lag_seconds",
     "For how long the oldest finished file of the log waits to be archived; NaN if nobody knows.",
 )
+ARCHIVE_PROBLEMS = Gauge(
+    "backup_archive_problems",
+    "What makes restore points worth less, or impossible, however short the lag is.",
+)
 NEWEST_PROVEN = Gauge(
     "backup_newest_proven_timestamp_seconds",
     "Up to when everything is in a capsule that was restored once to see that it works; 0: none.",

@@ -23,7 +23,7 @@ from backup.legacy.calls import LegacyCalls
 from backup.legacy.claim_folder import ClaimFolder
 from backup.legacy.outcomes import CallState
 from backup.nightly.kept import KeptComparison
-from backup.restore.proofs import Proof, all_proofs, newest_proven, read_drill
+from backup.restore.proofs import Proof, all_proofs, newest_proven, read_drill, read_good_drill
 from backup.restore_points.cluster import archive_lag, last_archived, what_is_wrong
 from backup.restore_points.open_log import OpenLog
 from backup.steps import KeptStore, sealed_capsules
@@ -167,6 +167,7 @@ def trail_of(
     sealed, problems = sealed_capsules(trail.capsules)
     proven = newest_proven(trail.capsules)
     drill = read_drill(trail.capsules)
+    good_drill = read_good_drill(trail.capsules)
     compared = KeptComparison(trail.last_comparison).read()
     state, detail = calls.get(now.date(), ("not_yet", ""))
     days, older = days_of(now.date(), sealed, all_proofs(trail.capsules), calls, stores)
@@ -185,6 +186,7 @@ def trail_of(
         last_comparison=compared.last
         and ComparisonState.model_validate(compared.last.model_dump()),
         comparison_problem=compared.problem,
+        last_good_drill_at=None if good_drill is None else good_drill.at,
     )
 
 
@@ -230,15 +232,15 @@ def show_lag(archive: ArchiveState) -> None:
 def show(trail: Trail) -> None:
     """Have the metrics say what was seen."""
     show_lag(trail.archive)
+    metrics.ARCHIVE_PROBLEMS.set(len(trail.archive.problems))
     proven = trail.newest_proven
     metrics.NEWEST_PROVEN.set(0 if proven is None else proven.covers_to.timestamp())
     newest = next((day.capsules[-1] for day in trail.days if day.capsules), None)
     if newest is not None:
         metrics.CAPSULE_BYTES.set(newest.size_bytes)
     metrics.show_call(trail.call_today.state)
-    drill = trail.last_drill
-    if drill is not None and drill.ok:
-        metrics.LAST_SUCCESS.labels(metrics.DRILL).set(drill.at.timestamp())
+    if trail.last_good_drill_at is not None:
+        metrics.LAST_SUCCESS.labels(metrics.DRILL).set(trail.last_good_drill_at.timestamp())
     found = trail.last_comparison
     if found is not None:
         metrics.VIOLATIONS.set(found.violations)

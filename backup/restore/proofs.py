@@ -10,6 +10,7 @@ from backup.durable import made_folder, write_whole
 
 _PROOF = ".proof.json"
 _LAST_DRILL = "last-drill.json"
+_LAST_GOOD_DRILL = "last-good-drill.json"
 
 
 class Proof(BaseModel, frozen=True):
@@ -74,15 +75,31 @@ def newest_proven(folder: Path) -> Proof | None:
 
 
 def write_drill(folder: Path, drill: Drill) -> None:
-    """Keep how the last drill went."""
+    """Keep how the last drill went, and beside it the last good one, which a failed one leaves."""
     made_folder(folder)
-    write_whole(folder / _LAST_DRILL, drill.model_dump_json(indent=1).encode())
+    content = drill.model_dump_json(indent=1).encode()
+    if drill.ok:
+        write_whole(folder / _LAST_GOOD_DRILL, content)
+    write_whole(folder / _LAST_DRILL, content)
 
 
 def read_drill(folder: Path) -> Drill | None:
     """Return how the last drill went, None if there was none."""
+    return _read_drill(folder / _LAST_DRILL)
+
+
+def read_good_drill(folder: Path) -> Drill | None:
+    """Return the last drill that went well, None if none is known."""
+    good = _read_drill(folder / _LAST_GOOD_DRILL)
+    if good is not None:
+        return good
+    last = read_drill(folder)  # of a release that kept only this
+    return last if last is not None and last.ok else None
+
+
+def _read_drill(path: Path) -> Drill | None:
     try:
-        return Drill.model_validate_json((folder / _LAST_DRILL).read_bytes())
+        return Drill.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None
 

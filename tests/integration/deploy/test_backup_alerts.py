@@ -77,6 +77,25 @@ def test_a_log_that_waits_longer_than_120_seconds_pages(promtool: str, tmp_path:
     )
 
 
+def test_an_archive_that_is_switched_off_is_told_though_nothing_lags(
+    promtool: str, tmp_path: Path
+) -> None:
+    summary = "Restore points are worth less than they should be: problems 2"
+    check_rules(
+        promtool,
+        tmp_path,
+        RULES,
+        rule_test(
+            quiet("ArchiveProblems", "25m"),  # a look that failed in between
+            told("ArchiveProblems", "46m", "ticket", summary),
+            quiet("ArchiveLags", "46m"),
+            interval="1m",
+            series=[series("backup_archive_problems", "0x5 1x9 0x14 2x40"), series(LAG, "0x70")],
+        ),
+        every="1m",
+    )
+
+
 @pytest.mark.parametrize("away", ["0x40", "stale _x39"], ids=["does not answer", "has no replica"])
 def test_the_backup_process_may_be_away_for_five_minutes(
     promtool: str, tmp_path: Path, away: str

@@ -13,6 +13,7 @@ from backup.restore.proofs import (
     newest_proven,
     proof_file,
     read_drill,
+    read_good_drill,
     read_proof,
     write_drill,
     write_proof,
@@ -80,3 +81,21 @@ def test_the_last_drill_is_kept(tmp_path: Path, ok: bool) -> None:
     drill = Drill(at=MIDNIGHT, ok=ok, seconds=12.0, detail="copies: back in 12 s")
     write_drill(tmp_path / "new", drill)
     assert read_drill(tmp_path / "new") == drill
+
+
+def test_a_failed_drill_leaves_the_date_of_the_last_good_one(tmp_path: Path) -> None:
+    assert read_good_drill(tmp_path) is None
+    failed = Drill(at=MIDNIGHT, ok=False, seconds=1.0, detail="copies: nothing")
+    write_drill(tmp_path, failed)
+    assert read_good_drill(tmp_path) is None
+    good = failed.model_copy(update={"ok": True})
+    write_drill(tmp_path, good)
+    write_drill(tmp_path, failed)
+    assert read_drill(tmp_path) == failed
+    assert read_good_drill(tmp_path) == good
+
+
+def test_a_good_drill_of_an_earlier_release_is_known(tmp_path: Path) -> None:
+    good = Drill(at=MIDNIGHT, ok=True, seconds=1.0, detail="copies: back")
+    (tmp_path / "last-drill.json").write_text(good.model_dump_json())
+    assert read_good_drill(tmp_path) == good

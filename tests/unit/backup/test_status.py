@@ -105,6 +105,26 @@ def test_metrics_show_what_is_kept_also_after_a_new_start(tmp_path: Path) -> Non
     assert last == NOW.timestamp()
 
 
+def test_metrics_keep_the_good_drill_before_a_failed_one_and_count_problems(
+    tmp_path: Path,
+) -> None:
+    trail = TrailFolder(tmp_path / "trail")
+    good = Drill(at=NOW, ok=True, seconds=9.0, detail="all stores")
+    write_drill(trail.capsules, good)
+    failed = good.model_copy(update={"ok": False, "at": NOW + timedelta(days=1)})
+    write_drill(trail.capsules, failed)
+    off = ARCHIVE.model_copy(update={"problems": ["archive_mode is off", "another"]})
+    shown = trail_of(trail, NOW + timedelta(days=2), off, {}, [])
+    show(shown)
+    assert shown.last_drill is not None
+    assert not shown.last_drill.ok
+    last = REGISTRY.get_sample_value(
+        "backup_last_success_timestamp_seconds", {"step": metrics.DRILL}
+    )
+    assert last == NOW.timestamp()
+    assert REGISTRY.get_sample_value("backup_archive_problems") == 2.0
+
+
 async def test_a_store_that_is_away_is_named_and_remembered(tmp_path: Path) -> None:
     trail = TrailFolder(tmp_path / "trail")
     _, capsule = sealed(tmp_path, trail)
