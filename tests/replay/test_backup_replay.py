@@ -43,7 +43,7 @@ class SendsUnproven(DailyBackup):
     async def run(self, plan: BackupPlan) -> BackupReport:
         return await super().run(plan)
 
-    async def _prove(self, capsule: SealedCapsule) -> None:
+    async def _prove(self, capsule: SealedCapsule, *, is_last: bool = False) -> None:
         pass
 
 
