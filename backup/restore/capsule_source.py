@@ -66,11 +66,18 @@ class CapsuleSource:
         found, target = await target_in(opened, at, self._programs)
         self._say("handing its log to the archive")
         wal = self._trail.wal(found.base.cluster.system_identifier)
-        await asyncio.to_thread(hand_over_log, opened.wal, wal)
+        mended = await asyncio.to_thread(hand_over_log, opened.wal, wal)
+        notes = [
+            f"the log file {name} was damaged in the archive: it was replaced by the whole one that"
+            f" {self._what} has, and can be read there again"
+            for name in mended
+        ]
+        for note in notes:
+            self._say(note)
         opened.base.rename(into / DATA)
         remove(into / _OPENED)
         return LaidOut(
-            offer=self._offer(manifest, at),
+            offer=self._offer(manifest, at).noting(notes),
             data=into / DATA,
             wal=wal,
             reach=found,
@@ -112,14 +119,18 @@ async def _found_in(opened: OpenedCapsule, at: datetime, programs: PostgresProgr
     return await reach_for(at, [opened.manifest.reach.base], opened.wal, programs)
 
 
-def hand_over_log(opened: Path, wal: Path) -> None:
+def hand_over_log(opened: Path, wal: Path) -> list[str]:
     """Put a capsule's log into the archive, where a cluster's next life goes on.
 
-    There it is seen which timelines are taken; other content under the same name is refused.
+    There it is seen which timelines are taken; other content under the same name is refused. Return
+    which files were damaged there, and are whole again.
     """
     made_folder(wal)
-    for name in archive.names(opened):
-        archive.adopt((opened / f"{name}{archive.SUFFIX}").read_bytes(), name, wal)
+    return [
+        name
+        for name in archive.names(opened)
+        if archive.adopt((opened / f"{name}{archive.SUFFIX}").read_bytes(), name, wal)
+    ]
 
 
 def found_capsule(path: Path, key: str) -> SealedCapsule:

@@ -4,7 +4,7 @@ A source first says what it would bring back, when all that it needs for that wa
 Only then does it lay anything out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -30,6 +30,10 @@ class Offer(BaseModel, frozen=True):
     latest: datetime
     # What a person should know of the way here, such as a damaged copy that was passed over.
     notes: tuple[str, ...] = ()
+
+    def noting(self, notes: Sequence[str]) -> "Offer":
+        """Return it with further notes, which come first."""
+        return self.model_copy(update={"notes": (*notes, *self.notes)})
 
     def in_words(self) -> str:
         """Return it as a sentence."""

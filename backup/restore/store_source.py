@@ -38,7 +38,7 @@ class StoreSource:
         for copy in await self._candidates(at):
             try:
                 async with self._fetched(copy) as source:
-                    return _with(await source.check(at), notes)
+                    return (await source.check(at)).noting(notes)
             except _DAMAGED as problem:
                 self._pass_over(copy, problem, notes)
         raise self._none_left(notes)
@@ -50,7 +50,7 @@ class StoreSource:
             try:
                 async with self._fetched(copy) as source:
                     laid = await source.lay_out(at, into)
-                    return laid.model_copy(update={"offer": _with(laid.offer, notes)})
+                    return laid.model_copy(update={"offer": laid.offer.noting(notes)})
             except _DAMAGED as problem:
                 self._pass_over(copy, problem, notes)
         raise self._none_left(notes)
@@ -92,7 +92,3 @@ class StoreSource:
     def _none_left(self, notes: list[str]) -> CopyDamaged:
         tried = "; ".join(notes)
         return CopyDamaged(f"no copy in {self._store.name} can be used: {tried}")
-
-
-def _with(offer: Offer, notes: list[str]) -> Offer:
-    return offer.model_copy(update={"notes": (*notes, *offer.notes)})

@@ -77,9 +77,20 @@ def push(source: Path, name: str, folder: Path) -> None:
     _keep(source.read_bytes(), None, name, folder)
 
 
-def adopt(packed: bytes, name: str, folder: Path) -> None:
-    """Keep a file that another archive has packed already; as safe as `push`."""
-    _keep(unpack(name, packed), packed, name, folder)
+def adopt(packed: bytes, name: str, folder: Path) -> bool:
+    """Keep a file that another archive has packed already; return whether it mended a damaged one.
+
+    As safe as `push`. Only what cannot be unpacked is replaced: nobody can want that back, and it
+    would keep out the whole file that has come from elsewhere.
+    """
+    content = unpack(name, packed)
+    try:
+        _keep(content, packed, name, folder)
+    except ArchiveIncomplete:
+        _replace(packed, name, folder)
+        _keep(content, packed, name, folder)
+        return True
+    return False
 
 
 def fetch(name: str, target: Path, folder: Path) -> bool:
@@ -166,7 +177,7 @@ def _keep(content: bytes, packed: bytes | None, name: str, folder: Path) -> None
     if not has(folder, name):
         if packed is None:
             packed = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(content)
-        fresh = folder / f".{name}{_PARTIAL}{secrets.token_hex(4)}"
+        fresh = _fresh(name, folder)
         try:
             _write(fresh, packed)
             # A link, not a rename: of two who archive at a time, the second has to look.
@@ -182,6 +193,20 @@ def _keep(content: bytes, packed: bytes | None, name: str, folder: Path) -> None
     # Also of a file that was there: whoever made it may have died before this.
     _sync(target)
     _sync(folder)
+
+
+def _replace(packed: bytes, name: str, folder: Path) -> None:
+    fresh = _fresh(name, folder)
+    try:
+        _write(fresh, packed)
+        fresh.replace(folder / f"{name}{SUFFIX}")
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _fresh(name: str, folder: Path) -> Path:
+    """Return a name of our own for a file that is being written, which `sweep` recognises."""
+    return folder / f".{name}{_PARTIAL}{secrets.token_hex(4)}"
 
 
 def _command(verb: str, python: Path | None, places: str, folder: Path) -> str:

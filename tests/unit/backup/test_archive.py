@@ -113,6 +113,48 @@ def test_one_flipped_bit_is_found(source: Path, folder: Path, tmp_path: Path) ->
     assert not (tmp_path / "out").exists()
 
 
+def packed_elsewhere(source: Path, tmp_path: Path) -> bytes:
+    """Return a file as another archive has packed it."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    archive.push(source, NAME, elsewhere)
+    return (elsewhere / f"{NAME}.zst").read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "empty"])
+def test_a_damaged_file_is_replaced_by_a_whole_one_of_another_archive(
+    source: Path, folder: Path, tmp_path: Path, damage: str
+) -> None:
+    packed, kept = packed_elsewhere(source, tmp_path), folder / f"{NAME}.zst"
+    assert not archive.adopt(packed, NAME, folder)
+    whole = bytearray(kept.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    kept.write_bytes({"flipped": bytes(whole), "cut": packed[:-9], "empty": b""}[damage])
+    assert archive.adopt(packed, NAME, folder)
+    assert archive.read(folder, NAME) == CONTENT
+    assert not archive.adopt(packed, NAME, folder)
+    assert [entry.name for entry in folder.iterdir()] == [kept.name]
+
+
+def test_nothing_that_can_be_read_is_replaced_and_nothing_by_what_is_damaged_itself(
+    source: Path, folder: Path, tmp_path: Path
+) -> None:
+    packed, kept = packed_elsewhere(source, tmp_path), folder / f"{NAME}.zst"
+    other = source.with_name("other")
+    other.write_bytes(b"of another life")
+    archive.push(other, NAME, folder)
+    with pytest.raises(ArchiveConflict):
+        archive.adopt(packed, NAME, folder)
+    assert archive.read(folder, NAME) == b"of another life"
+    kept.write_bytes(b"damaged")
+    with pytest.raises(ArchiveIncomplete):
+        archive.adopt(packed[:-1], NAME, folder)
+    # What a server archives itself is a repeat of its own: damage under it stays for all to see.
+    with pytest.raises(ArchiveIncomplete):
+        archive.push(source, NAME, folder)
+    assert kept.read_bytes() == b"damaged"
+
+
 def run(command: str, place: Path, name: str = NAME) -> int:
     line = command.replace("%p", str(place)).replace("%f", name).replace("%%", "%")
     return subprocess.run(["/bin/sh", "-c", line], check=False, capture_output=True).returncode
