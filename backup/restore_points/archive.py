@@ -33,6 +33,8 @@ ASKED_FOR = "asked-for"
 _MODULE = "backup.restore_points.archive"
 _PARTIAL = ".partial-"
 _LEVEL = 3
+# Postgres' files are 1 MiB to 1 GiB long: no frame of ours asks for more.
+_MOST_BYTES = 1 << 30
 # Postgres tries again after an error; above 125 a recovery gives up, where a plain error would mean
 # "no such file", that is: the log ends here, start the database with what there is.
 _REFUSED = 1
@@ -118,10 +120,21 @@ def read(folder: Path, name: str) -> bytes:
 def unpack(name: str, packed: bytes) -> bytes:
     """Return the content of a file as it is kept here, checked."""
     try:
-        # Postgres' files are 1 MiB to 1 GiB long: no frame of ours asks for more.
-        return zstandard.ZstdDecompressor().decompress(packed, max_output_size=0)
+        size = zstandard.frame_content_size(packed)
+        # A damaged length may be more than there is memory, or none: then nothing is compared.
+        content = _decompressed(packed) if 0 < size <= _MOST_BYTES else b""
     except zstandard.ZstdError as error:
         raise ArchiveIncomplete(f"the archived log file {name} is damaged: {error}") from error
+    # One bit says that a block is the last one: what comes before the checksum would be missing.
+    if not content or len(content) != size:
+        raise ArchiveIncomplete(
+            f"the archived log file {name} is damaged: its length is not what it should be"
+        )
+    return content
+
+
+def _decompressed(packed: bytes) -> bytes:
+    return zstandard.ZstdDecompressor().decompress(packed, max_output_size=0)
 
 
 def names(folder: Path) -> list[str]:

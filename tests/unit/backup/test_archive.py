@@ -1,3 +1,4 @@
+import contextlib
 import os
 import shlex
 import subprocess
@@ -111,6 +112,21 @@ def test_one_flipped_bit_is_found(source: Path, folder: Path, tmp_path: Path) ->
         with pytest.raises(ArchiveIncomplete, match="damaged"):
             archive.fetch(NAME, tmp_path / "out", folder)
     assert not (tmp_path / "out").exists()
+
+
+def test_no_single_bit_changes_what_is_read(folder: Path, source: Path) -> None:
+    """Not even one of the header, which says how long it is, and whether there is more."""
+    content = CONTENT + bytes(1024 * 1024)
+    source.write_bytes(content)
+    archive.push(source, NAME, folder)
+    kept = folder / f"{NAME}.zst"
+    whole = kept.read_bytes()
+    for bit in range(8 * min(len(whole), 32)):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        kept.write_bytes(damaged)
+        with contextlib.suppress(ArchiveIncomplete):
+            assert archive.read(folder, NAME) == content
 
 
 def packed_elsewhere(source: Path, tmp_path: Path) -> bytes:
