@@ -14,7 +14,7 @@ from backup.daily.parts import Prover
 from backup.durable import ABANDONED_AFTER_S
 from backup.errors import BackupProblem
 from backup.keeping import superfluous_bases, superfluous_copies, superfluous_log
-from backup.restore.proofs import all_proofs
+from backup.restore.proofs import all_proofs, delete_old_proofs
 from backup.restore_points import archive
 from backup.restore_points.base import BaseBackup, BaseFolder
 from backup.restore_points.cluster import identify, timeline_now
@@ -198,6 +198,7 @@ class PruningProver:
         copies = [Copy.of(capsule, store.name) for capsule in sealed]
         for copy in superfluous_copies(copies, proven_hashes(store.folder)):
             await _delete(store, copy)
+        await asyncio.to_thread(delete_old_proofs, store.folder)
         points, ends = await restore_points(self._backed_up), ends_of_days(sealed)
         bases = superfluous_bases(points.now, ends, points.all_bases, points.bases)
         names = await asyncio.to_thread(archive.names, points.wal)

@@ -1,6 +1,6 @@
 """What restores have shown, as files beside the capsules: they survive the loss of the database."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -11,6 +11,7 @@ from backup.durable import made_folder, write_whole
 _PROOF = ".proof.json"
 _LAST_DRILL = "last-drill.json"
 _LAST_GOOD_DRILL = "last-good-drill.json"
+_TOLD_OF = timedelta(days=35)
 
 
 class Proof(BaseModel, frozen=True):
@@ -45,8 +46,7 @@ class Drill(BaseModel, frozen=True):
 
 def proof_file(folder: Path, capsule: SealedCapsule) -> Path:
     """Return where the proof of a capsule is, or will be."""
-    name = capsule_name(capsule.day, capsule.sha256)
-    return folder / f"{name.removesuffix(SUFFIX)}{_PROOF}"
+    return _beside(folder, capsule_name(capsule.day, capsule.sha256))
 
 
 def write_proof(folder: Path, capsule: SealedCapsule, proof: Proof) -> None:
@@ -72,6 +72,25 @@ def all_proofs(folder: Path) -> list[Proof]:
 def newest_proven(folder: Path) -> Proof | None:
     """Return the proof that reaches furthest of those that hold, None if there is none."""
     return next((proof for proof in reversed(all_proofs(folder)) if proof.holds), None)
+
+
+def delete_old_proofs(folder: Path) -> int:
+    """Delete the proofs of capsules that are gone from here for long; return how many there were.
+
+    Those of the last weeks stay, whatever became of their capsules: people are told of those days.
+    """
+    newest = newest_proven(folder)
+    if newest is None:
+        return 0
+    names = [
+        capsule_name(proof.day, proof.capsule_sha256)
+        for proof in all_proofs(folder)
+        if proof.day < newest.day - _TOLD_OF
+    ]
+    gone = [name for name in names if not (folder / name).exists()]
+    for name in gone:
+        _beside(folder, name).unlink(missing_ok=True)
+    return len(gone)
 
 
 def write_drill(folder: Path, drill: Drill) -> None:
@@ -102,6 +121,10 @@ def _read_drill(path: Path) -> Drill | None:
         return Drill.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None
+
+
+def _beside(folder: Path, capsule: str) -> Path:
+    return folder / f"{capsule.removesuffix(SUFFIX)}{_PROOF}"
 
 
 def _read(path: Path) -> Proof | None:

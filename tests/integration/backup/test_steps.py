@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backup.capsule.manifest import SealedCapsule, label_name
-from backup.restore.proofs import Proof, write_proof
+from backup.restore.proofs import Proof, proof_file, write_proof
 from backup.restore_points import archive
 from backup.restore_points.programs import PostgresPrograms
 from backup.steps import (
@@ -112,6 +112,7 @@ async def test_what_a_proof_makes_superfluous_goes_and_nothing_else(tmp_path: Pa
         await PruningProver(good_faith, cluster).prove(new)
         kept = [*(date(2026, 1, day) for day in range(7, 13)), today]
         assert [one.day for one in sealed_capsules(capsules)[0]] == kept
+        assert [proof_file(capsules, one).exists() for one in long_ago[:3]] == [False, False, True]
         points = await restore_points(cluster)
         assert len(points.bases) == 1
         needed = points.bases[0].start_lsn // points.bases[0].cluster.segment_bytes

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from backup.capsule.manifest import SealedCapsule
+from backup.capsule.manifest import SealedCapsule, capsule_name
 from backup.restore.proofs import (
     Drill,
     Proof,
     all_proofs,
+    delete_old_proofs,
     newest_proven,
     proof_file,
     read_drill,
@@ -99,3 +100,27 @@ def test_a_good_drill_of_an_earlier_release_is_known(tmp_path: Path) -> None:
     good = Drill(at=MIDNIGHT, ok=True, seconds=1.0, detail="copies: back")
     (tmp_path / "last-drill.json").write_text(good.model_dump_json())
     assert read_good_drill(tmp_path) == good
+
+
+def test_proofs_of_capsules_that_are_gone_for_long_go_too_and_no_others(tmp_path: Path) -> None:
+    def proven(digit: str, days_ago: int, *differences: str) -> SealedCapsule:
+        capsule = _capsule(tmp_path, digit, -24 * days_ago)
+        capsule = capsule.model_copy(update={"day": DAY - timedelta(days=days_ago)})
+        write_proof(tmp_path, capsule, _proof(capsule, *differences))
+        return capsule
+
+    old_and_there = proven("b", 300)
+    (tmp_path / capsule_name(old_and_there.day, old_and_there.sha256)).touch()
+    gone = [proven("c", 300), proven("d", 36, "something is missing")]
+    assert delete_old_proofs(tmp_path / "not there") == 0
+    kept = [old_and_there, proven("e", 35), proven("f", 0)]
+    assert delete_old_proofs(tmp_path) == len(gone)
+    assert [proof_file(tmp_path, each).exists() for each in gone] == [False, False]
+    assert [read_proof(tmp_path, each) for each in kept] == [_proof(each) for each in kept]
+
+
+def test_without_a_capsule_that_is_proven_no_proof_goes(tmp_path: Path) -> None:
+    capsule = _capsule(tmp_path, "a", 0)
+    write_proof(tmp_path, capsule, _proof(capsule, "something is missing"))
+    assert delete_old_proofs(tmp_path) == 0
+    assert all_proofs(tmp_path) == [_proof(capsule, "something is missing")]
