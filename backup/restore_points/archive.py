@@ -3,7 +3,9 @@
 `archive_command` and `restore_command` are lines of this module::
 
     python -I -m backup.restore_points.archive push "%p" "%f" /archive
-    python -I -m backup.restore_points.archive fetch "%f" "%p" /archive
+    python -I -m backup.restore_points.archive fetch "%f" "%p" /archive 00000001000000000000002A
+
+The last word names the last file that a recovery reads.
 
 The second first looks whether the file lies ready (`read_ahead`): a recovery asks for thousands.
 
@@ -16,6 +18,7 @@ Imports little: it is started for every file.
 import contextlib
 import math
 import os
+import re
 import secrets
 import shlex
 import sys
@@ -30,6 +33,8 @@ from backup.errors import ArchiveConflict, ArchiveIncomplete, BackupProblem
 SUFFIX = ".zst"
 # Where the server's command leaves the name of the file that it was asked for last.
 ASKED_FOR = "asked-for"
+# The digits behind the first eight say which part of the log it is, on whichever timeline.
+_SEGMENT = re.compile(r"[0-9A-F]{24}")
 _MODULE = "backup.restore_points.archive"
 _PARTIAL = ".partial-"
 _LEVEL = 3
@@ -48,13 +53,18 @@ def archive_command(folder: Path, python: Path | None = None) -> str:
     return _command("push", python, '"%p" "%f"', folder)
 
 
-def restore_command(folder: Path, python: Path | None = None, *, ahead: Path | None = None) -> str:
-    """Return the setting `restore_command` that takes files from `folder`.
+def restore_command(
+    folder: Path, python: Path | None = None, *, last: str = "", ahead: Path | None = None
+) -> str:
+    """Return the setting `restore_command` that takes files from `folder`, up to `last` if given.
 
-    What lies ready in `ahead` is taken from there, without an interpreter. Whatever goes wrong with
-    that, the file is fetched as if there was no such folder.
+    A server asks for the file behind its target, too, to read ahead: one that is damaged there
+    would end a recovery that does not need it. What lies ready in `ahead` is taken from there,
+    without an interpreter. Whatever goes wrong with that, the file is fetched as if there was no
+    such folder.
     """
-    fetch = _command("fetch", python, '"%f" "%p"', folder) + f"; {_ONLY_THEN_THE_END}"
+    end = f" {last}" if last else ""
+    fetch = _command("fetch", python, '"%f" "%p"', folder) + f"{end}; {_ONLY_THEN_THE_END}"
     if ahead is None:
         return fetch
     ready = _quoted(ahead)
@@ -95,8 +105,10 @@ def adopt(packed: bytes, name: str, folder: Path) -> bool:
     return False
 
 
-def fetch(name: str, target: Path, folder: Path) -> bool:
-    """Write an archived file to `target`; return whether there is one."""
+def fetch(name: str, target: Path, folder: Path, last: str = "") -> bool:
+    """Write an archived file to `target`; return whether there is one, up to `last` if given."""
+    if last and _SEGMENT.fullmatch(name) and name[8:] > last[8:]:
+        return False
     try:
         content = read(folder, name)
     except FileNotFoundError:
@@ -175,10 +187,10 @@ def main(arguments: Sequence[str]) -> int:
             case ["push", source, name, folder]:
                 push(Path(source), name, Path(folder))
                 return 0
-            case ["fetch", name, target, folder]:
-                return 0 if fetch(name, Path(target), Path(folder)) else _NOT_THERE
+            case ["fetch", name, target, folder, *last] if len(last) <= 1:
+                return 0 if fetch(name, Path(target), Path(folder), *last) else _NOT_THERE
             case _:
-                problem = "expected: push SOURCE NAME FOLDER, or fetch NAME TARGET FOLDER"
+                problem = "expected: push SOURCE NAME FOLDER, or fetch NAME TARGET FOLDER [LAST]"
     except (OSError, BackupProblem) as error:
         problem = str(error)
     sys.stderr.write(f"archive: {problem}\n")

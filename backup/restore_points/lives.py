@@ -17,7 +17,6 @@ from backup.restore_points.base import BaseBackup
 from backup.restore_points.programs import PostgresPrograms
 from backup.restore_points.reach import (
     Reach,
-    commits_in,
     history_of,
     lead_on,
     reach_of_archive,
@@ -27,15 +26,18 @@ from backup.restore_points.wal import (
     is_segment,
     segment_name,
 )
+from backup.restore_points.waldump import commits_in
 
 _ALWAYS = datetime.min.replace(tzinfo=UTC)
+_UNKNOWN = datetime.max.replace(tzinfo=UTC)
 
 
 class Life(BaseModel, frozen=True):
     """A timeline, and what the clock showed at its first commit."""
 
     timeline: int
-    # The beginning of time if it began before the log that is there.
+    # The beginning of time if it began before the log that is there, the end of it if what is there
+    # of it cannot be read.
     begins_at: datetime
 
 
@@ -59,6 +61,40 @@ async def lives_in(wal: Path, segment_bytes: int, programs: PostgresPrograms) ->
     return sorted(found, key=lambda life: (life.begins_at, life.timeline))
 
 
+class Ways(BaseModel, frozen=True):
+    """The life that a moment belongs to, and the base backups that lead there, the newest first."""
+
+    timeline: int
+    bases: tuple[BaseBackup, ...]
+
+
+async def ways_to(
+    moment: datetime | None,
+    bases: Sequence[BaseBackup],
+    wal: Path,
+    programs: PostgresPrograms,
+) -> Ways:
+    """Return what can be restored from to get to `moment`, None for the end of the newest life.
+
+    Raises `NotCovered` if there is nothing.
+    """
+    if not bases:
+        raise NotCovered("there is no base backup: without one, a log is of no use")
+    lives = await lives_in(wal, bases[0].cluster.segment_bytes, programs)
+    then = [life for life in lives if moment is None or life.begins_at <= moment]
+    if not then:
+        raise ArchiveIncomplete(f"there is no log in {wal}")
+    timeline = then[-1].timeline
+    before = lead_on(bases, timeline, wal)
+    usable = [base for base in before if moment is None or base.ended_at <= moment]
+    if not usable:
+        since = min((base.ended_at for base in before), default=None)
+        known = f"it begins at {since.isoformat()}" if since else "no base backup leads there"
+        raise NotCovered(f"{moment.isoformat() if moment else 'the end'} is not in here: {known}")
+    newest_first = sorted(usable, key=lambda base: (base.timeline, base.end_lsn), reverse=True)
+    return Ways(timeline=timeline, bases=tuple(newest_first))
+
+
 async def reach_for(
     moment: datetime | None,
     bases: Sequence[BaseBackup],
@@ -70,33 +106,55 @@ async def reach_for(
     It begins with the newest base backup from which the moment can be reached. Raises `NotCovered`
     if there is none, or if the log does not go that far.
     """
-    if not bases:
-        raise NotCovered("there is no base backup: without one, a log is of no use")
-    lives = await lives_in(wal, bases[0].cluster.segment_bytes, programs)
-    then = [life for life in lives if moment is None or life.begins_at <= moment]
-    if not then:
-        raise ArchiveIncomplete(f"there is no log in {wal}")
-    before = lead_on(bases, then[-1].timeline, wal)
-    usable = [base for base in before if moment is None or base.ended_at <= moment]
-    if not usable:
-        since = min((base.ended_at for base in before), default=None)
-        known = f"it begins at {since.isoformat()}" if since else "no base backup leads there"
-        raise NotCovered(f"{moment.isoformat() if moment else 'the end'} is not in here: {known}")
-    base = max(usable, key=lambda base: (base.timeline, base.end_lsn))
-    found = await reach_of_archive(base, wal, programs, timeline=then[-1].timeline)
-    if moment is not None and moment > found.covers_to:
+    ways = await ways_to(moment, bases, wal, programs)
+    found = await reach_of_archive(ways.bases[0], wal, programs, timeline=ways.timeline)
+    if moment is not None:
+        require_covered(moment, found.covers_to)
+    return found
+
+
+def require_covered(moment: datetime, covers_to: datetime, why: str = "") -> None:
+    """Refuse a moment behind the end of a log; `why` says for what reason it ends there."""
+    if moment > covers_to:
+        because = f": {why}" if why else ""
         raise NotCovered(
             f"{moment.isoformat()} is not in here: the log of that time ends at"
-            f" {found.covers_to.isoformat()}"
+            f" {covers_to.isoformat()}{because}"
         )
-    return found
+
+
+async def last_commit(
+    timeline: int, wal: Path, programs: PostgresPrograms, default: datetime
+) -> datetime:
+    """Return when the last commit of a life was that can be read, whatever is missing before it."""
+    present = archive.names(wal)
+    files = [name for name in present if is_segment(name) and int(name[:8], 16) == timeline]
+    for name in reversed(files):
+        try:
+            moments = [at for _, at in await commits_in(name, wal, programs)]
+        except ArchiveIncomplete:
+            continue
+        if moments:
+            return max(moments)
+    return default
 
 
 async def _first_commit(
     files: Sequence[str], since: Lsn, wal: Path, programs: PostgresPrograms
 ) -> datetime | None:
+    """Return when a life's first commit was that can be read, None if there is none at all.
+
+    A damaged file must not hide the lives and moments that do not need it. A life begins at the
+    next commit then, or has no moment of its own that is known: its former one had ended before.
+    """
+    none = None
     for name in files:
-        for lsn, at in await commits_in(name, wal, programs):
+        try:
+            commits = await commits_in(name, wal, programs)
+        except ArchiveIncomplete:
+            none = _UNKNOWN
+            continue
+        for lsn, at in commits:
             if lsn >= since:
                 return at
-    return None
+    return none

@@ -44,10 +44,13 @@ def prepare(
 
     `data` is a data folder of its own, as `BaseFolder.combine` or an opened capsule gives it. The
     log has to be checked already: without a target a server takes the first file that is missing
-    for the end. Without `archiving` (to prove, to look) it adds nothing to anybody's archive.
+    for the end. What lies behind `found` is not read. Without `archiving` (to prove, to look) it
+    adds nothing to anybody's archive.
     """
     _require_one_life(found, target)
-    command = archive.restore_command(wal, python, ahead=archive.ahead_of(data.absolute()))
+    command = archive.restore_command(
+        wal, python, last=found.segments()[-1], ahead=archive.ahead_of(data.absolute())
+    )
     lines = [
         f"restore_command = {_quoted(command)}",
         "recovery_target_action = 'promote'",

@@ -1,8 +1,5 @@
 """How far a base backup and the log behind it reach, and whether nothing is missing on the way."""
 
-import asyncio
-import re
-import tempfile
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,16 +21,11 @@ from backup.restore_points.wal import (
     is_segment,
     needed_segments,
     parse_history,
-    parse_lsn,
     segment_number,
 )
+from backup.restore_points.waldump import commits_in
 
-_HEADER_BYTES = 64
-_COMMIT = re.compile(
-    r"lsn: ([\dA-F]+/[\dA-F]+), .*desc: (?:COMMIT|ABORT)(?:_PREPARED)? .*?"
-    r"(\d{4}-\d\d-\d\d [\d:.]+) UTC"
-)
-_WALDUMP_WITHIN_S = 60.0
+HEADER_BYTES = 64
 
 
 class Reach(BaseModel, frozen=True):
@@ -92,13 +84,34 @@ class Reach(BaseModel, frozen=True):
             )
         ]
 
+    def before(self, name: str) -> "Reach | None":
+        """Return what can be restored without a file of the log, and all behind it; None: nothing.
+
+        Where a life began behind the file, that is its former life up to there. Up to when it
+        covers, is to be looked up.
+        """
+        size = self.base.cluster.segment_bytes
+        needed = self.segments()
+        kept = needed[: needed.index(name)]
+        closed_lsn = segment_number(name, size) * size
+        if not kept or closed_lsn < self.base.end_lsn:
+            return None
+        timeline = int(kept[-1][:8], 16)
+        return self.model_copy(
+            update={
+                "timeline": timeline,
+                "history": tuple(one for one in self.history if one.timeline < timeline),
+                "end_lsn": None,
+                "closed_lsn": closed_lsn,
+                "covers_to": self.base.ended_at,
+            }
+        )
+
     def require(self, present: Sequence[str]) -> None:
         """Refuse a log with a gap: a recovery would take it for the end."""
         missing = first_gap(self.needed(), present)
         if missing is not None:
-            raise ArchiveIncomplete(
-                f"the log file {missing} is missing: nothing after it could be restored"
-            )
+            raise is_missing(missing)
 
     def check_segment(self, name: str, head: bytes) -> None:
         """Refuse a file that does not hold what its name says, from its first bytes, unpacked."""
@@ -110,6 +123,11 @@ class Reach(BaseModel, frozen=True):
                 system_identifier=cluster.system_identifier,
                 segment_bytes=cluster.segment_bytes,
             )
+
+
+def is_missing(name: str) -> ArchiveIncomplete:
+    """Return what is wrong with a log that lacks this file."""
+    return ArchiveIncomplete(f"the log file {name} is missing: nothing after it could be restored")
 
 
 def lead_on(bases: Sequence[BaseBackup], timeline: int, wal: Path) -> list[BaseBackup]:
@@ -168,13 +186,26 @@ async def reach_of_archive(
         covers_from=base.ended_at,
         covers_to=base.ended_at,
     )
-    found.require(present)
+    missing = first_gap(found.segments(), present)
+    if missing is not None:
+        ends_there = found.before(missing)
+        if ends_there is None:
+            raise is_missing(missing)
+        found = ends_there
+    return await up_to_last_commit(found, wal, programs)
+
+
+async def up_to_last_commit(found: Reach, wal: Path, programs: PostgresPrograms) -> Reach:
+    """Look up to which moment a log reaches that nobody has marked the end of."""
     for name in reversed(found.segments()):
-        moments = [at for _, at in await commits_in(name, wal, programs)]
+        try:
+            moments = [at for _, at in await commits_in(name, wal, programs)]
+        except ArchiveIncomplete:
+            continue  # who reads all of the log finds that, and ends it before
         if moments:
             # At the last commit itself there is none behind it any more.
             last = max(moments) - timedelta(microseconds=1)
-            return found.model_copy(update={"covers_to": max(last, base.ended_at)})
+            return found.model_copy(update={"covers_to": max(last, found.base.ended_at)})
     return found
 
 
@@ -182,7 +213,7 @@ def check_archive(found: Reach, wal: Path) -> None:
     """Read every file of the log that a recovery needs; refuse gaps, damage and strangers."""
     found.require(archive.names(wal))
     for name in found.segments():
-        found.check_segment(name, archive.read(wal, name)[:_HEADER_BYTES])
+        found.check_segment(name, archive.read(wal, name)[:HEADER_BYTES])
 
 
 def history_of(timeline: int, wal: Path) -> tuple[TimelineSwitch, ...]:
@@ -196,25 +227,3 @@ def history_of(timeline: int, wal: Path) -> tuple[TimelineSwitch, ...]:
             f"{history_name(timeline)} is missing in {wal}: where timeline {timeline} begins"
             " is not known"
         ) from error
-
-
-async def commits_in(
-    name: str, wal: Path, programs: PostgresPrograms
-) -> list[tuple[Lsn, datetime]]:
-    """Return place and moment of each transaction that ends in a file of the log, in its order."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, name)
-        await asyncio.to_thread(archive.fetch, name, file, wal)
-        # It ends with an error where the log does, within the file.
-        said = await programs.run(
-            "pg_waldump",
-            "--rmgr=Transaction",
-            str(file),
-            within_s=_WALDUMP_WITHIN_S,
-            may_fail=True,
-        )
-    return [
-        (parse_lsn(found.group(1)), datetime.fromisoformat(f"{found.group(2)}+00:00"))
-        for found in map(_COMMIT.search, said.splitlines())
-        if found
-    ]

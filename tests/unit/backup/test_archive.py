@@ -189,6 +189,24 @@ def test_the_commands_of_the_server_say_what_it_understands(source: Path, tmp_pa
     assert run(broken, tmp_path / "out") > 125  # and does not take this for the end
 
 
+def test_a_recovery_reads_no_file_behind_the_last_one_that_it_was_given(
+    source: Path, folder: Path, tmp_path: Path
+) -> None:
+    """A server asks for the next one ahead of its time; damage there is none of its business."""
+    out = tmp_path / "out"
+    behind, same_part = "000000010000000000000004", "000000020000000000000003"
+    for name in (behind, same_part):
+        (folder / f"{name}.zst").write_bytes(b"damaged")
+    archive.push(source, NAME, folder)
+    fetching = archive.restore_command(folder, last=NAME)
+    assert run(fetching, out) == 0
+    assert run(fetching, out, behind) == 1
+    assert run(fetching, out, "000000020000000000000004") == 1
+    assert run(fetching, out, same_part) > 125
+    (folder / "00000002.history.zst").write_bytes(b"damaged")
+    assert run(fetching, out, "00000002.history") > 125
+
+
 def test_a_full_disk_is_an_error_that_is_tried_again(source: Path, folder: Path) -> None:
     limited = f"ulimit -f 0; {shlex.join(_push(source, folder))}"
     tried = subprocess.run(["/bin/bash", "-c", limited], check=False, capture_output=True)
