@@ -76,7 +76,10 @@ def _status(process: psutil.Process) -> str | None:
 
 def _efforts(process: psutil.Process) -> Iterator[tuple[tuple[int, str], float]]:
     """Give how long each thread has run or waited to run; without a Linux kernel, only run."""
-    threads = [*_PROC.glob(f"{process.pid}/task/*/{_SCHEDULED}")]
+    try:
+        threads = [*_PROC.glob(f"{process.pid}/task/*/{_SCHEDULED}")]
+    except OSError:  # ended while it was looked at, as commands of a recovery do all the time
+        return
     for file in threads:
         try:
             ran_ns, waited_ns, _ = file.read_text().split()
