@@ -97,8 +97,8 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Started:
     python.chmod(0o755)
     real = archive.restore_command
 
-    def counting(wal: Path, _: Path | None, **options: Path) -> str:
-        return real(wal, python, **options)
+    def counting(wal: Path, _: Path | None, *, last: str = "", ahead: Path | None = None) -> str:
+        return real(wal, python, last=last, ahead=ahead)
 
     monkeypatch.setattr(archive, "restore_command", counting)
     return lambda: file.read_text().splitlines()
