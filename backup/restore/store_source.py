@@ -8,14 +8,14 @@ from pathlib import Path
 from backup.capsule.manifest import SealedCapsule
 from backup.capsule.open import ROOM_TO_SPARE_BYTES
 from backup.durable import require_room
-from backup.errors import CapsuleDamaged, CopyDamaged, CopyMissing, NotCovered
+from backup.errors import CapsuleDamaged, CopyDamaged, CopyMissing, NotCovered, WrongCapsule
 from backup.restore.capsule_source import CapsuleSource
 from backup.restore.moment import in_words
 from backup.restore.scratch import scratch_in
 from backup.restore.sources import LaidOut, Offer, Say
 from backup.stores.store import Copy, Store
 
-_DAMAGED = (CapsuleDamaged, CopyDamaged, CopyMissing)
+_DAMAGED = (CapsuleDamaged, CopyDamaged, CopyMissing, WrongCapsule)
 
 AsSource = Callable[[SealedCapsule, str], CapsuleSource]
 

@@ -7,7 +7,7 @@ import asyncio
 import contextvars
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -159,13 +159,23 @@ def is_whole(path: Path, capsule: SealedCapsule) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == capsule.sha256
 
 
+def _pieces(source: Path) -> Iterator[bytes]:
+    """Yield a file's content; a disk that cannot read it has damaged it."""
+    try:
+        with source.open("rb") as file:
+            while piece := file.read(_PIECE):
+                yield piece
+    except OSError as error:
+        raise CopyDamaged(f"{source} cannot be read: {error}") from error
+
+
 def copy_checked(source: Path, target: Path, sha256: str) -> None:
     """Copy a file durably, if its content has this hash."""
     partial = partial_beside(target)
     digest = hashlib.sha256()
     with gone_unless_done(partial, f"copying {source.name}"):
-        with source.open("rb") as original, partial.open("xb") as out:
-            while piece := original.read(_PIECE):
+        with partial.open("xb") as out:
+            for piece in _pieces(source):
                 digest.update(piece)
                 out.write(piece)
             out.flush()

@@ -137,9 +137,9 @@ class S3Store:
         return found
 
     async def delete(self, copy: Copy) -> None:
-        """Delete the label first: what is not listed is no copy."""
+        """Delete the capsule first: without its label, nobody would find it again."""
         with self._asked():
-            for name in (label_name(copy.name), copy.name):
+            for name in (copy.name, label_name(copy.name)):
                 try:
                     await obstore.delete_async(self.bucket, self._key(name))
                 except FileNotFoundError:

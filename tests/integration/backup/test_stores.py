@@ -8,6 +8,7 @@ from typing import Any
 
 import obstore
 import pytest
+from obstore.exceptions import GenericError
 from pydantic import SecretStr
 
 from backup.capsule.manifest import SealedCapsule, label_name
@@ -117,6 +118,7 @@ async def test_s3_keeps_copies_and_finds_damaged_ones(
     await obstore.delete_async(store.bucket, label)
     assert await store.list_copies() == whole
     await deleted_while_it_is_listed(store, whole)
+    await deletion_that_is_cut_off(store, made)
 
     stranger = s3.model_copy(update={"secret_access_key": SecretStr("wrong")})
     with pytest.raises(StoreUnavailable, match="the store s3"):
@@ -136,6 +138,28 @@ async def deleted_while_it_is_listed(store: S3Store, copies: list[Copy]) -> None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(obstore, "get_async", too_late)
         assert await store.list_copies() == others
+
+
+async def deletion_that_is_cut_off(store: S3Store, made: Made) -> None:
+    """See what is large be gone first: nobody would ever find it again without its label."""
+    copy = await store.put(made.seal(DAY + timedelta(days=3)))
+    delete = obstore.delete_async
+    deleted = list[str]()
+
+    async def once(bucket: Any, path: str) -> None:
+        if deleted:
+            raise GenericError("cut off")
+        deleted.append(path)
+        await delete(bucket, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(obstore, "delete_async", once)
+        with pytest.raises(StoreUnavailable):
+            await store.delete(copy)
+    assert copy not in await store.list_copies()
+    with pytest.raises(FileNotFoundError):
+        await obstore.head_async(store.bucket, f"capsules/{copy.name}")
+    await store.delete(copy)
 
 
 async def test_s3_that_is_away_is_said_to_be_at_once(made: Made) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from backup.capsule.manifest import SealedCapsule, label_name
+from backup.durable import LOCK
 from backup.errors import (
     ArchiveConflict,
     BackupProblem,
@@ -150,6 +151,31 @@ async def test_without_the_key_nothing_is_fetched(
     done = await drill.run([Fetched("nas", tmp_path / "nas")])
     assert "nas: nothing could be restored: the secret key is not in" in done.detail
     assert not (tmp_path / "trail").exists()
+
+
+async def test_a_copy_under_the_name_of_another_is_passed_over(made: Made, tmp_path: Path) -> None:
+    store = FolderStore("nas", tmp_path / "nas", reserve_bytes=0)
+    await store.put(made.seal())
+    other = made.seal(DAY + timedelta(days=1))
+    late = other.model_copy(update={"day": DAY + timedelta(days=2)})
+    await store.put(made.relabel(late, other.path.read_bytes()))
+    offer = await store_source(made, tmp_path, []).check(None)
+    assert offer.what == "the capsule of 2026-03-01 in nas"
+    assert "the copy of 2026-03-03 was passed over" in offer.notes[0]
+    assert "was sealed as the capsule of 2026-03-02" in offer.notes[0]
+
+
+async def test_a_copy_that_its_disk_cannot_read_is_passed_over(made: Made, tmp_path: Path) -> None:
+    store = FolderStore("nas", tmp_path / "nas", reserve_bytes=0)
+    first, second = made.seal(), made.seal(DAY + timedelta(days=1))
+    for capsule in (first, second):
+        await store.put(capsule)
+    (store.folder / second.name).unlink()
+    (store.folder / second.name).symlink_to("/proc/self/mem")  # reading its first page is an EIO
+    offer = await store_source(made, tmp_path, []).check(None)
+    assert offer.what == "the capsule of 2026-03-01 in nas"
+    assert f"{second.name} cannot be read: [Errno 5]" in offer.notes[0]
+    assert list((tmp_path / "fetched").iterdir()) == [tmp_path / "fetched" / LOCK]
 
 
 async def test_a_store_without_copies_or_without_the_moment_says_so(
