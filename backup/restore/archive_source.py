@@ -88,7 +88,9 @@ class ArchiveSource:
 
     async def _first_whole(self, archive: _Archive, attempt: _Attempt) -> Offer:
         """Return what came of the newest base backup that is whole, with the log that it needs."""
-        notes: list[str] = []
+        for note in archive.ways.notes:
+            self._say(note)
+        notes = list(archive.ways.notes)
         problems: list[BackupProblem] = []
         for base in archive.ways.bases:
             try:

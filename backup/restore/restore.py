@@ -18,7 +18,7 @@ from backup.restore.server import RecoveredServer, RecoveryServers
 from backup.restore.sources import LaidOut, Offer, Say, Source
 from backup.restore.spend import spend_call
 from backup.restore_points import archive
-from backup.restore_points.cluster import identify, mark, wait_archived
+from backup.restore_points.cluster import RESTORED, identify, mark, wait_archived
 from backup.restore_points.point_in_time import hold_archiving, prepare
 from backup.trail_folder import TrailFolder
 from service_kit.postgres.connection import connect
@@ -97,7 +97,7 @@ async def _begin_archiving(server: RecoveredServer, trail: TrailFolder) -> None:
         quoted = await connection.fetchval(_QUOTED, archive.archive_command(wal))
         await connection.execute(_ARCHIVE.format(command=quoted))
         await connection.execute(_RELOAD)
-        made = await mark(connection, "restored")
+        made = await mark(connection, RESTORED)
         await wait_archived(made, wal, cluster.segment_bytes, within_s=_ARCHIVED_WITHIN_S)
         for statement in _AS_IT_WAS:
             await connection.execute(statement)

@@ -13,6 +13,9 @@ from backup.restore_points.wal import Lsn, parse_lsn, segment_name
 from service_kit.postgres.connection import RawConnection
 
 _POLL_INTERVAL_S = 0.1
+MARK_PREFIX = "backup"
+# The label of the mark with which a restore begins the new life in the archive.
+RESTORED = "restored"
 
 # The role of backups reads everything and changes nothing. pg_monitor: the state of the archiver.
 GRANTS = (
@@ -31,7 +34,7 @@ FROM pg_control_system()
 _SETTINGS = "SELECT name, setting FROM pg_settings WHERE name = ANY($1)"
 _TABLESPACES = "SELECT count(*) FROM pg_tablespace WHERE spcname NOT LIKE 'pg\\_%'"
 # In a transaction with a number, so that its commit is in the log; the clock is read before that.
-_MARK = "SELECT clock_timestamp() AS at, pg_logical_emit_message(true, 'backup', $1) AS lsn"
+_MARK = f"SELECT clock_timestamp() AS at, pg_logical_emit_message(true, '{MARK_PREFIX}', $1) AS lsn"
 _POSITION = "SELECT pg_current_wal_insert_lsn()::text"
 _CLOSE = "SELECT pg_logical_emit_message(false, 'backup', 'closed')::text"
 _FILE = "SELECT pg_walfile_name($1::text::pg_lsn)"

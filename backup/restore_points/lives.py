@@ -5,7 +5,7 @@ led then. Who brings Monday back on Tuesday, and on Wednesday wants Tuesday's fi
 has to get them from the life that was ended, and not from the one that was a Monday's by then.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from backup.errors import ArchiveIncomplete, NotCovered
 from backup.restore_points import archive
 from backup.restore_points.base import BaseBackup
+from backup.restore_points.cluster import RESTORED
 from backup.restore_points.programs import PostgresPrograms
 from backup.restore_points.reach import (
     Reach,
@@ -26,9 +27,11 @@ from backup.restore_points.wal import (
     is_segment,
     segment_name,
 )
-from backup.restore_points.waldump import commits_in
+from backup.restore_points.waldump import commits_in, mark_in
 
 _ALWAYS = datetime.min.replace(tzinfo=UTC)
+# What a recovery logs before the mark seldom fills a file.
+_MARK_WITHIN_FILES = 3
 _UNKNOWN = datetime.max.replace(tzinfo=UTC)
 
 
@@ -66,6 +69,8 @@ class Ways(BaseModel, frozen=True):
 
     timeline: int
     bases: tuple[BaseBackup, ...]
+    # What a person should know of the choice.
+    notes: tuple[str, ...] = ()
 
 
 async def ways_to(
@@ -84,7 +89,10 @@ async def ways_to(
     then = [life for life in lives if moment is None or life.begins_at <= moment]
     if not then:
         raise ArchiveIncomplete(f"there is no log in {wal}")
-    timeline = then[-1].timeline
+    timeline, notes = then[-1].timeline, list[str]()
+    if moment is None:
+        started = {base.timeline for base in bases}
+        timeline, notes = await _newest_lived(then, started, wal, programs)
     before = lead_on(bases, timeline, wal)
     usable = [base for base in before if moment is None or base.ended_at <= moment]
     if not usable:
@@ -92,7 +100,52 @@ async def ways_to(
         known = f"it begins at {since.isoformat()}" if since else "no base backup leads there"
         raise NotCovered(f"{moment.isoformat() if moment else 'the end'} is not in here: {known}")
     newest_first = sorted(usable, key=lambda base: (base.timeline, base.end_lsn), reverse=True)
-    return Ways(timeline=timeline, bases=tuple(newest_first))
+    return Ways(timeline=timeline, bases=tuple(newest_first), notes=tuple(notes))
+
+
+async def _newest_lived(
+    lives: Sequence[Life], started: Container[int], wal: Path, programs: PostgresPrograms
+) -> tuple[int, list[str]]:
+    """Return the newest life in which anything was done, and say which ones were passed over.
+
+    By its number: each restore takes one that is higher than all, whatever the clock shows. A life
+    with a base backup of its own was `started`.
+    """
+    notes: list[str] = []
+    for timeline in sorted((life.timeline for life in lives), reverse=True):
+        if timeline in started or not await _only_restored(timeline, wal, programs):
+            return timeline, notes
+        notes.append(
+            f"the life on timeline {timeline} was passed over: a restore began it, and nothing was"
+            " done in it since, as if the restore had been stopped half-way. To have it all the"
+            " same, give its moment (--at)"
+        )
+    raise ArchiveIncomplete(f"there is no log in {wal}")
+
+
+async def _only_restored(timeline: int, wal: Path, programs: PostgresPrograms) -> bool:
+    """Tell whether a life has no commit behind the mark with which a restore begins it.
+
+    One without the mark near its beginning was begun by somebody else, or is an old one.
+    """
+    present = archive.names(wal)
+    files = [name for name in present if is_segment(name) and int(name[:8], 16) == timeline]
+    marked: Lsn | None = None
+    behind = 0
+    for number, name in enumerate(files):
+        if marked is None and number >= _MARK_WITHIN_FILES:
+            return False
+        try:
+            if marked is None:
+                marked = await mark_in(name, RESTORED, wal, programs)
+            commits = [lsn for lsn, _ in await commits_in(name, wal, programs)]
+        except ArchiveIncomplete:
+            return False  # nobody knows what was in there
+        if marked is not None:
+            behind += sum(lsn > marked for lsn in commits)
+        if behind > 1:  # the first one is that of the mark itself
+            return False
+    return marked is not None
 
 
 async def reach_for(

@@ -1,4 +1,4 @@
-"""What Postgres's own program reads in an archived file of the log: the commits."""
+"""What Postgres's own program reads in an archived file of the log: commits, and marks of ours."""
 
 import asyncio
 import re
@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from backup.restore_points import archive
+from backup.restore_points.cluster import MARK_PREFIX
 from backup.restore_points.programs import PostgresPrograms
 from backup.restore_points.wal import Lsn, parse_lsn
 
@@ -14,6 +15,7 @@ _COMMIT = re.compile(
     r"lsn: ([\dA-F]+/[\dA-F]+), .*desc: (?:COMMIT|ABORT)(?:_PREPARED)? .*?"
     r"(\d{4}-\d\d-\d\d [\d:.]+) UTC"
 )
+_MESSAGE = re.compile(r'lsn: ([\dA-F]+/[\dA-F]+), .*prefix "(.*?)"; payload .*?: ([\dA-F ]*)$')
 _WITHIN_S = 60.0
 
 
@@ -26,6 +28,18 @@ async def commits_in(
         for found in map(_COMMIT.search, await _lines("Transaction", name, wal, programs))
         if found
     ]
+
+
+async def mark_in(name: str, label: str, wal: Path, programs: PostgresPrograms) -> Lsn | None:
+    """Return where the first mark with this label is in a file of the log, None if there is none.
+
+    A transaction that commits it follows.
+    """
+    meant = (MARK_PREFIX, label.encode())
+    for found in map(_MESSAGE.search, await _lines("LogicalMessage", name, wal, programs)):
+        if found and (found.group(2), bytes.fromhex(found.group(3))) == meant:
+            return parse_lsn(found.group(1))
+    return None
 
 
 async def _lines(kind: str, name: str, wal: Path, programs: PostgresPrograms) -> list[str]:

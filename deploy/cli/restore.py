@@ -130,6 +130,7 @@ async def restore_to(place: RestorePlace, source: str, at: datetime | None) -> R
                 databases=DATABASES,
                 say=say,
             )
+            say("putting everything in its place")
             _put_in_place(partial, place.state_dir)
     return restored
 

@@ -1,6 +1,7 @@
 """The command `valerix restore` as a person runs it on an empty host, and what it says."""
 
 import asyncio
+import json
 import shutil
 import signal
 import sys
@@ -145,6 +146,26 @@ async def test_a_restore_that_was_killed_is_swept_up_by_the_next(lost: Lost) -> 
     code, said = await lost.command.run("restore")
     assert code == 0, said
     assert not any(path.name.endswith(PARTIAL) for path in StateDir(lost.home).folder.iterdir())
+    async with shop(lost.home, lost.trail) as cluster:
+        assert await cluster.count() == 1
+
+
+async def test_the_life_of_a_restore_that_was_killed_at_its_end_is_not_taken_for_the_newest(
+    lost: Lost,
+) -> None:
+    """Its log is in the archive, and it has seen nothing but that restore: of an earlier second."""
+    at = next(lost.trail.capsules.glob("*.json")).read_text()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.support.trail.killed_restore"),
+        *("putting everything in its place", "restore", "--at", json.loads(at)["covers_from"]),
+        env=lost.command.env,
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    assert await process.wait() == -signal.SIGKILL
+    assert [file.name for file in lost.trail.clusters.glob("*/wal/00000002.history*")]
+    code, said = await lost.command.run("restore")
+    assert code == 0, said
+    assert "the life on timeline 2 was passed over" in said
     async with shop(lost.home, lost.trail) as cluster:
         assert await cluster.count() == 1
 
