@@ -18,7 +18,9 @@ JARGON = ("temporal", "workflow", "timeout", "activity", "worker", "null", "none
         pytest.param(60, 20.0, id="full", marks=[pytest.mark.full, pytest.mark.timeout(600)]),
     ],
 )
-@pytest.mark.parametrize("part", ["inventory_api", "temporal", "worker"])
+@pytest.mark.parametrize(
+    "part", ["inventory_api", "temporal", pytest.param("worker", marks=pytest.mark.full)]
+)
 async def test_while_a_part_is_away_every_order_is_taken_in_time_and_settled_after(
     system: SystemUnderTest, part: str, away_s: int, per_second: float
 ) -> None:

@@ -56,8 +56,10 @@ async def tour(alice: Person) -> list[str]:
 
 @pytest.mark.parametrize(
     ("size", "dark"),
-    [((1280, 900), False), ((390, 844), True)],
-    ids=["desktop light", "phone dark"],
+    [
+        pytest.param((1280, 900), False, id="desktop light"),
+        pytest.param((390, 844), True, id="phone dark", marks=pytest.mark.full),
+    ],
 )
 async def test_no_page_has_serious_findings(
     people: People, size: tuple[int, int], *, dark: bool

@@ -59,8 +59,10 @@ async def fits(page: Page) -> bool:
 
 @pytest.mark.parametrize(
     ("size", "dark"),
-    [((1280, 900), False), ((390, 844), True)],
-    ids=["desktop light", "phone dark"],
+    [
+        pytest.param((1280, 900), False, id="desktop light"),
+        pytest.param((390, 844), True, id="phone dark", marks=pytest.mark.full),
+    ],
 )
 async def test_everybody_can_read_what_is_kept_and_that_nobody_answers(
     people: People, process: BackupProcess, size: tuple[int, int], *, dark: bool

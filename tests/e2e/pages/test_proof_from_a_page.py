@@ -51,6 +51,7 @@ async def test_a_run_shows_its_progress_its_verdict_and_its_report(people: Peopl
         await expect(page.get_by_text("Every promise was kept.")).to_be_visible()
 
 
+@pytest.mark.full
 async def test_a_run_can_be_stopped_and_leaves_nothing_behind(people: People) -> None:
     async with people.visitor() as otto:
         page = await start(otto, "schrodinger")

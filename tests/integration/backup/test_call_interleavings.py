@@ -203,7 +203,7 @@ def test_no_interleaving_makes_two_calls_on_one_date(machine: type[CallMachine])
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=60,
+            max_examples=30,
             stateful_step_count=40,
             deadline=None,
             database=None,

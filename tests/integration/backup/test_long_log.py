@@ -127,6 +127,7 @@ async def test_a_proof_starts_no_interpreter_for_most_files(
     assert len(started()) <= FEW, started()
 
 
+@pytest.mark.full
 async def test_a_reader_that_has_died_costs_time_and_nothing_else(
     made: LongLog,
     started: Started,

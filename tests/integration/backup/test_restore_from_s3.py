@@ -22,6 +22,7 @@ from tests.support.trail.restorable import shop
 from tests.support.trail.time_of_day import day_with, no_minute_of_the_schedule
 
 pytestmark = [
+    pytest.mark.full,
     pytest.mark.timeout(900),
     pytest.mark.skipif(why_not() is not None, reason=why_not() or ""),
 ]
